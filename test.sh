@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs all of them. Works on a fresh Debian machine with Rust 1.95.
+set -euo pipefail
+cd "$(dirname "$0")"
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo test --workspace --locked
