@@ -1,0 +1,8 @@
+//! The journal and the logs of one directory: what was acknowledged is found again after any crash.
+//!
+//! This crate never calls the operating system itself: all I/O goes through [`disk::Disk`], in pumps that
+//! somebody else calls and that do at most one I/O per step. It never reads a clock, starts no thread
+//! and never retries an fsync.
+
+pub mod disk;
+pub mod memory_disk;
