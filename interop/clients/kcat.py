@@ -1,0 +1,32 @@
+"""kcat as Debian packages it (an old librdkafka)."""
+
+import subprocess
+
+from digest import TopicDigest
+
+
+def produce(bootstrap, topic, records, codec):
+    """Writes all records."""
+    lines = b"".join(key + b"\t" + value + b"\n" for key, value in records)
+    subprocess.run(
+        ["kcat", "-b", bootstrap, "-t", topic, "-P", "-K", "\t", "-z", codec],
+        input=lines,
+        check=True,
+        timeout=120,
+    )
+
+
+def consume(bootstrap, topic, partitions, count):
+    """Reads every record up to the present ends."""
+    done = subprocess.run(
+        ["kcat", "-b", bootstrap, "-t", topic, "-C", "-e", "-q", "-o", "beginning", "-f", "%p\t%k\t%s\n"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    digest = TopicDigest()
+    for line in done.stdout.splitlines():
+        partition, key, value = line.split(b"\t", 2)
+        digest.add(int(partition), key, value)
+    assert digest.count == count, f"{digest.count} of {count} records came"
+    return digest

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs the foreign clients the interoperability tests use into $OTTLA_INTEROP_HOME
+# (default ~/.cache/ottla-interop), each from its own registry. Does nothing that is already done.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+home=${OTTLA_INTEROP_HOME:-$HOME/.cache/ottla-interop}
+mkdir -p "$home"
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+missing=()
+command -v kcat >/dev/null || missing+=(kcat)
+command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+command -v mvn >/dev/null || missing+=(maven)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ ${#missing[@]} -gt 0 ]; then
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+fi
+
+stamp() { cat "$here/requirements.txt" "$here/package.json" "$here/java/pom.xml" | sha256sum; }
+[ "$(cat "$home/.complete" 2>/dev/null)" = "$(stamp)" ] && exit 0
+
+[ -x "$home/python/bin/python" ] || python3 -m venv "$home/python"
+"$home/python/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
+
+mkdir -p "$home/node"
+cp "$here/package.json" "$home/node/"
+npm install --prefix "$home/node" --silent --no-audit --no-fund --no-package-lock
+
+rm -rf "$home/java"
+mvn -q -B -f "$here/java/pom.xml" \
+  org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+  -DoutputDirectory="$home/java" -DincludeScope=runtime
+
+stamp >"$home/.complete"
