@@ -1,0 +1,39 @@
+//! Every config by Kafka's name in one table, where values come from, and what they mean.
+
+mod definition;
+
+mod broker_table;
+mod ottla_table;
+mod topic_table;
+
+mod environment;
+mod properties;
+mod registry;
+
+mod static_config;
+
+mod listener;
+mod topic_config;
+
+mod broker_config;
+#[cfg(test)]
+mod tests;
+
+pub use broker_config::{
+    BrokerConfig, ConnectionLimits, LoadedConfig, RequestLimits, StorageLimits, TopicCreation,
+};
+pub use definition::{
+    Definition, Dynamic, Importance, InvalidValue, Kind, Support, Valid, Visibility, split_list,
+};
+pub use environment::{Variable, variable};
+pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
+pub use properties::{PropertiesError, Property, parse_properties};
+pub use registry::{
+    broker_definition, broker_definitions, listener_override, near_miss, topic_definition,
+    topic_definitions,
+};
+pub use static_config::{ConfigFault, ConfigNote, ConfigSources, StaticConfig, Strictness};
+pub use topic_config::{
+    BrokerLayers, ConfigMap, ConfigSource, ConfigSynonym, TopicConfig, TopicDurability,
+    TopicTimestamps,
+};

@@ -1,0 +1,264 @@
+use super::definition::Definition;
+use super::registry::{broker_definition, topic_definition};
+use super::static_config::StaticConfig;
+use std::collections::BTreeMap;
+
+/// Config values by name, as the metadata image keeps them.
+pub type ConfigMap = BTreeMap<String, String>;
+
+/// Where a value comes from, in Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set for the topic.
+    Topic = 1,
+    /// Set for this broker while it runs.
+    DynamicBroker = 2,
+    /// Set for all brokers while they run.
+    DynamicDefaultBroker = 3,
+    /// Set where the broker was started.
+    StaticBroker = 4,
+    /// Not set anywhere.
+    Default = 5,
+}
+
+/// What is set for brokers, outermost first: for this one, for all, where it was started.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerLayers<'a> {
+    /// Set for this broker while it runs.
+    pub this_broker: &'a ConfigMap,
+    /// Set for all brokers while they run.
+    pub all_brokers: &'a ConfigMap,
+    /// Set where the broker was started.
+    pub started_with: &'a StaticConfig,
+}
+
+/// One place where a config has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    /// The name under which it is set there.
+    pub name: String,
+    /// The value as Kafka prints it; `None` when it must not be shown.
+    pub value: Option<String>,
+    /// The place.
+    pub source: ConfigSource,
+}
+
+impl<'a> BrokerLayers<'a> {
+    /// The value in force for a broker config that has no other names.
+    pub fn value(&self, definition: &Definition) -> Option<&'a str> {
+        let names = [definition.name];
+        let names = if definition.synonyms.is_empty() {
+            &names[..]
+        } else {
+            definition.synonyms
+        };
+        for layer in self.layers() {
+            for name in names {
+                if let Some(value) = layer.get(*name) {
+                    return Some(value);
+                }
+            }
+        }
+        None
+    }
+
+    fn layers(&self) -> [&'a ConfigMap; 3] {
+        [
+            self.this_broker,
+            self.all_brokers,
+            self.started_with.values(),
+        ]
+    }
+
+    /// Every place where one of `definition`'s names has a value, in order of precedence, defaults
+    /// last; begins with the first that has the config's own name, as Kafka's does.
+    pub fn synonyms(&self, definition: &Definition) -> Vec<ConfigSynonym> {
+        let own = [definition.name];
+        let names = if definition.synonyms.is_empty() {
+            &own[..]
+        } else {
+            definition.synonyms
+        };
+        let shown = |value: &str| (!definition.is_sensitive()).then(|| value.to_owned());
+        let sources = [
+            ConfigSource::DynamicBroker,
+            ConfigSource::DynamicDefaultBroker,
+            ConfigSource::StaticBroker,
+        ];
+        let mut found = Vec::new();
+        for (layer, source) in self.layers().into_iter().zip(sources) {
+            for name in names {
+                if let Some(value) = layer.get(*name) {
+                    let (name, value) = ((*name).to_owned(), shown(value));
+                    found.push(ConfigSynonym {
+                        name,
+                        value,
+                        source,
+                    });
+                }
+            }
+        }
+        for name in names {
+            let default = broker_definition(name).and_then(|definition| definition.default);
+            if let Some(value) = default {
+                found.push(ConfigSynonym {
+                    name: (*name).to_owned(),
+                    value: shown(value),
+                    source: ConfigSource::Default,
+                });
+            }
+        }
+        let first = found
+            .iter()
+            .position(|synonym| synonym.name == definition.name);
+        first
+            .map(|first| found.split_off(first))
+            .unwrap_or_default()
+    }
+
+    /// The value a topic gets that does not set `definition` itself, as Kafka prints it: hours and
+    /// minutes become milliseconds.
+    pub fn topic_default(&self, definition: &Definition) -> Option<String> {
+        let Some(synonym) = definition.synonyms.first() else {
+            return definition.default.map(str::to_owned);
+        };
+        let broker = broker_definition(synonym).expect("a synonym is a broker config");
+        let names: &[&str] = if broker.synonyms.is_empty() {
+            definition.synonyms
+        } else {
+            broker.synonyms
+        };
+        for layer in self.layers() {
+            for name in names {
+                if let Some(value) = layer.get(*name) {
+                    return Some(in_milliseconds(name, value));
+                }
+            }
+        }
+        definition.default.map(str::to_owned)
+    }
+}
+
+fn in_milliseconds(name: &str, value: &str) -> String {
+    let factor = if name.ends_with(".hours") {
+        3_600_000
+    } else if name.ends_with(".minutes") {
+        60_000
+    } else {
+        return value.to_owned();
+    };
+    match value.parse::<i64>() {
+        Ok(units) if units < 0 => "-1".to_owned(),
+        Ok(units) => units.saturating_mul(factor).to_string(),
+        Err(_) => value.to_owned(),
+    }
+}
+
+/// When a record on a topic counts as safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicDurability {
+    /// When it is on disk.
+    Fsync,
+    /// When it is in the page cache.
+    Os,
+}
+
+/// Whose time a record carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicTimestamps {
+    /// The producer's.
+    CreateTime,
+    /// The broker's.
+    LogAppendTime,
+}
+
+/// Everything a topic's configuration means to this broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// Whether old segments are deleted at all.
+    pub deletes: bool,
+    /// Age after which segments go; `None`: never.
+    pub retention_ms: Option<u64>,
+    /// Size above which segments go; `None`: never.
+    pub retention_bytes: Option<u64>,
+    /// Size at which a new segment begins.
+    pub segment_bytes: u32,
+    /// Age by record timestamps at which a new segment begins.
+    pub segment_ms: u64,
+    /// Random time taken off `segment_ms`, at most.
+    pub segment_jitter_ms: u64,
+    /// Largest size of an offset index.
+    pub segment_index_bytes: u32,
+    /// Bytes between two index entries.
+    pub index_interval_bytes: u32,
+    /// Largest batch in bytes, its 12-byte prefix included.
+    pub max_message_bytes: u32,
+    /// Whose time a record carries.
+    pub timestamps: TopicTimestamps,
+    /// How far a record's time may lie behind now.
+    pub timestamp_before_max_ms: i64,
+    /// How far a record's time may lie ahead of now.
+    pub timestamp_after_max_ms: i64,
+    /// Replicas that must be in sync for acks=all.
+    pub min_insync_replicas: u32,
+    /// When a record counts as safe.
+    pub durability: TopicDurability,
+    /// How long a file outlives its segment.
+    pub file_delete_delay_ms: u64,
+}
+
+impl TopicConfig {
+    /// The configuration in force for a topic that sets `topic` itself.
+    pub fn resolve(topic: &ConfigMap, layers: BrokerLayers<'_>) -> TopicConfig {
+        let text = |name: &str| -> String {
+            let definition = topic_definition(name).expect("the code asks for known configs only");
+            match topic.get(name) {
+                Some(value) => value.clone(),
+                None => layers.topic_default(definition).unwrap_or_default(),
+            }
+        };
+        // Values were checked when they were set; one that an older or newer release accepted and
+        // that does not parse falls back to the default.
+        let number = |name: &str| -> i64 {
+            let default = || {
+                let definition = topic_definition(name).expect("known");
+                definition.default.and_then(|text| text.parse().ok())
+            };
+            text(name).parse().ok().or_else(default).unwrap_or(0)
+        };
+        let unsigned = |name: &str| u64::try_from(number(name)).unwrap_or(0);
+        let small = |name: &str| u32::try_from(number(name)).unwrap_or(0);
+        let limit = |name: &str| u64::try_from(number(name)).ok();
+        let flushes_each = text("flush.messages") == "1";
+        let is_os = text("ottla.durability") == "os" && !flushes_each;
+        let segment_bytes = match topic.get("internal.segment.bytes") {
+            Some(_) => small("internal.segment.bytes"),
+            None => small("segment.bytes"),
+        };
+        TopicConfig {
+            deletes: text("cleanup.policy").contains("delete"),
+            retention_ms: limit("retention.ms"),
+            retention_bytes: limit("retention.bytes"),
+            segment_bytes,
+            segment_ms: unsigned("segment.ms"),
+            segment_jitter_ms: unsigned("segment.jitter.ms"),
+            segment_index_bytes: small("segment.index.bytes"),
+            index_interval_bytes: small("index.interval.bytes"),
+            max_message_bytes: small("max.message.bytes"),
+            timestamps: if text("message.timestamp.type") == "LogAppendTime" {
+                TopicTimestamps::LogAppendTime
+            } else {
+                TopicTimestamps::CreateTime
+            },
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            min_insync_replicas: small("min.insync.replicas"),
+            durability: if is_os {
+                TopicDurability::Os
+            } else {
+                TopicDurability::Fsync
+            },
+            file_delete_delay_ms: unsigned("file.delete.delay.ms"),
+        }
+    }
+}
