@@ -1,0 +1,4 @@
+//! The public face of the crate: what is built is read again, what is broken is refused.
+
+mod hostile;
+mod round_trip;
