@@ -5,4 +5,7 @@
 //! and never retries an fsync.
 
 pub mod disk;
+#[cfg(any(test, feature = "testing"))]
+pub mod disk_conformance;
 pub mod memory_disk;
+pub mod read_only_file;

@@ -1,6 +1,7 @@
 //! A disk in memory: for unit tests and throwaway brokers.
 
 use crate::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, DiskOperation, OpenMode, Space};
+use crate::read_only_file::ReadOnlyFile;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -133,7 +134,10 @@ impl Disk for MemoryDisk {
                 operation,
                 path: path.to_owned(),
             }),
-            (Some(Node::File(file)), _) => Ok(file.clone()),
+            (Some(Node::File(file)), OpenMode::Read) => {
+                Ok(Arc::new(ReadOnlyFile::new(file.clone(), path)))
+            }
+            (Some(Node::File(file)), OpenMode::ReadWrite | OpenMode::Create) => Ok(file.clone()),
             (None, OpenMode::Read | OpenMode::ReadWrite) => Err(not_found(operation, path)),
             (None, OpenMode::Create | OpenMode::CreateNew) => {
                 check_parent(&nodes, operation, path)?;
@@ -307,6 +311,9 @@ impl DiskFile for MemoryFile {
     fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
         let mut content = self.content.lock();
+        if size == 0 {
+            return Ok(());
+        }
         let end = position + size as u64;
         if (content.len() as u64) < end {
             self.resize(&mut content, end, DiskOperation::Write)?;
@@ -448,6 +455,11 @@ mod tests {
         ));
         drop(lock);
         disk.lock(Path::new(".lock")).unwrap();
+    }
+
+    #[test]
+    fn it_is_a_disk() {
+        crate::disk_conformance::check(&MemoryDisk::new());
     }
 
     #[test]
