@@ -1,0 +1,109 @@
+//! Where replicas live.
+
+use crate::controller_error::ControllerError;
+use crate::image::Image;
+use crate::partition::{BrokerIds, Partition};
+use ottla_types::{BrokerId, DirectoryId, PartitionId, Prng};
+use smallvec::SmallVec;
+
+/// Partitions `0..count`, their replicas spread over the brokers from a random one on.
+///
+/// Brokers that may lead come first in the stripe, so that as few leaders as possible are missing.
+pub(super) fn place(
+    count: usize,
+    replication_factor: i16,
+    image: &Image,
+    prng: &mut Prng,
+) -> Result<Vec<Partition>, ControllerError> {
+    let is_active = |broker: &BrokerId| image.broker(*broker).is_some_and(|b| b.is_active());
+    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    let (active, fenced): (Vec<_>, Vec<_>) = brokers.iter().copied().partition(is_active);
+    if active.is_empty() {
+        return Err(ControllerError::AllBrokersFenced { replication_factor });
+    }
+    let replicas_count = usize::try_from(replication_factor).unwrap_or(0);
+    if brokers.len() < replicas_count {
+        return Err(ControllerError::TooFewBrokers {
+            replication_factor,
+            brokers: brokers.len(),
+        });
+    }
+    let start = prng.below(active.len() as u64) as usize;
+    // Consecutive partitions have consecutive leaders; followers move on by one more each round,
+    // so that the partitions of a broken leader do not all go to its neighbour.
+    let partitions = (0..count).map(|partition| {
+        let round = partition / active.len();
+        let leader = active[(start + partition) % active.len()];
+        let mut others: Vec<BrokerId> = active.iter().copied().filter(|b| *b != leader).collect();
+        if !others.is_empty() {
+            let turn = (start + partition + round) % others.len();
+            others.rotate_left(turn);
+        }
+        others.extend(&fenced);
+        let replicas: BrokerIds = std::iter::once(leader)
+            .chain(others)
+            .take(replicas_count)
+            .collect();
+        new_partition(replicas, image).expect("its first replica is active")
+    });
+    Ok(partitions.collect())
+}
+
+/// A partition with replicas that the client chose.
+pub(super) fn place_as_told(
+    partition: PartitionId,
+    brokers: &[BrokerId],
+    expected_replicas: Option<usize>,
+    image: &Image,
+) -> Result<Partition, ControllerError> {
+    if brokers.is_empty() {
+        return Err(ControllerError::EmptyAssignment);
+    }
+    let mut sorted = brokers.to_vec();
+    sorted.sort();
+    for (index, broker) in sorted.iter().enumerate() {
+        if image.broker(*broker).is_none() {
+            return Err(ControllerError::AssignedToUnknownBroker {
+                broker: broker.get(),
+            });
+        }
+        if index > 0 && sorted[index - 1] == *broker {
+            return Err(ControllerError::AssignedTwiceToBroker { broker: *broker });
+        }
+    }
+    if let Some(expected) = expected_replicas
+        && expected != brokers.len()
+    {
+        return Err(ControllerError::UnevenAssignments {
+            replicas: brokers.len(),
+            expected,
+        });
+    }
+    new_partition(BrokerIds::from_slice(brokers), image)
+        .ok_or(ControllerError::AssignedToFencedBrokers { partition })
+}
+
+/// In sync from the start are the replicas on active brokers; `None` without one.
+fn new_partition(replicas: BrokerIds, image: &Image) -> Option<Partition> {
+    let isr: BrokerIds = replicas
+        .iter()
+        .copied()
+        .filter(|broker| image.broker(*broker).is_some_and(|b| b.is_active()))
+        .collect();
+    if isr.is_empty() {
+        return None;
+    }
+    let directories: SmallVec<[DirectoryId; 1]> = replicas
+        .iter()
+        .map(|broker| only_directory(*broker, image))
+        .collect();
+    Some(Partition::new(replicas, directories, isr))
+}
+
+/// The broker's directory when it has just one; with several it chooses itself and reports.
+fn only_directory(broker: BrokerId, image: &Image) -> DirectoryId {
+    match image.broker(broker).map(|b| b.directories.as_slice()) {
+        Some([only]) => *only,
+        _ => DirectoryId::default(),
+    }
+}
