@@ -1,6 +1,7 @@
 //! Repository chores, one subcommand each.
 
 mod arrows;
+mod codegen;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -8,12 +9,16 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask <chore>
+  codegen [--check]  message types of crates/protocol from schemas/
   tidy               walls between crates, file sizes, loose ends";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        Some("tidy") => report(&tidy::faults(&root())),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["codegen"] => codegen::write(&root()),
+        ["codegen", "--check"] => report(&codegen::faults(&root())),
+        ["tidy"] => report(&tidy::faults(&root())),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
