@@ -41,14 +41,17 @@ class Broker:
         }
 
     def start(self):
-        """Starts the process and waits until it accepts connections."""
+        """Starts the process on its settings and waits until it accepts connections."""
         config = self.directory / "server.properties"
         config.write_text("".join(f"{k}={v}\n" for k, v in self.settings.items()))
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [BINARY, "start", "-c", config], stdout=log, stderr=log, env=self.environment
-        )
-        log.close()
+        return self.start_with(["start", "-c", config])
+
+    def start_with(self, arguments):
+        """Starts the process with a command line and waits until it accepts connections."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, *arguments], stdout=log, stderr=log, env=self.environment
+            )
         deadline = time.monotonic() + READY_SECONDS_MAX
         while True:
             with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the foreign clients the interoperability tests use into $OTTLA_INTEROP_HOME
 # (default ~/.cache/ottla-interop), each from its own registry. Does nothing that is already done.
+# With the argument `kafka-broker` also Apache Kafka's broker, which only the benchmarks need.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${OTTLA_INTEROP_HOME:-$HOME/.cache/ottla-interop}
@@ -21,6 +22,15 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 stamp() { cat "$here/requirements.txt" "$here/package.json" "$here/java/pom.xml" | sha256sum; }
+jars() { # jars POM FOLDER: the jars a POM names, with all they need
+  rm -rf "${home:?}/$2"
+  mvn -q -B -f "$here/java/$1" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+    -DoutputDirectory="$home/$2.part" -DincludeScope=runtime
+  mv "$home/$2.part" "$home/$2"
+}
+
+if [ "${1:-}" = kafka-broker ] && [ ! -d "$home/kafka-broker" ]; then jars broker.xml kafka-broker; fi
 [ "$(cat "$home/.complete" 2>/dev/null)" = "$(stamp)" ] && exit 0
 
 [ -x "$home/python/bin/python" ] || python3 -m venv "$home/python"
@@ -30,9 +40,6 @@ mkdir -p "$home/node"
 cp "$here/package.json" "$home/node/"
 npm install --prefix "$home/node" --silent --no-audit --no-fund --no-package-lock
 
-rm -rf "$home/java"
-mvn -q -B -f "$here/java/pom.xml" \
-  org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-  -DoutputDirectory="$home/java" -DincludeScope=runtime
+jars pom.xml java
 
 stamp >"$home/.complete"

@@ -21,9 +21,8 @@ PARTITIONS = 4
 # Small rings and segments, so that a run sees what a busy week shows in production.
 SETTINGS = {
     "log.segment.bytes": 1 << 20,
-    "ottla.wal.bytes.max": RING_BYTES,
-    "ottla.wal.file.bytes": RING_BYTES // 4,
-    "ottla.tail.bytes.max": 2 << 20,
+    "ottla.wal.bytes": RING_BYTES,
+    "ottla.memory.tails.bytes": 2 << 20,
 }
 
 

@@ -1,6 +1,7 @@
 //! Repository chores, one subcommand each.
 
 mod arrows;
+mod bench;
 mod codegen;
 mod tidy;
 
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask <chore>
+  bench [ARGUMENTS]  the figures of docs/performance.md; arguments go to `ottla-bench suite`
   codegen [--check]  message types of crates/protocol from schemas/
   tidy               walls between crates, file sizes, loose ends";
 
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
+        ["bench", ..] => bench::run(&root(), &arguments[1..]),
         ["codegen"] => codegen::write(&root()),
         ["codegen", "--check"] => report(&codegen::faults(&root())),
         ["tidy"] => report(&tidy::faults(&root())),

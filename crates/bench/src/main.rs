@@ -1,0 +1,173 @@
+//! How fast, and against whom: raw protocol load, the server's CPU beside it, and the tables of
+//! docs/performance.md.
+//!
+//! The generator sends frames it built beforehand, so that it costs little beside the server, and
+//! judges a server by CPU seconds (which repeat) rather than by seconds (which do not, on a shared
+//! machine). It speaks only Kafka's protocol: any broker can be measured.
+
+mod error;
+
+mod connection;
+mod frames;
+mod process;
+
+mod topic;
+
+mod load;
+
+mod contender;
+mod suite;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Raw protocol load for brokers that speak Kafka.
+#[derive(Parser)]
+#[command(name = "ottla-bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// As many produce requests as the server takes, a fixed number in flight.
+    Produce(ProduceArguments),
+    /// As many bytes as the server gives to one consumer.
+    Fetch(FetchArguments),
+    /// Acknowledgement latency at a fixed rate of 1 KiB requests.
+    Latency(LatencyArguments),
+    /// Every row of docs/performance.md, for Ottla and, where its jars are, Apache Kafka.
+    Suite(SuiteArguments),
+}
+
+#[derive(Args)]
+struct Target {
+    /// host:port of the broker.
+    #[arg(short = 'b', long, default_value = "127.0.0.1:9092")]
+    bootstrap_server: String,
+    /// Process whose CPU is charged; none: no CPU columns.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// How long to measure, after a warm-up of a fifth of it.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+}
+
+#[derive(Args)]
+struct ProduceArguments {
+    #[command(flatten)]
+    target: Target,
+    /// Bytes of the record batch in each request.
+    #[arg(long, default_value_t = 1024)]
+    size: usize,
+    #[arg(long, default_value_t = 16)]
+    partitions: i32,
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    #[arg(long, default_value_t = 5)]
+    in_flight: usize,
+    /// -1, 1 or 0 acknowledgements.
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
+    acks: i16,
+}
+
+#[derive(Args)]
+struct FetchArguments {
+    #[command(flatten)]
+    target: Target,
+    /// Bytes asked for with each request.
+    #[arg(long, default_value_t = 1 << 20)]
+    size: usize,
+    #[arg(long, default_value_t = 16)]
+    partitions: i32,
+    /// Bytes written before the reading starts.
+    #[arg(long, default_value_t = 1 << 30)]
+    data_bytes: u64,
+}
+
+#[derive(Args)]
+struct LatencyArguments {
+    #[command(flatten)]
+    target: Target,
+    /// Requests a second, over all connections.
+    #[arg(long, default_value_t = 1000)]
+    rate: u32,
+    #[arg(long, default_value_t = 8)]
+    partitions: i32,
+}
+
+#[derive(Args)]
+struct SuiteArguments {
+    /// The broker to measure.
+    #[arg(long, default_value = "target/release/ottla")]
+    ottla: PathBuf,
+    /// Folder with Apache Kafka's jars; none: Kafka is left out.
+    #[arg(long)]
+    kafka_jars: Option<PathBuf>,
+    /// Where the servers keep their data while they are measured.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// How long each row is measured.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// How often each row is measured; the median and the spread are shown.
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    /// Only rows whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), error::BenchError> {
+    match command {
+        Command::Produce(a) => {
+            let load = load::produce::Load {
+                batch_size: a.size,
+                partitions: a.partitions,
+                connections: a.connections,
+                in_flight: a.in_flight,
+                acks: a.acks,
+            };
+            let run = load::Run::new(&a.target.bootstrap_server, a.target.pid, a.target.seconds);
+            println!("{}", load.run(&run)?);
+        }
+        Command::Fetch(a) => {
+            let load = load::fetch::Load {
+                fetch_size: a.size,
+                partitions: a.partitions,
+                data_bytes: a.data_bytes,
+            };
+            let run = load::Run::new(&a.target.bootstrap_server, a.target.pid, a.target.seconds);
+            println!("{}", load.run(&run)?);
+        }
+        Command::Latency(a) => {
+            let load = load::latency::Load {
+                rate: a.rate,
+                partitions: a.partitions,
+            };
+            let run = load::Run::new(&a.target.bootstrap_server, a.target.pid, a.target.seconds);
+            println!("{}", load.run(&run)?);
+        }
+        Command::Suite(a) => suite::run(&suite::Options {
+            ottla: a.ottla,
+            kafka_jars: a.kafka_jars,
+            data: a.data,
+            seconds: a.seconds,
+            repeats: a.repeats,
+            only: a.only,
+        })?,
+    }
+    Ok(())
+}
