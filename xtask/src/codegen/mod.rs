@@ -162,7 +162,7 @@ fn module_list(messages: &[Message]) -> String {
 /// The table by which tests reach every message.
 fn test_table(messages: &[Message], sources: &[String]) -> String {
     let mut out = format!(
-        "{} schemas; do not edit.\n\nuse ottla_protocol::messages::*;\n\nuse crate::recode::{{Entry, recode}};\n\n\
+        "{} schemas; do not edit.\n\nuse ottla_protocol::messages::*;\n\nuse crate::recode::{{Entry, recode, show}};\n\n\
          /// Every message, in the order of the schema files.\npub const ALL_MESSAGES: &[Entry] = &[\n",
         message::MARKER
     );
@@ -174,10 +174,11 @@ fn test_table(messages: &[Message], sources: &[String]) -> String {
         emit_line!(
             out,
             "Entry {{ schema: {source:?}, name: {:?}, api_key: {key}, is_request: {}, \
-             recode: |bytes, version| recode::<{}>(bytes, version) }},",
+             recode: |bytes, version| recode::<{name}>(bytes, version), \
+             show: |bytes, version| show::<{name}>(bytes, version) }},",
             m.name,
             m.kind == Kind::Request,
-            m.name
+            name = m.name,
         );
     }
     out + "];\n"

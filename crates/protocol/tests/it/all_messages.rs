@@ -2,7 +2,7 @@
 
 use ottla_protocol::messages::*;
 
-use crate::recode::{Entry, recode};
+use crate::recode::{Entry, recode, show};
 
 /// Every message, in the order of the schema files.
 pub const ALL_MESSAGES: &[Entry] = &[
@@ -12,6 +12,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(25),
         is_request: true,
         recode: |bytes, version| recode::<AddOffsetsToTxnRequest>(bytes, version),
+        show: |bytes, version| show::<AddOffsetsToTxnRequest>(bytes, version),
     },
     Entry {
         schema: "api/add_offsets_to_txn.schema",
@@ -19,6 +20,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(25),
         is_request: false,
         recode: |bytes, version| recode::<AddOffsetsToTxnResponse>(bytes, version),
+        show: |bytes, version| show::<AddOffsetsToTxnResponse>(bytes, version),
     },
     Entry {
         schema: "api/add_partitions_to_txn.schema",
@@ -26,6 +28,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(24),
         is_request: true,
         recode: |bytes, version| recode::<AddPartitionsToTxnRequest>(bytes, version),
+        show: |bytes, version| show::<AddPartitionsToTxnRequest>(bytes, version),
     },
     Entry {
         schema: "api/add_partitions_to_txn.schema",
@@ -33,6 +36,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(24),
         is_request: false,
         recode: |bytes, version| recode::<AddPartitionsToTxnResponse>(bytes, version),
+        show: |bytes, version| show::<AddPartitionsToTxnResponse>(bytes, version),
     },
     Entry {
         schema: "api/add_raft_voter.schema",
@@ -40,6 +44,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(80),
         is_request: true,
         recode: |bytes, version| recode::<AddRaftVoterRequest>(bytes, version),
+        show: |bytes, version| show::<AddRaftVoterRequest>(bytes, version),
     },
     Entry {
         schema: "api/add_raft_voter.schema",
@@ -47,6 +52,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(80),
         is_request: false,
         recode: |bytes, version| recode::<AddRaftVoterResponse>(bytes, version),
+        show: |bytes, version| show::<AddRaftVoterResponse>(bytes, version),
     },
     Entry {
         schema: "api/allocate_producer_ids.schema",
@@ -54,6 +60,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(67),
         is_request: true,
         recode: |bytes, version| recode::<AllocateProducerIdsRequest>(bytes, version),
+        show: |bytes, version| show::<AllocateProducerIdsRequest>(bytes, version),
     },
     Entry {
         schema: "api/allocate_producer_ids.schema",
@@ -61,6 +68,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(67),
         is_request: false,
         recode: |bytes, version| recode::<AllocateProducerIdsResponse>(bytes, version),
+        show: |bytes, version| show::<AllocateProducerIdsResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_client_quotas.schema",
@@ -68,6 +76,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(49),
         is_request: true,
         recode: |bytes, version| recode::<AlterClientQuotasRequest>(bytes, version),
+        show: |bytes, version| show::<AlterClientQuotasRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_client_quotas.schema",
@@ -75,6 +84,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(49),
         is_request: false,
         recode: |bytes, version| recode::<AlterClientQuotasResponse>(bytes, version),
+        show: |bytes, version| show::<AlterClientQuotasResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_configs.schema",
@@ -82,6 +92,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(33),
         is_request: true,
         recode: |bytes, version| recode::<AlterConfigsRequest>(bytes, version),
+        show: |bytes, version| show::<AlterConfigsRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_configs.schema",
@@ -89,6 +100,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(33),
         is_request: false,
         recode: |bytes, version| recode::<AlterConfigsResponse>(bytes, version),
+        show: |bytes, version| show::<AlterConfigsResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_partition.schema",
@@ -96,6 +108,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(56),
         is_request: true,
         recode: |bytes, version| recode::<AlterPartitionRequest>(bytes, version),
+        show: |bytes, version| show::<AlterPartitionRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_partition.schema",
@@ -103,6 +116,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(56),
         is_request: false,
         recode: |bytes, version| recode::<AlterPartitionResponse>(bytes, version),
+        show: |bytes, version| show::<AlterPartitionResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_partition_reassignments.schema",
@@ -110,6 +124,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(45),
         is_request: true,
         recode: |bytes, version| recode::<AlterPartitionReassignmentsRequest>(bytes, version),
+        show: |bytes, version| show::<AlterPartitionReassignmentsRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_partition_reassignments.schema",
@@ -117,6 +132,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(45),
         is_request: false,
         recode: |bytes, version| recode::<AlterPartitionReassignmentsResponse>(bytes, version),
+        show: |bytes, version| show::<AlterPartitionReassignmentsResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_replica_log_dirs.schema",
@@ -124,6 +140,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(34),
         is_request: true,
         recode: |bytes, version| recode::<AlterReplicaLogDirsRequest>(bytes, version),
+        show: |bytes, version| show::<AlterReplicaLogDirsRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_replica_log_dirs.schema",
@@ -131,6 +148,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(34),
         is_request: false,
         recode: |bytes, version| recode::<AlterReplicaLogDirsResponse>(bytes, version),
+        show: |bytes, version| show::<AlterReplicaLogDirsResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_share_group_offsets.schema",
@@ -138,6 +156,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(91),
         is_request: true,
         recode: |bytes, version| recode::<AlterShareGroupOffsetsRequest>(bytes, version),
+        show: |bytes, version| show::<AlterShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_share_group_offsets.schema",
@@ -145,6 +164,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(91),
         is_request: false,
         recode: |bytes, version| recode::<AlterShareGroupOffsetsResponse>(bytes, version),
+        show: |bytes, version| show::<AlterShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
         schema: "api/alter_user_scram_credentials.schema",
@@ -152,6 +172,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(51),
         is_request: true,
         recode: |bytes, version| recode::<AlterUserScramCredentialsRequest>(bytes, version),
+        show: |bytes, version| show::<AlterUserScramCredentialsRequest>(bytes, version),
     },
     Entry {
         schema: "api/alter_user_scram_credentials.schema",
@@ -159,6 +180,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(51),
         is_request: false,
         recode: |bytes, version| recode::<AlterUserScramCredentialsResponse>(bytes, version),
+        show: |bytes, version| show::<AlterUserScramCredentialsResponse>(bytes, version),
     },
     Entry {
         schema: "api/api_versions.schema",
@@ -166,6 +188,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(18),
         is_request: true,
         recode: |bytes, version| recode::<ApiVersionsRequest>(bytes, version),
+        show: |bytes, version| show::<ApiVersionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/api_versions.schema",
@@ -173,6 +196,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(18),
         is_request: false,
         recode: |bytes, version| recode::<ApiVersionsResponse>(bytes, version),
+        show: |bytes, version| show::<ApiVersionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/assign_replicas_to_dirs.schema",
@@ -180,6 +204,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(73),
         is_request: true,
         recode: |bytes, version| recode::<AssignReplicasToDirsRequest>(bytes, version),
+        show: |bytes, version| show::<AssignReplicasToDirsRequest>(bytes, version),
     },
     Entry {
         schema: "api/assign_replicas_to_dirs.schema",
@@ -187,6 +212,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(73),
         is_request: false,
         recode: |bytes, version| recode::<AssignReplicasToDirsResponse>(bytes, version),
+        show: |bytes, version| show::<AssignReplicasToDirsResponse>(bytes, version),
     },
     Entry {
         schema: "api/begin_quorum_epoch.schema",
@@ -194,6 +220,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(53),
         is_request: true,
         recode: |bytes, version| recode::<BeginQuorumEpochRequest>(bytes, version),
+        show: |bytes, version| show::<BeginQuorumEpochRequest>(bytes, version),
     },
     Entry {
         schema: "api/begin_quorum_epoch.schema",
@@ -201,6 +228,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(53),
         is_request: false,
         recode: |bytes, version| recode::<BeginQuorumEpochResponse>(bytes, version),
+        show: |bytes, version| show::<BeginQuorumEpochResponse>(bytes, version),
     },
     Entry {
         schema: "api/broker_heartbeat.schema",
@@ -208,6 +236,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(63),
         is_request: true,
         recode: |bytes, version| recode::<BrokerHeartbeatRequest>(bytes, version),
+        show: |bytes, version| show::<BrokerHeartbeatRequest>(bytes, version),
     },
     Entry {
         schema: "api/broker_heartbeat.schema",
@@ -215,6 +244,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(63),
         is_request: false,
         recode: |bytes, version| recode::<BrokerHeartbeatResponse>(bytes, version),
+        show: |bytes, version| show::<BrokerHeartbeatResponse>(bytes, version),
     },
     Entry {
         schema: "api/broker_registration.schema",
@@ -222,6 +252,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(62),
         is_request: true,
         recode: |bytes, version| recode::<BrokerRegistrationRequest>(bytes, version),
+        show: |bytes, version| show::<BrokerRegistrationRequest>(bytes, version),
     },
     Entry {
         schema: "api/broker_registration.schema",
@@ -229,6 +260,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(62),
         is_request: false,
         recode: |bytes, version| recode::<BrokerRegistrationResponse>(bytes, version),
+        show: |bytes, version| show::<BrokerRegistrationResponse>(bytes, version),
     },
     Entry {
         schema: "api/consumer_group_describe.schema",
@@ -236,6 +268,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(69),
         is_request: true,
         recode: |bytes, version| recode::<ConsumerGroupDescribeRequest>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupDescribeRequest>(bytes, version),
     },
     Entry {
         schema: "api/consumer_group_describe.schema",
@@ -243,6 +276,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(69),
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupDescribeResponse>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupDescribeResponse>(bytes, version),
     },
     Entry {
         schema: "api/consumer_group_heartbeat.schema",
@@ -250,6 +284,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(68),
         is_request: true,
         recode: |bytes, version| recode::<ConsumerGroupHeartbeatRequest>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
         schema: "api/consumer_group_heartbeat.schema",
@@ -257,6 +292,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(68),
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupHeartbeatResponse>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
         schema: "api/controller_registration.schema",
@@ -264,6 +300,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(70),
         is_request: true,
         recode: |bytes, version| recode::<ControllerRegistrationRequest>(bytes, version),
+        show: |bytes, version| show::<ControllerRegistrationRequest>(bytes, version),
     },
     Entry {
         schema: "api/controller_registration.schema",
@@ -271,6 +308,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(70),
         is_request: false,
         recode: |bytes, version| recode::<ControllerRegistrationResponse>(bytes, version),
+        show: |bytes, version| show::<ControllerRegistrationResponse>(bytes, version),
     },
     Entry {
         schema: "api/create_acls.schema",
@@ -278,6 +316,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(30),
         is_request: true,
         recode: |bytes, version| recode::<CreateAclsRequest>(bytes, version),
+        show: |bytes, version| show::<CreateAclsRequest>(bytes, version),
     },
     Entry {
         schema: "api/create_acls.schema",
@@ -285,6 +324,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(30),
         is_request: false,
         recode: |bytes, version| recode::<CreateAclsResponse>(bytes, version),
+        show: |bytes, version| show::<CreateAclsResponse>(bytes, version),
     },
     Entry {
         schema: "api/create_delegation_token.schema",
@@ -292,6 +332,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(38),
         is_request: true,
         recode: |bytes, version| recode::<CreateDelegationTokenRequest>(bytes, version),
+        show: |bytes, version| show::<CreateDelegationTokenRequest>(bytes, version),
     },
     Entry {
         schema: "api/create_delegation_token.schema",
@@ -299,6 +340,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(38),
         is_request: false,
         recode: |bytes, version| recode::<CreateDelegationTokenResponse>(bytes, version),
+        show: |bytes, version| show::<CreateDelegationTokenResponse>(bytes, version),
     },
     Entry {
         schema: "api/create_partitions.schema",
@@ -306,6 +348,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(37),
         is_request: true,
         recode: |bytes, version| recode::<CreatePartitionsRequest>(bytes, version),
+        show: |bytes, version| show::<CreatePartitionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/create_partitions.schema",
@@ -313,6 +356,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(37),
         is_request: false,
         recode: |bytes, version| recode::<CreatePartitionsResponse>(bytes, version),
+        show: |bytes, version| show::<CreatePartitionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/create_topics.schema",
@@ -320,6 +364,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(19),
         is_request: true,
         recode: |bytes, version| recode::<CreateTopicsRequest>(bytes, version),
+        show: |bytes, version| show::<CreateTopicsRequest>(bytes, version),
     },
     Entry {
         schema: "api/create_topics.schema",
@@ -327,6 +372,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(19),
         is_request: false,
         recode: |bytes, version| recode::<CreateTopicsResponse>(bytes, version),
+        show: |bytes, version| show::<CreateTopicsResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_acls.schema",
@@ -334,6 +380,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(31),
         is_request: true,
         recode: |bytes, version| recode::<DeleteAclsRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteAclsRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_acls.schema",
@@ -341,6 +388,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(31),
         is_request: false,
         recode: |bytes, version| recode::<DeleteAclsResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteAclsResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_groups.schema",
@@ -348,6 +396,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(42),
         is_request: true,
         recode: |bytes, version| recode::<DeleteGroupsRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteGroupsRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_groups.schema",
@@ -355,6 +404,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(42),
         is_request: false,
         recode: |bytes, version| recode::<DeleteGroupsResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteGroupsResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_records.schema",
@@ -362,6 +412,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(21),
         is_request: true,
         recode: |bytes, version| recode::<DeleteRecordsRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteRecordsRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_records.schema",
@@ -369,6 +420,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(21),
         is_request: false,
         recode: |bytes, version| recode::<DeleteRecordsResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteRecordsResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_share_group_offsets.schema",
@@ -376,6 +428,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(92),
         is_request: true,
         recode: |bytes, version| recode::<DeleteShareGroupOffsetsRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_share_group_offsets.schema",
@@ -383,6 +436,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(92),
         is_request: false,
         recode: |bytes, version| recode::<DeleteShareGroupOffsetsResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_share_group_state.schema",
@@ -390,6 +444,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(86),
         is_request: true,
         recode: |bytes, version| recode::<DeleteShareGroupStateRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteShareGroupStateRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_share_group_state.schema",
@@ -397,6 +452,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(86),
         is_request: false,
         recode: |bytes, version| recode::<DeleteShareGroupStateResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteShareGroupStateResponse>(bytes, version),
     },
     Entry {
         schema: "api/delete_topics.schema",
@@ -404,6 +460,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(20),
         is_request: true,
         recode: |bytes, version| recode::<DeleteTopicsRequest>(bytes, version),
+        show: |bytes, version| show::<DeleteTopicsRequest>(bytes, version),
     },
     Entry {
         schema: "api/delete_topics.schema",
@@ -411,6 +468,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(20),
         is_request: false,
         recode: |bytes, version| recode::<DeleteTopicsResponse>(bytes, version),
+        show: |bytes, version| show::<DeleteTopicsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_acls.schema",
@@ -418,6 +476,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(29),
         is_request: true,
         recode: |bytes, version| recode::<DescribeAclsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeAclsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_acls.schema",
@@ -425,6 +484,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(29),
         is_request: false,
         recode: |bytes, version| recode::<DescribeAclsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeAclsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_client_quotas.schema",
@@ -432,6 +492,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(48),
         is_request: true,
         recode: |bytes, version| recode::<DescribeClientQuotasRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeClientQuotasRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_client_quotas.schema",
@@ -439,6 +500,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(48),
         is_request: false,
         recode: |bytes, version| recode::<DescribeClientQuotasResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeClientQuotasResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_cluster.schema",
@@ -446,6 +508,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(60),
         is_request: true,
         recode: |bytes, version| recode::<DescribeClusterRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeClusterRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_cluster.schema",
@@ -453,6 +516,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(60),
         is_request: false,
         recode: |bytes, version| recode::<DescribeClusterResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeClusterResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_configs.schema",
@@ -460,6 +524,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(32),
         is_request: true,
         recode: |bytes, version| recode::<DescribeConfigsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeConfigsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_configs.schema",
@@ -467,6 +532,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(32),
         is_request: false,
         recode: |bytes, version| recode::<DescribeConfigsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeConfigsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_delegation_token.schema",
@@ -474,6 +540,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(41),
         is_request: true,
         recode: |bytes, version| recode::<DescribeDelegationTokenRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeDelegationTokenRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_delegation_token.schema",
@@ -481,6 +548,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(41),
         is_request: false,
         recode: |bytes, version| recode::<DescribeDelegationTokenResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeDelegationTokenResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_groups.schema",
@@ -488,6 +556,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(15),
         is_request: true,
         recode: |bytes, version| recode::<DescribeGroupsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeGroupsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_groups.schema",
@@ -495,6 +564,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(15),
         is_request: false,
         recode: |bytes, version| recode::<DescribeGroupsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeGroupsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_log_dirs.schema",
@@ -502,6 +572,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(35),
         is_request: true,
         recode: |bytes, version| recode::<DescribeLogDirsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeLogDirsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_log_dirs.schema",
@@ -509,6 +580,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(35),
         is_request: false,
         recode: |bytes, version| recode::<DescribeLogDirsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeLogDirsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_producers.schema",
@@ -516,6 +588,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(61),
         is_request: true,
         recode: |bytes, version| recode::<DescribeProducersRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeProducersRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_producers.schema",
@@ -523,6 +596,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(61),
         is_request: false,
         recode: |bytes, version| recode::<DescribeProducersResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeProducersResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_quorum.schema",
@@ -530,6 +604,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(55),
         is_request: true,
         recode: |bytes, version| recode::<DescribeQuorumRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeQuorumRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_quorum.schema",
@@ -537,6 +612,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(55),
         is_request: false,
         recode: |bytes, version| recode::<DescribeQuorumResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeQuorumResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_share_group_offsets.schema",
@@ -544,6 +620,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(90),
         is_request: true,
         recode: |bytes, version| recode::<DescribeShareGroupOffsetsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_share_group_offsets.schema",
@@ -551,6 +628,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(90),
         is_request: false,
         recode: |bytes, version| recode::<DescribeShareGroupOffsetsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_topic_partitions.schema",
@@ -558,6 +636,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(75),
         is_request: true,
         recode: |bytes, version| recode::<DescribeTopicPartitionsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeTopicPartitionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_topic_partitions.schema",
@@ -565,6 +644,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(75),
         is_request: false,
         recode: |bytes, version| recode::<DescribeTopicPartitionsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeTopicPartitionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_transactions.schema",
@@ -572,6 +652,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(65),
         is_request: true,
         recode: |bytes, version| recode::<DescribeTransactionsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeTransactionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_transactions.schema",
@@ -579,6 +660,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(65),
         is_request: false,
         recode: |bytes, version| recode::<DescribeTransactionsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeTransactionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/describe_user_scram_credentials.schema",
@@ -586,6 +668,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(50),
         is_request: true,
         recode: |bytes, version| recode::<DescribeUserScramCredentialsRequest>(bytes, version),
+        show: |bytes, version| show::<DescribeUserScramCredentialsRequest>(bytes, version),
     },
     Entry {
         schema: "api/describe_user_scram_credentials.schema",
@@ -593,6 +676,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(50),
         is_request: false,
         recode: |bytes, version| recode::<DescribeUserScramCredentialsResponse>(bytes, version),
+        show: |bytes, version| show::<DescribeUserScramCredentialsResponse>(bytes, version),
     },
     Entry {
         schema: "api/elect_leaders.schema",
@@ -600,6 +684,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(43),
         is_request: true,
         recode: |bytes, version| recode::<ElectLeadersRequest>(bytes, version),
+        show: |bytes, version| show::<ElectLeadersRequest>(bytes, version),
     },
     Entry {
         schema: "api/elect_leaders.schema",
@@ -607,6 +692,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(43),
         is_request: false,
         recode: |bytes, version| recode::<ElectLeadersResponse>(bytes, version),
+        show: |bytes, version| show::<ElectLeadersResponse>(bytes, version),
     },
     Entry {
         schema: "api/end_quorum_epoch.schema",
@@ -614,6 +700,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(54),
         is_request: true,
         recode: |bytes, version| recode::<EndQuorumEpochRequest>(bytes, version),
+        show: |bytes, version| show::<EndQuorumEpochRequest>(bytes, version),
     },
     Entry {
         schema: "api/end_quorum_epoch.schema",
@@ -621,6 +708,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(54),
         is_request: false,
         recode: |bytes, version| recode::<EndQuorumEpochResponse>(bytes, version),
+        show: |bytes, version| show::<EndQuorumEpochResponse>(bytes, version),
     },
     Entry {
         schema: "api/end_txn.schema",
@@ -628,6 +716,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(26),
         is_request: true,
         recode: |bytes, version| recode::<EndTxnRequest>(bytes, version),
+        show: |bytes, version| show::<EndTxnRequest>(bytes, version),
     },
     Entry {
         schema: "api/end_txn.schema",
@@ -635,6 +724,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(26),
         is_request: false,
         recode: |bytes, version| recode::<EndTxnResponse>(bytes, version),
+        show: |bytes, version| show::<EndTxnResponse>(bytes, version),
     },
     Entry {
         schema: "api/envelope.schema",
@@ -642,6 +732,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(58),
         is_request: true,
         recode: |bytes, version| recode::<EnvelopeRequest>(bytes, version),
+        show: |bytes, version| show::<EnvelopeRequest>(bytes, version),
     },
     Entry {
         schema: "api/envelope.schema",
@@ -649,6 +740,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(58),
         is_request: false,
         recode: |bytes, version| recode::<EnvelopeResponse>(bytes, version),
+        show: |bytes, version| show::<EnvelopeResponse>(bytes, version),
     },
     Entry {
         schema: "api/expire_delegation_token.schema",
@@ -656,6 +748,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(40),
         is_request: true,
         recode: |bytes, version| recode::<ExpireDelegationTokenRequest>(bytes, version),
+        show: |bytes, version| show::<ExpireDelegationTokenRequest>(bytes, version),
     },
     Entry {
         schema: "api/expire_delegation_token.schema",
@@ -663,6 +756,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(40),
         is_request: false,
         recode: |bytes, version| recode::<ExpireDelegationTokenResponse>(bytes, version),
+        show: |bytes, version| show::<ExpireDelegationTokenResponse>(bytes, version),
     },
     Entry {
         schema: "api/fetch.schema",
@@ -670,6 +764,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(1),
         is_request: true,
         recode: |bytes, version| recode::<FetchRequest>(bytes, version),
+        show: |bytes, version| show::<FetchRequest>(bytes, version),
     },
     Entry {
         schema: "api/fetch.schema",
@@ -677,6 +772,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(1),
         is_request: false,
         recode: |bytes, version| recode::<FetchResponse>(bytes, version),
+        show: |bytes, version| show::<FetchResponse>(bytes, version),
     },
     Entry {
         schema: "api/fetch_snapshot.schema",
@@ -684,6 +780,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(59),
         is_request: true,
         recode: |bytes, version| recode::<FetchSnapshotRequest>(bytes, version),
+        show: |bytes, version| show::<FetchSnapshotRequest>(bytes, version),
     },
     Entry {
         schema: "api/fetch_snapshot.schema",
@@ -691,6 +788,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(59),
         is_request: false,
         recode: |bytes, version| recode::<FetchSnapshotResponse>(bytes, version),
+        show: |bytes, version| show::<FetchSnapshotResponse>(bytes, version),
     },
     Entry {
         schema: "api/find_coordinator.schema",
@@ -698,6 +796,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(10),
         is_request: true,
         recode: |bytes, version| recode::<FindCoordinatorRequest>(bytes, version),
+        show: |bytes, version| show::<FindCoordinatorRequest>(bytes, version),
     },
     Entry {
         schema: "api/find_coordinator.schema",
@@ -705,6 +804,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(10),
         is_request: false,
         recode: |bytes, version| recode::<FindCoordinatorResponse>(bytes, version),
+        show: |bytes, version| show::<FindCoordinatorResponse>(bytes, version),
     },
     Entry {
         schema: "api/get_telemetry_subscriptions.schema",
@@ -712,6 +812,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(71),
         is_request: true,
         recode: |bytes, version| recode::<GetTelemetrySubscriptionsRequest>(bytes, version),
+        show: |bytes, version| show::<GetTelemetrySubscriptionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/get_telemetry_subscriptions.schema",
@@ -719,6 +820,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(71),
         is_request: false,
         recode: |bytes, version| recode::<GetTelemetrySubscriptionsResponse>(bytes, version),
+        show: |bytes, version| show::<GetTelemetrySubscriptionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/heartbeat.schema",
@@ -726,6 +828,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(12),
         is_request: true,
         recode: |bytes, version| recode::<HeartbeatRequest>(bytes, version),
+        show: |bytes, version| show::<HeartbeatRequest>(bytes, version),
     },
     Entry {
         schema: "api/heartbeat.schema",
@@ -733,6 +836,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(12),
         is_request: false,
         recode: |bytes, version| recode::<HeartbeatResponse>(bytes, version),
+        show: |bytes, version| show::<HeartbeatResponse>(bytes, version),
     },
     Entry {
         schema: "api/incremental_alter_configs.schema",
@@ -740,6 +844,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(44),
         is_request: true,
         recode: |bytes, version| recode::<IncrementalAlterConfigsRequest>(bytes, version),
+        show: |bytes, version| show::<IncrementalAlterConfigsRequest>(bytes, version),
     },
     Entry {
         schema: "api/incremental_alter_configs.schema",
@@ -747,6 +852,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(44),
         is_request: false,
         recode: |bytes, version| recode::<IncrementalAlterConfigsResponse>(bytes, version),
+        show: |bytes, version| show::<IncrementalAlterConfigsResponse>(bytes, version),
     },
     Entry {
         schema: "api/init_producer_id.schema",
@@ -754,6 +860,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(22),
         is_request: true,
         recode: |bytes, version| recode::<InitProducerIdRequest>(bytes, version),
+        show: |bytes, version| show::<InitProducerIdRequest>(bytes, version),
     },
     Entry {
         schema: "api/init_producer_id.schema",
@@ -761,6 +868,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(22),
         is_request: false,
         recode: |bytes, version| recode::<InitProducerIdResponse>(bytes, version),
+        show: |bytes, version| show::<InitProducerIdResponse>(bytes, version),
     },
     Entry {
         schema: "api/initialize_share_group_state.schema",
@@ -768,6 +876,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(83),
         is_request: true,
         recode: |bytes, version| recode::<InitializeShareGroupStateRequest>(bytes, version),
+        show: |bytes, version| show::<InitializeShareGroupStateRequest>(bytes, version),
     },
     Entry {
         schema: "api/initialize_share_group_state.schema",
@@ -775,6 +884,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(83),
         is_request: false,
         recode: |bytes, version| recode::<InitializeShareGroupStateResponse>(bytes, version),
+        show: |bytes, version| show::<InitializeShareGroupStateResponse>(bytes, version),
     },
     Entry {
         schema: "api/join_group.schema",
@@ -782,6 +892,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(11),
         is_request: true,
         recode: |bytes, version| recode::<JoinGroupRequest>(bytes, version),
+        show: |bytes, version| show::<JoinGroupRequest>(bytes, version),
     },
     Entry {
         schema: "api/join_group.schema",
@@ -789,6 +900,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(11),
         is_request: false,
         recode: |bytes, version| recode::<JoinGroupResponse>(bytes, version),
+        show: |bytes, version| show::<JoinGroupResponse>(bytes, version),
     },
     Entry {
         schema: "api/leave_group.schema",
@@ -796,6 +908,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(13),
         is_request: true,
         recode: |bytes, version| recode::<LeaveGroupRequest>(bytes, version),
+        show: |bytes, version| show::<LeaveGroupRequest>(bytes, version),
     },
     Entry {
         schema: "api/leave_group.schema",
@@ -803,6 +916,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(13),
         is_request: false,
         recode: |bytes, version| recode::<LeaveGroupResponse>(bytes, version),
+        show: |bytes, version| show::<LeaveGroupResponse>(bytes, version),
     },
     Entry {
         schema: "api/list_config_resources.schema",
@@ -810,6 +924,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(74),
         is_request: true,
         recode: |bytes, version| recode::<ListConfigResourcesRequest>(bytes, version),
+        show: |bytes, version| show::<ListConfigResourcesRequest>(bytes, version),
     },
     Entry {
         schema: "api/list_config_resources.schema",
@@ -817,6 +932,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(74),
         is_request: false,
         recode: |bytes, version| recode::<ListConfigResourcesResponse>(bytes, version),
+        show: |bytes, version| show::<ListConfigResourcesResponse>(bytes, version),
     },
     Entry {
         schema: "api/list_groups.schema",
@@ -824,6 +940,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(16),
         is_request: true,
         recode: |bytes, version| recode::<ListGroupsRequest>(bytes, version),
+        show: |bytes, version| show::<ListGroupsRequest>(bytes, version),
     },
     Entry {
         schema: "api/list_groups.schema",
@@ -831,6 +948,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(16),
         is_request: false,
         recode: |bytes, version| recode::<ListGroupsResponse>(bytes, version),
+        show: |bytes, version| show::<ListGroupsResponse>(bytes, version),
     },
     Entry {
         schema: "api/list_offsets.schema",
@@ -838,6 +956,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(2),
         is_request: true,
         recode: |bytes, version| recode::<ListOffsetsRequest>(bytes, version),
+        show: |bytes, version| show::<ListOffsetsRequest>(bytes, version),
     },
     Entry {
         schema: "api/list_offsets.schema",
@@ -845,6 +964,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(2),
         is_request: false,
         recode: |bytes, version| recode::<ListOffsetsResponse>(bytes, version),
+        show: |bytes, version| show::<ListOffsetsResponse>(bytes, version),
     },
     Entry {
         schema: "api/list_partition_reassignments.schema",
@@ -852,6 +972,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(46),
         is_request: true,
         recode: |bytes, version| recode::<ListPartitionReassignmentsRequest>(bytes, version),
+        show: |bytes, version| show::<ListPartitionReassignmentsRequest>(bytes, version),
     },
     Entry {
         schema: "api/list_partition_reassignments.schema",
@@ -859,6 +980,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(46),
         is_request: false,
         recode: |bytes, version| recode::<ListPartitionReassignmentsResponse>(bytes, version),
+        show: |bytes, version| show::<ListPartitionReassignmentsResponse>(bytes, version),
     },
     Entry {
         schema: "api/list_transactions.schema",
@@ -866,6 +988,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(66),
         is_request: true,
         recode: |bytes, version| recode::<ListTransactionsRequest>(bytes, version),
+        show: |bytes, version| show::<ListTransactionsRequest>(bytes, version),
     },
     Entry {
         schema: "api/list_transactions.schema",
@@ -873,6 +996,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(66),
         is_request: false,
         recode: |bytes, version| recode::<ListTransactionsResponse>(bytes, version),
+        show: |bytes, version| show::<ListTransactionsResponse>(bytes, version),
     },
     Entry {
         schema: "api/metadata.schema",
@@ -880,6 +1004,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(3),
         is_request: true,
         recode: |bytes, version| recode::<MetadataRequest>(bytes, version),
+        show: |bytes, version| show::<MetadataRequest>(bytes, version),
     },
     Entry {
         schema: "api/metadata.schema",
@@ -887,6 +1012,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(3),
         is_request: false,
         recode: |bytes, version| recode::<MetadataResponse>(bytes, version),
+        show: |bytes, version| show::<MetadataResponse>(bytes, version),
     },
     Entry {
         schema: "api/offset_commit.schema",
@@ -894,6 +1020,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(8),
         is_request: true,
         recode: |bytes, version| recode::<OffsetCommitRequest>(bytes, version),
+        show: |bytes, version| show::<OffsetCommitRequest>(bytes, version),
     },
     Entry {
         schema: "api/offset_commit.schema",
@@ -901,6 +1028,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(8),
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitResponse>(bytes, version),
+        show: |bytes, version| show::<OffsetCommitResponse>(bytes, version),
     },
     Entry {
         schema: "api/offset_delete.schema",
@@ -908,6 +1036,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(47),
         is_request: true,
         recode: |bytes, version| recode::<OffsetDeleteRequest>(bytes, version),
+        show: |bytes, version| show::<OffsetDeleteRequest>(bytes, version),
     },
     Entry {
         schema: "api/offset_delete.schema",
@@ -915,6 +1044,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(47),
         is_request: false,
         recode: |bytes, version| recode::<OffsetDeleteResponse>(bytes, version),
+        show: |bytes, version| show::<OffsetDeleteResponse>(bytes, version),
     },
     Entry {
         schema: "api/offset_fetch.schema",
@@ -922,6 +1052,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(9),
         is_request: true,
         recode: |bytes, version| recode::<OffsetFetchRequest>(bytes, version),
+        show: |bytes, version| show::<OffsetFetchRequest>(bytes, version),
     },
     Entry {
         schema: "api/offset_fetch.schema",
@@ -929,6 +1060,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(9),
         is_request: false,
         recode: |bytes, version| recode::<OffsetFetchResponse>(bytes, version),
+        show: |bytes, version| show::<OffsetFetchResponse>(bytes, version),
     },
     Entry {
         schema: "api/offset_for_leader_epoch.schema",
@@ -936,6 +1068,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(23),
         is_request: true,
         recode: |bytes, version| recode::<OffsetForLeaderEpochRequest>(bytes, version),
+        show: |bytes, version| show::<OffsetForLeaderEpochRequest>(bytes, version),
     },
     Entry {
         schema: "api/offset_for_leader_epoch.schema",
@@ -943,6 +1076,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(23),
         is_request: false,
         recode: |bytes, version| recode::<OffsetForLeaderEpochResponse>(bytes, version),
+        show: |bytes, version| show::<OffsetForLeaderEpochResponse>(bytes, version),
     },
     Entry {
         schema: "api/produce.schema",
@@ -950,6 +1084,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(0),
         is_request: true,
         recode: |bytes, version| recode::<ProduceRequest>(bytes, version),
+        show: |bytes, version| show::<ProduceRequest>(bytes, version),
     },
     Entry {
         schema: "api/produce.schema",
@@ -957,6 +1092,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(0),
         is_request: false,
         recode: |bytes, version| recode::<ProduceResponse>(bytes, version),
+        show: |bytes, version| show::<ProduceResponse>(bytes, version),
     },
     Entry {
         schema: "api/push_telemetry.schema",
@@ -964,6 +1100,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(72),
         is_request: true,
         recode: |bytes, version| recode::<PushTelemetryRequest>(bytes, version),
+        show: |bytes, version| show::<PushTelemetryRequest>(bytes, version),
     },
     Entry {
         schema: "api/push_telemetry.schema",
@@ -971,6 +1108,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(72),
         is_request: false,
         recode: |bytes, version| recode::<PushTelemetryResponse>(bytes, version),
+        show: |bytes, version| show::<PushTelemetryResponse>(bytes, version),
     },
     Entry {
         schema: "api/read_share_group_state.schema",
@@ -978,6 +1116,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(84),
         is_request: true,
         recode: |bytes, version| recode::<ReadShareGroupStateRequest>(bytes, version),
+        show: |bytes, version| show::<ReadShareGroupStateRequest>(bytes, version),
     },
     Entry {
         schema: "api/read_share_group_state.schema",
@@ -985,6 +1124,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(84),
         is_request: false,
         recode: |bytes, version| recode::<ReadShareGroupStateResponse>(bytes, version),
+        show: |bytes, version| show::<ReadShareGroupStateResponse>(bytes, version),
     },
     Entry {
         schema: "api/read_share_group_state_summary.schema",
@@ -992,6 +1132,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(87),
         is_request: true,
         recode: |bytes, version| recode::<ReadShareGroupStateSummaryRequest>(bytes, version),
+        show: |bytes, version| show::<ReadShareGroupStateSummaryRequest>(bytes, version),
     },
     Entry {
         schema: "api/read_share_group_state_summary.schema",
@@ -999,6 +1140,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(87),
         is_request: false,
         recode: |bytes, version| recode::<ReadShareGroupStateSummaryResponse>(bytes, version),
+        show: |bytes, version| show::<ReadShareGroupStateSummaryResponse>(bytes, version),
     },
     Entry {
         schema: "api/remove_raft_voter.schema",
@@ -1006,6 +1148,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(81),
         is_request: true,
         recode: |bytes, version| recode::<RemoveRaftVoterRequest>(bytes, version),
+        show: |bytes, version| show::<RemoveRaftVoterRequest>(bytes, version),
     },
     Entry {
         schema: "api/remove_raft_voter.schema",
@@ -1013,6 +1156,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(81),
         is_request: false,
         recode: |bytes, version| recode::<RemoveRaftVoterResponse>(bytes, version),
+        show: |bytes, version| show::<RemoveRaftVoterResponse>(bytes, version),
     },
     Entry {
         schema: "api/renew_delegation_token.schema",
@@ -1020,6 +1164,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(39),
         is_request: true,
         recode: |bytes, version| recode::<RenewDelegationTokenRequest>(bytes, version),
+        show: |bytes, version| show::<RenewDelegationTokenRequest>(bytes, version),
     },
     Entry {
         schema: "api/renew_delegation_token.schema",
@@ -1027,6 +1172,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(39),
         is_request: false,
         recode: |bytes, version| recode::<RenewDelegationTokenResponse>(bytes, version),
+        show: |bytes, version| show::<RenewDelegationTokenResponse>(bytes, version),
     },
     Entry {
         schema: "api/sasl_authenticate.schema",
@@ -1034,6 +1180,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(36),
         is_request: true,
         recode: |bytes, version| recode::<SaslAuthenticateRequest>(bytes, version),
+        show: |bytes, version| show::<SaslAuthenticateRequest>(bytes, version),
     },
     Entry {
         schema: "api/sasl_authenticate.schema",
@@ -1041,6 +1188,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(36),
         is_request: false,
         recode: |bytes, version| recode::<SaslAuthenticateResponse>(bytes, version),
+        show: |bytes, version| show::<SaslAuthenticateResponse>(bytes, version),
     },
     Entry {
         schema: "api/sasl_handshake.schema",
@@ -1048,6 +1196,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(17),
         is_request: true,
         recode: |bytes, version| recode::<SaslHandshakeRequest>(bytes, version),
+        show: |bytes, version| show::<SaslHandshakeRequest>(bytes, version),
     },
     Entry {
         schema: "api/sasl_handshake.schema",
@@ -1055,6 +1204,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(17),
         is_request: false,
         recode: |bytes, version| recode::<SaslHandshakeResponse>(bytes, version),
+        show: |bytes, version| show::<SaslHandshakeResponse>(bytes, version),
     },
     Entry {
         schema: "api/share_acknowledge.schema",
@@ -1062,6 +1212,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(79),
         is_request: true,
         recode: |bytes, version| recode::<ShareAcknowledgeRequest>(bytes, version),
+        show: |bytes, version| show::<ShareAcknowledgeRequest>(bytes, version),
     },
     Entry {
         schema: "api/share_acknowledge.schema",
@@ -1069,6 +1220,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(79),
         is_request: false,
         recode: |bytes, version| recode::<ShareAcknowledgeResponse>(bytes, version),
+        show: |bytes, version| show::<ShareAcknowledgeResponse>(bytes, version),
     },
     Entry {
         schema: "api/share_fetch.schema",
@@ -1076,6 +1228,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(78),
         is_request: true,
         recode: |bytes, version| recode::<ShareFetchRequest>(bytes, version),
+        show: |bytes, version| show::<ShareFetchRequest>(bytes, version),
     },
     Entry {
         schema: "api/share_fetch.schema",
@@ -1083,6 +1236,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(78),
         is_request: false,
         recode: |bytes, version| recode::<ShareFetchResponse>(bytes, version),
+        show: |bytes, version| show::<ShareFetchResponse>(bytes, version),
     },
     Entry {
         schema: "api/share_group_describe.schema",
@@ -1090,6 +1244,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(77),
         is_request: true,
         recode: |bytes, version| recode::<ShareGroupDescribeRequest>(bytes, version),
+        show: |bytes, version| show::<ShareGroupDescribeRequest>(bytes, version),
     },
     Entry {
         schema: "api/share_group_describe.schema",
@@ -1097,6 +1252,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(77),
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupDescribeResponse>(bytes, version),
+        show: |bytes, version| show::<ShareGroupDescribeResponse>(bytes, version),
     },
     Entry {
         schema: "api/share_group_heartbeat.schema",
@@ -1104,6 +1260,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(76),
         is_request: true,
         recode: |bytes, version| recode::<ShareGroupHeartbeatRequest>(bytes, version),
+        show: |bytes, version| show::<ShareGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
         schema: "api/share_group_heartbeat.schema",
@@ -1111,6 +1268,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(76),
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupHeartbeatResponse>(bytes, version),
+        show: |bytes, version| show::<ShareGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_describe.schema",
@@ -1118,6 +1276,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(89),
         is_request: true,
         recode: |bytes, version| recode::<StreamsGroupDescribeRequest>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupDescribeRequest>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_describe.schema",
@@ -1125,6 +1284,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(89),
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupDescribeResponse>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupDescribeResponse>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_heartbeat.schema",
@@ -1132,6 +1292,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(88),
         is_request: true,
         recode: |bytes, version| recode::<StreamsGroupHeartbeatRequest>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_heartbeat.schema",
@@ -1139,6 +1300,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(88),
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupHeartbeatResponse>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_topology_description_update.schema",
@@ -1148,6 +1310,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<StreamsGroupTopologyDescriptionUpdateRequest>(bytes, version)
         },
+        show: |bytes, version| show::<StreamsGroupTopologyDescriptionUpdateRequest>(bytes, version),
     },
     Entry {
         schema: "api/streams_group_topology_description_update.schema",
@@ -1157,6 +1320,9 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<StreamsGroupTopologyDescriptionUpdateResponse>(bytes, version)
         },
+        show: |bytes, version| {
+            show::<StreamsGroupTopologyDescriptionUpdateResponse>(bytes, version)
+        },
     },
     Entry {
         schema: "api/sync_group.schema",
@@ -1164,6 +1330,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(14),
         is_request: true,
         recode: |bytes, version| recode::<SyncGroupRequest>(bytes, version),
+        show: |bytes, version| show::<SyncGroupRequest>(bytes, version),
     },
     Entry {
         schema: "api/sync_group.schema",
@@ -1171,6 +1338,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(14),
         is_request: false,
         recode: |bytes, version| recode::<SyncGroupResponse>(bytes, version),
+        show: |bytes, version| show::<SyncGroupResponse>(bytes, version),
     },
     Entry {
         schema: "api/txn_offset_commit.schema",
@@ -1178,6 +1346,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(28),
         is_request: true,
         recode: |bytes, version| recode::<TxnOffsetCommitRequest>(bytes, version),
+        show: |bytes, version| show::<TxnOffsetCommitRequest>(bytes, version),
     },
     Entry {
         schema: "api/txn_offset_commit.schema",
@@ -1185,6 +1354,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(28),
         is_request: false,
         recode: |bytes, version| recode::<TxnOffsetCommitResponse>(bytes, version),
+        show: |bytes, version| show::<TxnOffsetCommitResponse>(bytes, version),
     },
     Entry {
         schema: "api/unregister_broker.schema",
@@ -1192,6 +1362,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(64),
         is_request: true,
         recode: |bytes, version| recode::<UnregisterBrokerRequest>(bytes, version),
+        show: |bytes, version| show::<UnregisterBrokerRequest>(bytes, version),
     },
     Entry {
         schema: "api/unregister_broker.schema",
@@ -1199,6 +1370,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(64),
         is_request: false,
         recode: |bytes, version| recode::<UnregisterBrokerResponse>(bytes, version),
+        show: |bytes, version| show::<UnregisterBrokerResponse>(bytes, version),
     },
     Entry {
         schema: "api/unregister_controller.schema",
@@ -1206,6 +1378,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(94),
         is_request: true,
         recode: |bytes, version| recode::<UnregisterControllerRequest>(bytes, version),
+        show: |bytes, version| show::<UnregisterControllerRequest>(bytes, version),
     },
     Entry {
         schema: "api/unregister_controller.schema",
@@ -1213,6 +1386,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(94),
         is_request: false,
         recode: |bytes, version| recode::<UnregisterControllerResponse>(bytes, version),
+        show: |bytes, version| show::<UnregisterControllerResponse>(bytes, version),
     },
     Entry {
         schema: "api/update_features.schema",
@@ -1220,6 +1394,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(57),
         is_request: true,
         recode: |bytes, version| recode::<UpdateFeaturesRequest>(bytes, version),
+        show: |bytes, version| show::<UpdateFeaturesRequest>(bytes, version),
     },
     Entry {
         schema: "api/update_features.schema",
@@ -1227,6 +1402,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(57),
         is_request: false,
         recode: |bytes, version| recode::<UpdateFeaturesResponse>(bytes, version),
+        show: |bytes, version| show::<UpdateFeaturesResponse>(bytes, version),
     },
     Entry {
         schema: "api/update_raft_voter.schema",
@@ -1234,6 +1410,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(82),
         is_request: true,
         recode: |bytes, version| recode::<UpdateRaftVoterRequest>(bytes, version),
+        show: |bytes, version| show::<UpdateRaftVoterRequest>(bytes, version),
     },
     Entry {
         schema: "api/update_raft_voter.schema",
@@ -1241,6 +1418,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(82),
         is_request: false,
         recode: |bytes, version| recode::<UpdateRaftVoterResponse>(bytes, version),
+        show: |bytes, version| show::<UpdateRaftVoterResponse>(bytes, version),
     },
     Entry {
         schema: "api/vote.schema",
@@ -1248,6 +1426,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(52),
         is_request: true,
         recode: |bytes, version| recode::<VoteRequest>(bytes, version),
+        show: |bytes, version| show::<VoteRequest>(bytes, version),
     },
     Entry {
         schema: "api/vote.schema",
@@ -1255,6 +1434,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(52),
         is_request: false,
         recode: |bytes, version| recode::<VoteResponse>(bytes, version),
+        show: |bytes, version| show::<VoteResponse>(bytes, version),
     },
     Entry {
         schema: "api/write_share_group_state.schema",
@@ -1262,6 +1442,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(85),
         is_request: true,
         recode: |bytes, version| recode::<WriteShareGroupStateRequest>(bytes, version),
+        show: |bytes, version| show::<WriteShareGroupStateRequest>(bytes, version),
     },
     Entry {
         schema: "api/write_share_group_state.schema",
@@ -1269,6 +1450,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(85),
         is_request: false,
         recode: |bytes, version| recode::<WriteShareGroupStateResponse>(bytes, version),
+        show: |bytes, version| show::<WriteShareGroupStateResponse>(bytes, version),
     },
     Entry {
         schema: "api/write_txn_markers.schema",
@@ -1276,6 +1458,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(27),
         is_request: true,
         recode: |bytes, version| recode::<WriteTxnMarkersRequest>(bytes, version),
+        show: |bytes, version| show::<WriteTxnMarkersRequest>(bytes, version),
     },
     Entry {
         schema: "api/write_txn_markers.schema",
@@ -1283,6 +1466,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(27),
         is_request: false,
         recode: |bytes, version| recode::<WriteTxnMarkersResponse>(bytes, version),
+        show: |bytes, version| show::<WriteTxnMarkersResponse>(bytes, version),
     },
     Entry {
         schema: "consumer/consumer_protocol_assignment.schema",
@@ -1290,6 +1474,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerProtocolAssignment>(bytes, version),
+        show: |bytes, version| show::<ConsumerProtocolAssignment>(bytes, version),
     },
     Entry {
         schema: "consumer/consumer_protocol_subscription.schema",
@@ -1297,6 +1482,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerProtocolSubscription>(bytes, version),
+        show: |bytes, version| show::<ConsumerProtocolSubscription>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_current_member_assignment.schema",
@@ -1304,6 +1490,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupCurrentMemberAssignmentKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_current_member_assignment.schema",
@@ -1313,6 +1500,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<ConsumerGroupCurrentMemberAssignmentValue>(bytes, version)
         },
+        show: |bytes, version| show::<ConsumerGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_member_metadata.schema",
@@ -1320,6 +1508,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMemberMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_member_metadata.schema",
@@ -1327,6 +1516,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMemberMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_metadata.schema",
@@ -1334,6 +1524,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_metadata.schema",
@@ -1341,6 +1532,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_partition_metadata.schema",
@@ -1348,6 +1540,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupPartitionMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupPartitionMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_partition_metadata.schema",
@@ -1355,6 +1548,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupPartitionMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupPartitionMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_regular_expression.schema",
@@ -1362,6 +1556,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupRegularExpressionKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupRegularExpressionKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_regular_expression.schema",
@@ -1369,6 +1564,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupRegularExpressionValue>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupRegularExpressionValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_target_assignment_member.schema",
@@ -1376,6 +1572,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMemberKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_target_assignment_member.schema",
@@ -1383,6 +1580,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMemberValue>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_target_assignment_metadata.schema",
@@ -1390,6 +1588,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ConsumerGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/consumer_group_target_assignment_metadata.schema",
@@ -1399,6 +1598,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<ConsumerGroupTargetAssignmentMetadataValue>(bytes, version)
         },
+        show: |bytes, version| show::<ConsumerGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/group_metadata.schema",
@@ -1406,6 +1606,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<GroupMetadataKey>(bytes, version),
+        show: |bytes, version| show::<GroupMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/group_metadata.schema",
@@ -1413,6 +1614,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<GroupMetadataValue>(bytes, version),
+        show: |bytes, version| show::<GroupMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/legacy_offset_commit.schema",
@@ -1420,6 +1622,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LegacyOffsetCommitKey>(bytes, version),
+        show: |bytes, version| show::<LegacyOffsetCommitKey>(bytes, version),
     },
     Entry {
         schema: "group/legacy_offset_commit.schema",
@@ -1427,6 +1630,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LegacyOffsetCommitValue>(bytes, version),
+        show: |bytes, version| show::<LegacyOffsetCommitValue>(bytes, version),
     },
     Entry {
         schema: "group/offset_commit.schema",
@@ -1434,6 +1638,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitKey>(bytes, version),
+        show: |bytes, version| show::<OffsetCommitKey>(bytes, version),
     },
     Entry {
         schema: "group/offset_commit.schema",
@@ -1441,6 +1646,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitValue>(bytes, version),
+        show: |bytes, version| show::<OffsetCommitValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_current_member_assignment.schema",
@@ -1448,6 +1654,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupCurrentMemberAssignmentKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_current_member_assignment.schema",
@@ -1455,6 +1662,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupCurrentMemberAssignmentValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_member_metadata.schema",
@@ -1462,6 +1670,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMemberMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_member_metadata.schema",
@@ -1469,6 +1678,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMemberMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_metadata.schema",
@@ -1476,6 +1686,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_metadata.schema",
@@ -1483,6 +1694,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_state_partition_metadata.schema",
@@ -1490,6 +1702,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupStatePartitionMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupStatePartitionMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_state_partition_metadata.schema",
@@ -1497,6 +1710,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupStatePartitionMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupStatePartitionMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_target_assignment_member.schema",
@@ -1504,6 +1718,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMemberKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_target_assignment_member.schema",
@@ -1511,6 +1726,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMemberValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
         schema: "group/share_group_target_assignment_metadata.schema",
@@ -1518,6 +1734,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMetadataKey>(bytes, version),
+        show: |bytes, version| show::<ShareGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/share_group_target_assignment_metadata.schema",
@@ -1525,6 +1742,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMetadataValue>(bytes, version),
+        show: |bytes, version| show::<ShareGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_current_member_assignment.schema",
@@ -1532,6 +1750,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupCurrentMemberAssignmentKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_current_member_assignment.schema",
@@ -1539,6 +1758,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupCurrentMemberAssignmentValue>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_member_metadata.schema",
@@ -1546,6 +1766,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMemberMetadataKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_member_metadata.schema",
@@ -1553,6 +1774,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMemberMetadataValue>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_metadata.schema",
@@ -1560,6 +1782,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMetadataKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_metadata.schema",
@@ -1567,6 +1790,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMetadataValue>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_target_assignment_member.schema",
@@ -1574,6 +1798,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMemberKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_target_assignment_member.schema",
@@ -1581,6 +1806,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMemberValue>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_target_assignment_metadata.schema",
@@ -1588,6 +1814,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMetadataKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_target_assignment_metadata.schema",
@@ -1597,6 +1824,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<StreamsGroupTargetAssignmentMetadataValue>(bytes, version)
         },
+        show: |bytes, version| show::<StreamsGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_topology.schema",
@@ -1604,6 +1832,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTopologyKey>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupTopologyKey>(bytes, version),
     },
     Entry {
         schema: "group/streams_group_topology.schema",
@@ -1611,6 +1840,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTopologyValue>(bytes, version),
+        show: |bytes, version| show::<StreamsGroupTopologyValue>(bytes, version),
     },
     Entry {
         schema: "log/aborted_txn.schema",
@@ -1618,6 +1848,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AbortedTxn>(bytes, version),
+        show: |bytes, version| show::<AbortedTxn>(bytes, version),
     },
     Entry {
         schema: "log/control_record_type_schema.schema",
@@ -1625,6 +1856,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ControlRecordTypeSchema>(bytes, version),
+        show: |bytes, version| show::<ControlRecordTypeSchema>(bytes, version),
     },
     Entry {
         schema: "log/end_txn_marker.schema",
@@ -1632,6 +1864,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<EndTxnMarker>(bytes, version),
+        show: |bytes, version| show::<EndTxnMarker>(bytes, version),
     },
     Entry {
         schema: "metadata/abort_transaction.schema",
@@ -1639,6 +1872,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AbortTransactionRecord>(bytes, version),
+        show: |bytes, version| show::<AbortTransactionRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/access_control_entry.schema",
@@ -1646,6 +1880,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AccessControlEntryRecord>(bytes, version),
+        show: |bytes, version| show::<AccessControlEntryRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/begin_transaction.schema",
@@ -1653,6 +1888,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<BeginTransactionRecord>(bytes, version),
+        show: |bytes, version| show::<BeginTransactionRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/broker_registration_change.schema",
@@ -1660,6 +1896,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<BrokerRegistrationChangeRecord>(bytes, version),
+        show: |bytes, version| show::<BrokerRegistrationChangeRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/clear_elr.schema",
@@ -1667,6 +1904,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ClearElrRecord>(bytes, version),
+        show: |bytes, version| show::<ClearElrRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/client_quota.schema",
@@ -1674,6 +1912,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ClientQuotaRecord>(bytes, version),
+        show: |bytes, version| show::<ClientQuotaRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/config.schema",
@@ -1681,6 +1920,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConfigRecord>(bytes, version),
+        show: |bytes, version| show::<ConfigRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/delegation_token.schema",
@@ -1688,6 +1928,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<DelegationTokenRecord>(bytes, version),
+        show: |bytes, version| show::<DelegationTokenRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/end_transaction.schema",
@@ -1695,6 +1936,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<EndTransactionRecord>(bytes, version),
+        show: |bytes, version| show::<EndTransactionRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/feature_level.schema",
@@ -1702,6 +1944,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<FeatureLevelRecord>(bytes, version),
+        show: |bytes, version| show::<FeatureLevelRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/fence_broker.schema",
@@ -1709,6 +1952,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<FenceBrokerRecord>(bytes, version),
+        show: |bytes, version| show::<FenceBrokerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/no_op.schema",
@@ -1716,6 +1960,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<NoOpRecord>(bytes, version),
+        show: |bytes, version| show::<NoOpRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/partition.schema",
@@ -1723,6 +1968,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<PartitionRecord>(bytes, version),
+        show: |bytes, version| show::<PartitionRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/partition_change.schema",
@@ -1730,6 +1976,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<PartitionChangeRecord>(bytes, version),
+        show: |bytes, version| show::<PartitionChangeRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/producer_ids.schema",
@@ -1737,6 +1984,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ProducerIdsRecord>(bytes, version),
+        show: |bytes, version| show::<ProducerIdsRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/register_broker.schema",
@@ -1744,6 +1992,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RegisterBrokerRecord>(bytes, version),
+        show: |bytes, version| show::<RegisterBrokerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/register_controller.schema",
@@ -1751,6 +2000,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RegisterControllerRecord>(bytes, version),
+        show: |bytes, version| show::<RegisterControllerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/remove_access_control_entry.schema",
@@ -1758,6 +2008,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveAccessControlEntryRecord>(bytes, version),
+        show: |bytes, version| show::<RemoveAccessControlEntryRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/remove_delegation_token.schema",
@@ -1765,6 +2016,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveDelegationTokenRecord>(bytes, version),
+        show: |bytes, version| show::<RemoveDelegationTokenRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/remove_topic.schema",
@@ -1772,6 +2024,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveTopicRecord>(bytes, version),
+        show: |bytes, version| show::<RemoveTopicRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/remove_user_scram_credential.schema",
@@ -1779,6 +2032,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveUserScramCredentialRecord>(bytes, version),
+        show: |bytes, version| show::<RemoveUserScramCredentialRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/topic.schema",
@@ -1786,6 +2040,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TopicRecord>(bytes, version),
+        show: |bytes, version| show::<TopicRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/unfence_broker.schema",
@@ -1793,6 +2048,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnfenceBrokerRecord>(bytes, version),
+        show: |bytes, version| show::<UnfenceBrokerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/unregister_broker.schema",
@@ -1800,6 +2056,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnregisterBrokerRecord>(bytes, version),
+        show: |bytes, version| show::<UnregisterBrokerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/unregister_controller.schema",
@@ -1807,6 +2064,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnregisterControllerRecord>(bytes, version),
+        show: |bytes, version| show::<UnregisterControllerRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/user_scram_credential.schema",
@@ -1814,6 +2072,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UserScramCredentialRecord>(bytes, version),
+        show: |bytes, version| show::<UserScramCredentialRecord>(bytes, version),
     },
     Entry {
         schema: "metadata/zk_migration_state.schema",
@@ -1821,6 +2080,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ZkMigrationStateRecord>(bytes, version),
+        show: |bytes, version| show::<ZkMigrationStateRecord>(bytes, version),
     },
     Entry {
         schema: "raft/k_raft_version_record.schema",
@@ -1828,6 +2088,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<KRaftVersionRecord>(bytes, version),
+        show: |bytes, version| show::<KRaftVersionRecord>(bytes, version),
     },
     Entry {
         schema: "raft/leader_change_message.schema",
@@ -1835,6 +2096,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LeaderChangeMessage>(bytes, version),
+        show: |bytes, version| show::<LeaderChangeMessage>(bytes, version),
     },
     Entry {
         schema: "raft/quorum_state_data.schema",
@@ -1842,6 +2104,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<QuorumStateData>(bytes, version),
+        show: |bytes, version| show::<QuorumStateData>(bytes, version),
     },
     Entry {
         schema: "raft/snapshot_footer_record.schema",
@@ -1849,6 +2112,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SnapshotFooterRecord>(bytes, version),
+        show: |bytes, version| show::<SnapshotFooterRecord>(bytes, version),
     },
     Entry {
         schema: "raft/snapshot_header_record.schema",
@@ -1856,6 +2120,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SnapshotHeaderRecord>(bytes, version),
+        show: |bytes, version| show::<SnapshotHeaderRecord>(bytes, version),
     },
     Entry {
         schema: "raft/voters_record.schema",
@@ -1863,6 +2128,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<VotersRecord>(bytes, version),
+        show: |bytes, version| show::<VotersRecord>(bytes, version),
     },
     Entry {
         schema: "security/default_principal_data.schema",
@@ -1870,6 +2136,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<DefaultPrincipalData>(bytes, version),
+        show: |bytes, version| show::<DefaultPrincipalData>(bytes, version),
     },
     Entry {
         schema: "share/share_snapshot.schema",
@@ -1877,6 +2144,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareSnapshotKey>(bytes, version),
+        show: |bytes, version| show::<ShareSnapshotKey>(bytes, version),
     },
     Entry {
         schema: "share/share_snapshot.schema",
@@ -1884,6 +2152,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareSnapshotValue>(bytes, version),
+        show: |bytes, version| show::<ShareSnapshotValue>(bytes, version),
     },
     Entry {
         schema: "share/share_update.schema",
@@ -1891,6 +2160,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareUpdateKey>(bytes, version),
+        show: |bytes, version| show::<ShareUpdateKey>(bytes, version),
     },
     Entry {
         schema: "share/share_update.schema",
@@ -1898,6 +2168,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareUpdateValue>(bytes, version),
+        show: |bytes, version| show::<ShareUpdateValue>(bytes, version),
     },
     Entry {
         schema: "streams/subscription_info_data.schema",
@@ -1905,6 +2176,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SubscriptionInfoData>(bytes, version),
+        show: |bytes, version| show::<SubscriptionInfoData>(bytes, version),
     },
     Entry {
         schema: "transaction/transaction_log.schema",
@@ -1912,6 +2184,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TransactionLogKey>(bytes, version),
+        show: |bytes, version| show::<TransactionLogKey>(bytes, version),
     },
     Entry {
         schema: "transaction/transaction_log.schema",
@@ -1919,5 +2192,6 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TransactionLogValue>(bytes, version),
+        show: |bytes, version| show::<TransactionLogValue>(bytes, version),
     },
 ];

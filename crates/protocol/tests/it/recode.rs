@@ -1,3 +1,5 @@
+use std::fmt::Debug;
+
 use ottla_protocol::{DecodeError, EncodeError, Message, Reader, Writer};
 
 /// How tests reach one message without knowing its type.
@@ -8,6 +10,7 @@ pub struct Entry {
     pub api_key: Option<i16>,
     pub is_request: bool,
     pub recode: fn(&[u8], i16) -> Result<Recoded, DecodeError>,
+    pub show: fn(&[u8], i16) -> String,
 }
 
 /// What became of bytes that were decoded and encoded again.
@@ -28,4 +31,9 @@ pub fn recode<'a, T: Message<'a>>(bytes: &'a [u8], version: i16) -> Result<Recod
         .encode(&mut writer, version)
         .map(|()| writer.into_buf());
     Ok(Recoded { left_over, encoded })
+}
+
+/// The message as text for people, or why there is none.
+pub fn show<'a, T: Message<'a> + Debug>(bytes: &'a [u8], version: i16) -> String {
+    format!("{:?}", T::decode(&mut Reader::new(bytes), version))
 }
