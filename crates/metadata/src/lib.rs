@@ -16,6 +16,8 @@ mod record;
 mod changes;
 mod image;
 
+pub mod codec;
+
 mod command;
 mod config_rules;
 mod controller_error;

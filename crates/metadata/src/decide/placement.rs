@@ -32,15 +32,16 @@ pub(super) fn place(
     // Consecutive partitions have consecutive leaders; followers move on by one more each round,
     // so that the partitions of a broken leader do not all go to its neighbour.
     let partitions = (0..count).map(|partition| {
-        let round = partition / active.len();
-        let leader = active[(start + partition) % active.len()];
-        let mut others: Vec<BrokerId> = active.iter().copied().filter(|b| *b != leader).collect();
+        let first = (start + partition) % active.len();
+        let mut others: Vec<BrokerId> = active[first + 1..].to_vec();
+        others.extend(&active[..first]);
         if !others.is_empty() {
-            let turn = (start + partition + round) % others.len();
+            let round = partition / active.len();
+            let turn = round % others.len();
             others.rotate_left(turn);
         }
         others.extend(&fenced);
-        let replicas: BrokerIds = std::iter::once(leader)
+        let replicas: BrokerIds = std::iter::once(active[first])
             .chain(others)
             .take(replicas_count)
             .collect();

@@ -1,0 +1,10 @@
+//! The metadata crate through its public face.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod codec;
+mod controller;
+mod create_topics;
+mod fixtures;
+mod other_commands;
+mod register_broker;
