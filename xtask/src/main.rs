@@ -3,6 +3,7 @@
 mod arrows;
 mod bench;
 mod codegen;
+mod soak;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
   bench [ARGUMENTS]  the figures of docs/performance.md; arguments go to `ottla-bench suite`
   codegen [--check]  message types of crates/protocol from schemas/
+  soak protocol [--frames N] [--first N]
+                     the protocol's fuzzer on 10 million frames, or N
   tidy               walls between crates, file sizes, loose ends";
 
 fn main() -> ExitCode {
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
         ["bench", ..] => bench::run(&root(), &arguments[1..]),
         ["codegen"] => codegen::write(&root()),
         ["codegen", "--check"] => report(&codegen::faults(&root())),
+        ["soak", "protocol", ..] => soak::protocol(&root(), &arguments[2..]),
         ["tidy"] => report(&tidy::faults(&root())),
         _ => {
             eprintln!("{USAGE}");

@@ -244,10 +244,15 @@ impl<'a> Reader<'a> {
         let Some(count) = self.count(flexible, element_size_min)? else {
             return Ok(None);
         };
-        let reserved = count.min(RESERVED_BYTES_MAX / size_of::<T>().max(1));
-        let mut elements = Vec::with_capacity(reserved);
-        for _ in 0..count {
-            elements.push(element(self)?);
+        let step_min = (RESERVED_BYTES_MAX / size_of::<T>().max(1)).max(1);
+        let mut elements = Vec::new();
+        while elements.len() < count {
+            // At first no more than a little, then as many again as have been read.
+            let step = (count - elements.len()).min(elements.len().max(step_min));
+            elements.reserve_exact(step);
+            for _ in 0..step {
+                elements.push(element(self)?);
+            }
         }
         Ok(Some(elements))
     }

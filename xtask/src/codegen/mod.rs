@@ -162,7 +162,7 @@ fn module_list(messages: &[Message]) -> String {
 /// The table by which tests reach every message.
 fn test_table(messages: &[Message], sources: &[String]) -> String {
     let mut out = format!(
-        "{} schemas; do not edit.\n\nuse ottla_protocol::messages::*;\n\nuse crate::recode::{{Entry, recode, show}};\n\n\
+        "{} schemas; do not edit.\n\nuse ottla_protocol::messages::*;\n\nuse crate::recode::{{Entry, probe, recode, show}};\n\n\
          /// Every message, in the order of the schema files.\npub const ALL_MESSAGES: &[Entry] = &[\n",
         message::MARKER
     );
@@ -175,6 +175,7 @@ fn test_table(messages: &[Message], sources: &[String]) -> String {
             out,
             "Entry {{ schema: {source:?}, name: {:?}, api_key: {key}, is_request: {}, \
              recode: |bytes, version| recode::<{name}>(bytes, version), \
+             probe: |bytes, version| probe::<{name}>(bytes, version), \
              show: |bytes, version| show::<{name}>(bytes, version) }},",
             m.name,
             m.kind == Kind::Request,

@@ -2,7 +2,7 @@
 
 use ottla_protocol::messages::*;
 
-use crate::recode::{Entry, recode, show};
+use crate::recode::{Entry, probe, recode, show};
 
 /// Every message, in the order of the schema files.
 pub const ALL_MESSAGES: &[Entry] = &[
@@ -12,6 +12,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(25),
         is_request: true,
         recode: |bytes, version| recode::<AddOffsetsToTxnRequest>(bytes, version),
+        probe: |bytes, version| probe::<AddOffsetsToTxnRequest>(bytes, version),
         show: |bytes, version| show::<AddOffsetsToTxnRequest>(bytes, version),
     },
     Entry {
@@ -20,6 +21,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(25),
         is_request: false,
         recode: |bytes, version| recode::<AddOffsetsToTxnResponse>(bytes, version),
+        probe: |bytes, version| probe::<AddOffsetsToTxnResponse>(bytes, version),
         show: |bytes, version| show::<AddOffsetsToTxnResponse>(bytes, version),
     },
     Entry {
@@ -28,6 +30,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(24),
         is_request: true,
         recode: |bytes, version| recode::<AddPartitionsToTxnRequest>(bytes, version),
+        probe: |bytes, version| probe::<AddPartitionsToTxnRequest>(bytes, version),
         show: |bytes, version| show::<AddPartitionsToTxnRequest>(bytes, version),
     },
     Entry {
@@ -36,6 +39,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(24),
         is_request: false,
         recode: |bytes, version| recode::<AddPartitionsToTxnResponse>(bytes, version),
+        probe: |bytes, version| probe::<AddPartitionsToTxnResponse>(bytes, version),
         show: |bytes, version| show::<AddPartitionsToTxnResponse>(bytes, version),
     },
     Entry {
@@ -44,6 +48,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(80),
         is_request: true,
         recode: |bytes, version| recode::<AddRaftVoterRequest>(bytes, version),
+        probe: |bytes, version| probe::<AddRaftVoterRequest>(bytes, version),
         show: |bytes, version| show::<AddRaftVoterRequest>(bytes, version),
     },
     Entry {
@@ -52,6 +57,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(80),
         is_request: false,
         recode: |bytes, version| recode::<AddRaftVoterResponse>(bytes, version),
+        probe: |bytes, version| probe::<AddRaftVoterResponse>(bytes, version),
         show: |bytes, version| show::<AddRaftVoterResponse>(bytes, version),
     },
     Entry {
@@ -60,6 +66,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(67),
         is_request: true,
         recode: |bytes, version| recode::<AllocateProducerIdsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AllocateProducerIdsRequest>(bytes, version),
         show: |bytes, version| show::<AllocateProducerIdsRequest>(bytes, version),
     },
     Entry {
@@ -68,6 +75,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(67),
         is_request: false,
         recode: |bytes, version| recode::<AllocateProducerIdsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AllocateProducerIdsResponse>(bytes, version),
         show: |bytes, version| show::<AllocateProducerIdsResponse>(bytes, version),
     },
     Entry {
@@ -76,6 +84,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(49),
         is_request: true,
         recode: |bytes, version| recode::<AlterClientQuotasRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterClientQuotasRequest>(bytes, version),
         show: |bytes, version| show::<AlterClientQuotasRequest>(bytes, version),
     },
     Entry {
@@ -84,6 +93,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(49),
         is_request: false,
         recode: |bytes, version| recode::<AlterClientQuotasResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterClientQuotasResponse>(bytes, version),
         show: |bytes, version| show::<AlterClientQuotasResponse>(bytes, version),
     },
     Entry {
@@ -92,6 +102,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(33),
         is_request: true,
         recode: |bytes, version| recode::<AlterConfigsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterConfigsRequest>(bytes, version),
         show: |bytes, version| show::<AlterConfigsRequest>(bytes, version),
     },
     Entry {
@@ -100,6 +111,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(33),
         is_request: false,
         recode: |bytes, version| recode::<AlterConfigsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterConfigsResponse>(bytes, version),
         show: |bytes, version| show::<AlterConfigsResponse>(bytes, version),
     },
     Entry {
@@ -108,6 +120,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(56),
         is_request: true,
         recode: |bytes, version| recode::<AlterPartitionRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterPartitionRequest>(bytes, version),
         show: |bytes, version| show::<AlterPartitionRequest>(bytes, version),
     },
     Entry {
@@ -116,6 +129,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(56),
         is_request: false,
         recode: |bytes, version| recode::<AlterPartitionResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterPartitionResponse>(bytes, version),
         show: |bytes, version| show::<AlterPartitionResponse>(bytes, version),
     },
     Entry {
@@ -124,6 +138,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(45),
         is_request: true,
         recode: |bytes, version| recode::<AlterPartitionReassignmentsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterPartitionReassignmentsRequest>(bytes, version),
         show: |bytes, version| show::<AlterPartitionReassignmentsRequest>(bytes, version),
     },
     Entry {
@@ -132,6 +147,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(45),
         is_request: false,
         recode: |bytes, version| recode::<AlterPartitionReassignmentsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterPartitionReassignmentsResponse>(bytes, version),
         show: |bytes, version| show::<AlterPartitionReassignmentsResponse>(bytes, version),
     },
     Entry {
@@ -140,6 +156,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(34),
         is_request: true,
         recode: |bytes, version| recode::<AlterReplicaLogDirsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterReplicaLogDirsRequest>(bytes, version),
         show: |bytes, version| show::<AlterReplicaLogDirsRequest>(bytes, version),
     },
     Entry {
@@ -148,6 +165,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(34),
         is_request: false,
         recode: |bytes, version| recode::<AlterReplicaLogDirsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterReplicaLogDirsResponse>(bytes, version),
         show: |bytes, version| show::<AlterReplicaLogDirsResponse>(bytes, version),
     },
     Entry {
@@ -156,6 +174,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(91),
         is_request: true,
         recode: |bytes, version| recode::<AlterShareGroupOffsetsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterShareGroupOffsetsRequest>(bytes, version),
         show: |bytes, version| show::<AlterShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
@@ -164,6 +183,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(91),
         is_request: false,
         recode: |bytes, version| recode::<AlterShareGroupOffsetsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterShareGroupOffsetsResponse>(bytes, version),
         show: |bytes, version| show::<AlterShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
@@ -172,6 +192,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(51),
         is_request: true,
         recode: |bytes, version| recode::<AlterUserScramCredentialsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AlterUserScramCredentialsRequest>(bytes, version),
         show: |bytes, version| show::<AlterUserScramCredentialsRequest>(bytes, version),
     },
     Entry {
@@ -180,6 +201,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(51),
         is_request: false,
         recode: |bytes, version| recode::<AlterUserScramCredentialsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AlterUserScramCredentialsResponse>(bytes, version),
         show: |bytes, version| show::<AlterUserScramCredentialsResponse>(bytes, version),
     },
     Entry {
@@ -188,6 +210,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(18),
         is_request: true,
         recode: |bytes, version| recode::<ApiVersionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<ApiVersionsRequest>(bytes, version),
         show: |bytes, version| show::<ApiVersionsRequest>(bytes, version),
     },
     Entry {
@@ -196,6 +219,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(18),
         is_request: false,
         recode: |bytes, version| recode::<ApiVersionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<ApiVersionsResponse>(bytes, version),
         show: |bytes, version| show::<ApiVersionsResponse>(bytes, version),
     },
     Entry {
@@ -204,6 +228,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(73),
         is_request: true,
         recode: |bytes, version| recode::<AssignReplicasToDirsRequest>(bytes, version),
+        probe: |bytes, version| probe::<AssignReplicasToDirsRequest>(bytes, version),
         show: |bytes, version| show::<AssignReplicasToDirsRequest>(bytes, version),
     },
     Entry {
@@ -212,6 +237,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(73),
         is_request: false,
         recode: |bytes, version| recode::<AssignReplicasToDirsResponse>(bytes, version),
+        probe: |bytes, version| probe::<AssignReplicasToDirsResponse>(bytes, version),
         show: |bytes, version| show::<AssignReplicasToDirsResponse>(bytes, version),
     },
     Entry {
@@ -220,6 +246,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(53),
         is_request: true,
         recode: |bytes, version| recode::<BeginQuorumEpochRequest>(bytes, version),
+        probe: |bytes, version| probe::<BeginQuorumEpochRequest>(bytes, version),
         show: |bytes, version| show::<BeginQuorumEpochRequest>(bytes, version),
     },
     Entry {
@@ -228,6 +255,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(53),
         is_request: false,
         recode: |bytes, version| recode::<BeginQuorumEpochResponse>(bytes, version),
+        probe: |bytes, version| probe::<BeginQuorumEpochResponse>(bytes, version),
         show: |bytes, version| show::<BeginQuorumEpochResponse>(bytes, version),
     },
     Entry {
@@ -236,6 +264,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(63),
         is_request: true,
         recode: |bytes, version| recode::<BrokerHeartbeatRequest>(bytes, version),
+        probe: |bytes, version| probe::<BrokerHeartbeatRequest>(bytes, version),
         show: |bytes, version| show::<BrokerHeartbeatRequest>(bytes, version),
     },
     Entry {
@@ -244,6 +273,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(63),
         is_request: false,
         recode: |bytes, version| recode::<BrokerHeartbeatResponse>(bytes, version),
+        probe: |bytes, version| probe::<BrokerHeartbeatResponse>(bytes, version),
         show: |bytes, version| show::<BrokerHeartbeatResponse>(bytes, version),
     },
     Entry {
@@ -252,6 +282,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(62),
         is_request: true,
         recode: |bytes, version| recode::<BrokerRegistrationRequest>(bytes, version),
+        probe: |bytes, version| probe::<BrokerRegistrationRequest>(bytes, version),
         show: |bytes, version| show::<BrokerRegistrationRequest>(bytes, version),
     },
     Entry {
@@ -260,6 +291,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(62),
         is_request: false,
         recode: |bytes, version| recode::<BrokerRegistrationResponse>(bytes, version),
+        probe: |bytes, version| probe::<BrokerRegistrationResponse>(bytes, version),
         show: |bytes, version| show::<BrokerRegistrationResponse>(bytes, version),
     },
     Entry {
@@ -268,6 +300,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(69),
         is_request: true,
         recode: |bytes, version| recode::<ConsumerGroupDescribeRequest>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupDescribeRequest>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupDescribeRequest>(bytes, version),
     },
     Entry {
@@ -276,6 +309,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(69),
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupDescribeResponse>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupDescribeResponse>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupDescribeResponse>(bytes, version),
     },
     Entry {
@@ -284,6 +318,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(68),
         is_request: true,
         recode: |bytes, version| recode::<ConsumerGroupHeartbeatRequest>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupHeartbeatRequest>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
@@ -292,6 +327,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(68),
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupHeartbeatResponse>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupHeartbeatResponse>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
@@ -300,6 +336,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(70),
         is_request: true,
         recode: |bytes, version| recode::<ControllerRegistrationRequest>(bytes, version),
+        probe: |bytes, version| probe::<ControllerRegistrationRequest>(bytes, version),
         show: |bytes, version| show::<ControllerRegistrationRequest>(bytes, version),
     },
     Entry {
@@ -308,6 +345,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(70),
         is_request: false,
         recode: |bytes, version| recode::<ControllerRegistrationResponse>(bytes, version),
+        probe: |bytes, version| probe::<ControllerRegistrationResponse>(bytes, version),
         show: |bytes, version| show::<ControllerRegistrationResponse>(bytes, version),
     },
     Entry {
@@ -316,6 +354,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(30),
         is_request: true,
         recode: |bytes, version| recode::<CreateAclsRequest>(bytes, version),
+        probe: |bytes, version| probe::<CreateAclsRequest>(bytes, version),
         show: |bytes, version| show::<CreateAclsRequest>(bytes, version),
     },
     Entry {
@@ -324,6 +363,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(30),
         is_request: false,
         recode: |bytes, version| recode::<CreateAclsResponse>(bytes, version),
+        probe: |bytes, version| probe::<CreateAclsResponse>(bytes, version),
         show: |bytes, version| show::<CreateAclsResponse>(bytes, version),
     },
     Entry {
@@ -332,6 +372,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(38),
         is_request: true,
         recode: |bytes, version| recode::<CreateDelegationTokenRequest>(bytes, version),
+        probe: |bytes, version| probe::<CreateDelegationTokenRequest>(bytes, version),
         show: |bytes, version| show::<CreateDelegationTokenRequest>(bytes, version),
     },
     Entry {
@@ -340,6 +381,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(38),
         is_request: false,
         recode: |bytes, version| recode::<CreateDelegationTokenResponse>(bytes, version),
+        probe: |bytes, version| probe::<CreateDelegationTokenResponse>(bytes, version),
         show: |bytes, version| show::<CreateDelegationTokenResponse>(bytes, version),
     },
     Entry {
@@ -348,6 +390,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(37),
         is_request: true,
         recode: |bytes, version| recode::<CreatePartitionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<CreatePartitionsRequest>(bytes, version),
         show: |bytes, version| show::<CreatePartitionsRequest>(bytes, version),
     },
     Entry {
@@ -356,6 +399,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(37),
         is_request: false,
         recode: |bytes, version| recode::<CreatePartitionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<CreatePartitionsResponse>(bytes, version),
         show: |bytes, version| show::<CreatePartitionsResponse>(bytes, version),
     },
     Entry {
@@ -364,6 +408,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(19),
         is_request: true,
         recode: |bytes, version| recode::<CreateTopicsRequest>(bytes, version),
+        probe: |bytes, version| probe::<CreateTopicsRequest>(bytes, version),
         show: |bytes, version| show::<CreateTopicsRequest>(bytes, version),
     },
     Entry {
@@ -372,6 +417,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(19),
         is_request: false,
         recode: |bytes, version| recode::<CreateTopicsResponse>(bytes, version),
+        probe: |bytes, version| probe::<CreateTopicsResponse>(bytes, version),
         show: |bytes, version| show::<CreateTopicsResponse>(bytes, version),
     },
     Entry {
@@ -380,6 +426,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(31),
         is_request: true,
         recode: |bytes, version| recode::<DeleteAclsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteAclsRequest>(bytes, version),
         show: |bytes, version| show::<DeleteAclsRequest>(bytes, version),
     },
     Entry {
@@ -388,6 +435,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(31),
         is_request: false,
         recode: |bytes, version| recode::<DeleteAclsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteAclsResponse>(bytes, version),
         show: |bytes, version| show::<DeleteAclsResponse>(bytes, version),
     },
     Entry {
@@ -396,6 +444,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(42),
         is_request: true,
         recode: |bytes, version| recode::<DeleteGroupsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteGroupsRequest>(bytes, version),
         show: |bytes, version| show::<DeleteGroupsRequest>(bytes, version),
     },
     Entry {
@@ -404,6 +453,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(42),
         is_request: false,
         recode: |bytes, version| recode::<DeleteGroupsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteGroupsResponse>(bytes, version),
         show: |bytes, version| show::<DeleteGroupsResponse>(bytes, version),
     },
     Entry {
@@ -412,6 +462,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(21),
         is_request: true,
         recode: |bytes, version| recode::<DeleteRecordsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteRecordsRequest>(bytes, version),
         show: |bytes, version| show::<DeleteRecordsRequest>(bytes, version),
     },
     Entry {
@@ -420,6 +471,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(21),
         is_request: false,
         recode: |bytes, version| recode::<DeleteRecordsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteRecordsResponse>(bytes, version),
         show: |bytes, version| show::<DeleteRecordsResponse>(bytes, version),
     },
     Entry {
@@ -428,6 +480,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(92),
         is_request: true,
         recode: |bytes, version| recode::<DeleteShareGroupOffsetsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteShareGroupOffsetsRequest>(bytes, version),
         show: |bytes, version| show::<DeleteShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
@@ -436,6 +489,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(92),
         is_request: false,
         recode: |bytes, version| recode::<DeleteShareGroupOffsetsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteShareGroupOffsetsResponse>(bytes, version),
         show: |bytes, version| show::<DeleteShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
@@ -444,6 +498,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(86),
         is_request: true,
         recode: |bytes, version| recode::<DeleteShareGroupStateRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteShareGroupStateRequest>(bytes, version),
         show: |bytes, version| show::<DeleteShareGroupStateRequest>(bytes, version),
     },
     Entry {
@@ -452,6 +507,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(86),
         is_request: false,
         recode: |bytes, version| recode::<DeleteShareGroupStateResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteShareGroupStateResponse>(bytes, version),
         show: |bytes, version| show::<DeleteShareGroupStateResponse>(bytes, version),
     },
     Entry {
@@ -460,6 +516,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(20),
         is_request: true,
         recode: |bytes, version| recode::<DeleteTopicsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DeleteTopicsRequest>(bytes, version),
         show: |bytes, version| show::<DeleteTopicsRequest>(bytes, version),
     },
     Entry {
@@ -468,6 +525,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(20),
         is_request: false,
         recode: |bytes, version| recode::<DeleteTopicsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DeleteTopicsResponse>(bytes, version),
         show: |bytes, version| show::<DeleteTopicsResponse>(bytes, version),
     },
     Entry {
@@ -476,6 +534,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(29),
         is_request: true,
         recode: |bytes, version| recode::<DescribeAclsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeAclsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeAclsRequest>(bytes, version),
     },
     Entry {
@@ -484,6 +543,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(29),
         is_request: false,
         recode: |bytes, version| recode::<DescribeAclsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeAclsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeAclsResponse>(bytes, version),
     },
     Entry {
@@ -492,6 +552,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(48),
         is_request: true,
         recode: |bytes, version| recode::<DescribeClientQuotasRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeClientQuotasRequest>(bytes, version),
         show: |bytes, version| show::<DescribeClientQuotasRequest>(bytes, version),
     },
     Entry {
@@ -500,6 +561,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(48),
         is_request: false,
         recode: |bytes, version| recode::<DescribeClientQuotasResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeClientQuotasResponse>(bytes, version),
         show: |bytes, version| show::<DescribeClientQuotasResponse>(bytes, version),
     },
     Entry {
@@ -508,6 +570,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(60),
         is_request: true,
         recode: |bytes, version| recode::<DescribeClusterRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeClusterRequest>(bytes, version),
         show: |bytes, version| show::<DescribeClusterRequest>(bytes, version),
     },
     Entry {
@@ -516,6 +579,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(60),
         is_request: false,
         recode: |bytes, version| recode::<DescribeClusterResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeClusterResponse>(bytes, version),
         show: |bytes, version| show::<DescribeClusterResponse>(bytes, version),
     },
     Entry {
@@ -524,6 +588,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(32),
         is_request: true,
         recode: |bytes, version| recode::<DescribeConfigsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeConfigsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeConfigsRequest>(bytes, version),
     },
     Entry {
@@ -532,6 +597,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(32),
         is_request: false,
         recode: |bytes, version| recode::<DescribeConfigsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeConfigsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeConfigsResponse>(bytes, version),
     },
     Entry {
@@ -540,6 +606,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(41),
         is_request: true,
         recode: |bytes, version| recode::<DescribeDelegationTokenRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeDelegationTokenRequest>(bytes, version),
         show: |bytes, version| show::<DescribeDelegationTokenRequest>(bytes, version),
     },
     Entry {
@@ -548,6 +615,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(41),
         is_request: false,
         recode: |bytes, version| recode::<DescribeDelegationTokenResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeDelegationTokenResponse>(bytes, version),
         show: |bytes, version| show::<DescribeDelegationTokenResponse>(bytes, version),
     },
     Entry {
@@ -556,6 +624,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(15),
         is_request: true,
         recode: |bytes, version| recode::<DescribeGroupsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeGroupsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeGroupsRequest>(bytes, version),
     },
     Entry {
@@ -564,6 +633,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(15),
         is_request: false,
         recode: |bytes, version| recode::<DescribeGroupsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeGroupsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeGroupsResponse>(bytes, version),
     },
     Entry {
@@ -572,6 +642,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(35),
         is_request: true,
         recode: |bytes, version| recode::<DescribeLogDirsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeLogDirsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeLogDirsRequest>(bytes, version),
     },
     Entry {
@@ -580,6 +651,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(35),
         is_request: false,
         recode: |bytes, version| recode::<DescribeLogDirsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeLogDirsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeLogDirsResponse>(bytes, version),
     },
     Entry {
@@ -588,6 +660,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(61),
         is_request: true,
         recode: |bytes, version| recode::<DescribeProducersRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeProducersRequest>(bytes, version),
         show: |bytes, version| show::<DescribeProducersRequest>(bytes, version),
     },
     Entry {
@@ -596,6 +669,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(61),
         is_request: false,
         recode: |bytes, version| recode::<DescribeProducersResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeProducersResponse>(bytes, version),
         show: |bytes, version| show::<DescribeProducersResponse>(bytes, version),
     },
     Entry {
@@ -604,6 +678,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(55),
         is_request: true,
         recode: |bytes, version| recode::<DescribeQuorumRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeQuorumRequest>(bytes, version),
         show: |bytes, version| show::<DescribeQuorumRequest>(bytes, version),
     },
     Entry {
@@ -612,6 +687,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(55),
         is_request: false,
         recode: |bytes, version| recode::<DescribeQuorumResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeQuorumResponse>(bytes, version),
         show: |bytes, version| show::<DescribeQuorumResponse>(bytes, version),
     },
     Entry {
@@ -620,6 +696,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(90),
         is_request: true,
         recode: |bytes, version| recode::<DescribeShareGroupOffsetsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeShareGroupOffsetsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeShareGroupOffsetsRequest>(bytes, version),
     },
     Entry {
@@ -628,6 +705,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(90),
         is_request: false,
         recode: |bytes, version| recode::<DescribeShareGroupOffsetsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeShareGroupOffsetsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeShareGroupOffsetsResponse>(bytes, version),
     },
     Entry {
@@ -636,6 +714,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(75),
         is_request: true,
         recode: |bytes, version| recode::<DescribeTopicPartitionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeTopicPartitionsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeTopicPartitionsRequest>(bytes, version),
     },
     Entry {
@@ -644,6 +723,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(75),
         is_request: false,
         recode: |bytes, version| recode::<DescribeTopicPartitionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeTopicPartitionsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeTopicPartitionsResponse>(bytes, version),
     },
     Entry {
@@ -652,6 +732,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(65),
         is_request: true,
         recode: |bytes, version| recode::<DescribeTransactionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeTransactionsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeTransactionsRequest>(bytes, version),
     },
     Entry {
@@ -660,6 +741,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(65),
         is_request: false,
         recode: |bytes, version| recode::<DescribeTransactionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeTransactionsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeTransactionsResponse>(bytes, version),
     },
     Entry {
@@ -668,6 +750,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(50),
         is_request: true,
         recode: |bytes, version| recode::<DescribeUserScramCredentialsRequest>(bytes, version),
+        probe: |bytes, version| probe::<DescribeUserScramCredentialsRequest>(bytes, version),
         show: |bytes, version| show::<DescribeUserScramCredentialsRequest>(bytes, version),
     },
     Entry {
@@ -676,6 +759,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(50),
         is_request: false,
         recode: |bytes, version| recode::<DescribeUserScramCredentialsResponse>(bytes, version),
+        probe: |bytes, version| probe::<DescribeUserScramCredentialsResponse>(bytes, version),
         show: |bytes, version| show::<DescribeUserScramCredentialsResponse>(bytes, version),
     },
     Entry {
@@ -684,6 +768,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(43),
         is_request: true,
         recode: |bytes, version| recode::<ElectLeadersRequest>(bytes, version),
+        probe: |bytes, version| probe::<ElectLeadersRequest>(bytes, version),
         show: |bytes, version| show::<ElectLeadersRequest>(bytes, version),
     },
     Entry {
@@ -692,6 +777,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(43),
         is_request: false,
         recode: |bytes, version| recode::<ElectLeadersResponse>(bytes, version),
+        probe: |bytes, version| probe::<ElectLeadersResponse>(bytes, version),
         show: |bytes, version| show::<ElectLeadersResponse>(bytes, version),
     },
     Entry {
@@ -700,6 +786,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(54),
         is_request: true,
         recode: |bytes, version| recode::<EndQuorumEpochRequest>(bytes, version),
+        probe: |bytes, version| probe::<EndQuorumEpochRequest>(bytes, version),
         show: |bytes, version| show::<EndQuorumEpochRequest>(bytes, version),
     },
     Entry {
@@ -708,6 +795,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(54),
         is_request: false,
         recode: |bytes, version| recode::<EndQuorumEpochResponse>(bytes, version),
+        probe: |bytes, version| probe::<EndQuorumEpochResponse>(bytes, version),
         show: |bytes, version| show::<EndQuorumEpochResponse>(bytes, version),
     },
     Entry {
@@ -716,6 +804,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(26),
         is_request: true,
         recode: |bytes, version| recode::<EndTxnRequest>(bytes, version),
+        probe: |bytes, version| probe::<EndTxnRequest>(bytes, version),
         show: |bytes, version| show::<EndTxnRequest>(bytes, version),
     },
     Entry {
@@ -724,6 +813,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(26),
         is_request: false,
         recode: |bytes, version| recode::<EndTxnResponse>(bytes, version),
+        probe: |bytes, version| probe::<EndTxnResponse>(bytes, version),
         show: |bytes, version| show::<EndTxnResponse>(bytes, version),
     },
     Entry {
@@ -732,6 +822,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(58),
         is_request: true,
         recode: |bytes, version| recode::<EnvelopeRequest>(bytes, version),
+        probe: |bytes, version| probe::<EnvelopeRequest>(bytes, version),
         show: |bytes, version| show::<EnvelopeRequest>(bytes, version),
     },
     Entry {
@@ -740,6 +831,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(58),
         is_request: false,
         recode: |bytes, version| recode::<EnvelopeResponse>(bytes, version),
+        probe: |bytes, version| probe::<EnvelopeResponse>(bytes, version),
         show: |bytes, version| show::<EnvelopeResponse>(bytes, version),
     },
     Entry {
@@ -748,6 +840,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(40),
         is_request: true,
         recode: |bytes, version| recode::<ExpireDelegationTokenRequest>(bytes, version),
+        probe: |bytes, version| probe::<ExpireDelegationTokenRequest>(bytes, version),
         show: |bytes, version| show::<ExpireDelegationTokenRequest>(bytes, version),
     },
     Entry {
@@ -756,6 +849,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(40),
         is_request: false,
         recode: |bytes, version| recode::<ExpireDelegationTokenResponse>(bytes, version),
+        probe: |bytes, version| probe::<ExpireDelegationTokenResponse>(bytes, version),
         show: |bytes, version| show::<ExpireDelegationTokenResponse>(bytes, version),
     },
     Entry {
@@ -764,6 +858,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(1),
         is_request: true,
         recode: |bytes, version| recode::<FetchRequest>(bytes, version),
+        probe: |bytes, version| probe::<FetchRequest>(bytes, version),
         show: |bytes, version| show::<FetchRequest>(bytes, version),
     },
     Entry {
@@ -772,6 +867,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(1),
         is_request: false,
         recode: |bytes, version| recode::<FetchResponse>(bytes, version),
+        probe: |bytes, version| probe::<FetchResponse>(bytes, version),
         show: |bytes, version| show::<FetchResponse>(bytes, version),
     },
     Entry {
@@ -780,6 +876,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(59),
         is_request: true,
         recode: |bytes, version| recode::<FetchSnapshotRequest>(bytes, version),
+        probe: |bytes, version| probe::<FetchSnapshotRequest>(bytes, version),
         show: |bytes, version| show::<FetchSnapshotRequest>(bytes, version),
     },
     Entry {
@@ -788,6 +885,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(59),
         is_request: false,
         recode: |bytes, version| recode::<FetchSnapshotResponse>(bytes, version),
+        probe: |bytes, version| probe::<FetchSnapshotResponse>(bytes, version),
         show: |bytes, version| show::<FetchSnapshotResponse>(bytes, version),
     },
     Entry {
@@ -796,6 +894,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(10),
         is_request: true,
         recode: |bytes, version| recode::<FindCoordinatorRequest>(bytes, version),
+        probe: |bytes, version| probe::<FindCoordinatorRequest>(bytes, version),
         show: |bytes, version| show::<FindCoordinatorRequest>(bytes, version),
     },
     Entry {
@@ -804,6 +903,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(10),
         is_request: false,
         recode: |bytes, version| recode::<FindCoordinatorResponse>(bytes, version),
+        probe: |bytes, version| probe::<FindCoordinatorResponse>(bytes, version),
         show: |bytes, version| show::<FindCoordinatorResponse>(bytes, version),
     },
     Entry {
@@ -812,6 +912,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(71),
         is_request: true,
         recode: |bytes, version| recode::<GetTelemetrySubscriptionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<GetTelemetrySubscriptionsRequest>(bytes, version),
         show: |bytes, version| show::<GetTelemetrySubscriptionsRequest>(bytes, version),
     },
     Entry {
@@ -820,6 +921,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(71),
         is_request: false,
         recode: |bytes, version| recode::<GetTelemetrySubscriptionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<GetTelemetrySubscriptionsResponse>(bytes, version),
         show: |bytes, version| show::<GetTelemetrySubscriptionsResponse>(bytes, version),
     },
     Entry {
@@ -828,6 +930,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(12),
         is_request: true,
         recode: |bytes, version| recode::<HeartbeatRequest>(bytes, version),
+        probe: |bytes, version| probe::<HeartbeatRequest>(bytes, version),
         show: |bytes, version| show::<HeartbeatRequest>(bytes, version),
     },
     Entry {
@@ -836,6 +939,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(12),
         is_request: false,
         recode: |bytes, version| recode::<HeartbeatResponse>(bytes, version),
+        probe: |bytes, version| probe::<HeartbeatResponse>(bytes, version),
         show: |bytes, version| show::<HeartbeatResponse>(bytes, version),
     },
     Entry {
@@ -844,6 +948,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(44),
         is_request: true,
         recode: |bytes, version| recode::<IncrementalAlterConfigsRequest>(bytes, version),
+        probe: |bytes, version| probe::<IncrementalAlterConfigsRequest>(bytes, version),
         show: |bytes, version| show::<IncrementalAlterConfigsRequest>(bytes, version),
     },
     Entry {
@@ -852,6 +957,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(44),
         is_request: false,
         recode: |bytes, version| recode::<IncrementalAlterConfigsResponse>(bytes, version),
+        probe: |bytes, version| probe::<IncrementalAlterConfigsResponse>(bytes, version),
         show: |bytes, version| show::<IncrementalAlterConfigsResponse>(bytes, version),
     },
     Entry {
@@ -860,6 +966,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(22),
         is_request: true,
         recode: |bytes, version| recode::<InitProducerIdRequest>(bytes, version),
+        probe: |bytes, version| probe::<InitProducerIdRequest>(bytes, version),
         show: |bytes, version| show::<InitProducerIdRequest>(bytes, version),
     },
     Entry {
@@ -868,6 +975,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(22),
         is_request: false,
         recode: |bytes, version| recode::<InitProducerIdResponse>(bytes, version),
+        probe: |bytes, version| probe::<InitProducerIdResponse>(bytes, version),
         show: |bytes, version| show::<InitProducerIdResponse>(bytes, version),
     },
     Entry {
@@ -876,6 +984,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(83),
         is_request: true,
         recode: |bytes, version| recode::<InitializeShareGroupStateRequest>(bytes, version),
+        probe: |bytes, version| probe::<InitializeShareGroupStateRequest>(bytes, version),
         show: |bytes, version| show::<InitializeShareGroupStateRequest>(bytes, version),
     },
     Entry {
@@ -884,6 +993,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(83),
         is_request: false,
         recode: |bytes, version| recode::<InitializeShareGroupStateResponse>(bytes, version),
+        probe: |bytes, version| probe::<InitializeShareGroupStateResponse>(bytes, version),
         show: |bytes, version| show::<InitializeShareGroupStateResponse>(bytes, version),
     },
     Entry {
@@ -892,6 +1002,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(11),
         is_request: true,
         recode: |bytes, version| recode::<JoinGroupRequest>(bytes, version),
+        probe: |bytes, version| probe::<JoinGroupRequest>(bytes, version),
         show: |bytes, version| show::<JoinGroupRequest>(bytes, version),
     },
     Entry {
@@ -900,6 +1011,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(11),
         is_request: false,
         recode: |bytes, version| recode::<JoinGroupResponse>(bytes, version),
+        probe: |bytes, version| probe::<JoinGroupResponse>(bytes, version),
         show: |bytes, version| show::<JoinGroupResponse>(bytes, version),
     },
     Entry {
@@ -908,6 +1020,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(13),
         is_request: true,
         recode: |bytes, version| recode::<LeaveGroupRequest>(bytes, version),
+        probe: |bytes, version| probe::<LeaveGroupRequest>(bytes, version),
         show: |bytes, version| show::<LeaveGroupRequest>(bytes, version),
     },
     Entry {
@@ -916,6 +1029,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(13),
         is_request: false,
         recode: |bytes, version| recode::<LeaveGroupResponse>(bytes, version),
+        probe: |bytes, version| probe::<LeaveGroupResponse>(bytes, version),
         show: |bytes, version| show::<LeaveGroupResponse>(bytes, version),
     },
     Entry {
@@ -924,6 +1038,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(74),
         is_request: true,
         recode: |bytes, version| recode::<ListConfigResourcesRequest>(bytes, version),
+        probe: |bytes, version| probe::<ListConfigResourcesRequest>(bytes, version),
         show: |bytes, version| show::<ListConfigResourcesRequest>(bytes, version),
     },
     Entry {
@@ -932,6 +1047,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(74),
         is_request: false,
         recode: |bytes, version| recode::<ListConfigResourcesResponse>(bytes, version),
+        probe: |bytes, version| probe::<ListConfigResourcesResponse>(bytes, version),
         show: |bytes, version| show::<ListConfigResourcesResponse>(bytes, version),
     },
     Entry {
@@ -940,6 +1056,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(16),
         is_request: true,
         recode: |bytes, version| recode::<ListGroupsRequest>(bytes, version),
+        probe: |bytes, version| probe::<ListGroupsRequest>(bytes, version),
         show: |bytes, version| show::<ListGroupsRequest>(bytes, version),
     },
     Entry {
@@ -948,6 +1065,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(16),
         is_request: false,
         recode: |bytes, version| recode::<ListGroupsResponse>(bytes, version),
+        probe: |bytes, version| probe::<ListGroupsResponse>(bytes, version),
         show: |bytes, version| show::<ListGroupsResponse>(bytes, version),
     },
     Entry {
@@ -956,6 +1074,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(2),
         is_request: true,
         recode: |bytes, version| recode::<ListOffsetsRequest>(bytes, version),
+        probe: |bytes, version| probe::<ListOffsetsRequest>(bytes, version),
         show: |bytes, version| show::<ListOffsetsRequest>(bytes, version),
     },
     Entry {
@@ -964,6 +1083,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(2),
         is_request: false,
         recode: |bytes, version| recode::<ListOffsetsResponse>(bytes, version),
+        probe: |bytes, version| probe::<ListOffsetsResponse>(bytes, version),
         show: |bytes, version| show::<ListOffsetsResponse>(bytes, version),
     },
     Entry {
@@ -972,6 +1092,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(46),
         is_request: true,
         recode: |bytes, version| recode::<ListPartitionReassignmentsRequest>(bytes, version),
+        probe: |bytes, version| probe::<ListPartitionReassignmentsRequest>(bytes, version),
         show: |bytes, version| show::<ListPartitionReassignmentsRequest>(bytes, version),
     },
     Entry {
@@ -980,6 +1101,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(46),
         is_request: false,
         recode: |bytes, version| recode::<ListPartitionReassignmentsResponse>(bytes, version),
+        probe: |bytes, version| probe::<ListPartitionReassignmentsResponse>(bytes, version),
         show: |bytes, version| show::<ListPartitionReassignmentsResponse>(bytes, version),
     },
     Entry {
@@ -988,6 +1110,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(66),
         is_request: true,
         recode: |bytes, version| recode::<ListTransactionsRequest>(bytes, version),
+        probe: |bytes, version| probe::<ListTransactionsRequest>(bytes, version),
         show: |bytes, version| show::<ListTransactionsRequest>(bytes, version),
     },
     Entry {
@@ -996,6 +1119,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(66),
         is_request: false,
         recode: |bytes, version| recode::<ListTransactionsResponse>(bytes, version),
+        probe: |bytes, version| probe::<ListTransactionsResponse>(bytes, version),
         show: |bytes, version| show::<ListTransactionsResponse>(bytes, version),
     },
     Entry {
@@ -1004,6 +1128,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(3),
         is_request: true,
         recode: |bytes, version| recode::<MetadataRequest>(bytes, version),
+        probe: |bytes, version| probe::<MetadataRequest>(bytes, version),
         show: |bytes, version| show::<MetadataRequest>(bytes, version),
     },
     Entry {
@@ -1012,6 +1137,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(3),
         is_request: false,
         recode: |bytes, version| recode::<MetadataResponse>(bytes, version),
+        probe: |bytes, version| probe::<MetadataResponse>(bytes, version),
         show: |bytes, version| show::<MetadataResponse>(bytes, version),
     },
     Entry {
@@ -1020,6 +1146,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(8),
         is_request: true,
         recode: |bytes, version| recode::<OffsetCommitRequest>(bytes, version),
+        probe: |bytes, version| probe::<OffsetCommitRequest>(bytes, version),
         show: |bytes, version| show::<OffsetCommitRequest>(bytes, version),
     },
     Entry {
@@ -1028,6 +1155,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(8),
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitResponse>(bytes, version),
+        probe: |bytes, version| probe::<OffsetCommitResponse>(bytes, version),
         show: |bytes, version| show::<OffsetCommitResponse>(bytes, version),
     },
     Entry {
@@ -1036,6 +1164,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(47),
         is_request: true,
         recode: |bytes, version| recode::<OffsetDeleteRequest>(bytes, version),
+        probe: |bytes, version| probe::<OffsetDeleteRequest>(bytes, version),
         show: |bytes, version| show::<OffsetDeleteRequest>(bytes, version),
     },
     Entry {
@@ -1044,6 +1173,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(47),
         is_request: false,
         recode: |bytes, version| recode::<OffsetDeleteResponse>(bytes, version),
+        probe: |bytes, version| probe::<OffsetDeleteResponse>(bytes, version),
         show: |bytes, version| show::<OffsetDeleteResponse>(bytes, version),
     },
     Entry {
@@ -1052,6 +1182,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(9),
         is_request: true,
         recode: |bytes, version| recode::<OffsetFetchRequest>(bytes, version),
+        probe: |bytes, version| probe::<OffsetFetchRequest>(bytes, version),
         show: |bytes, version| show::<OffsetFetchRequest>(bytes, version),
     },
     Entry {
@@ -1060,6 +1191,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(9),
         is_request: false,
         recode: |bytes, version| recode::<OffsetFetchResponse>(bytes, version),
+        probe: |bytes, version| probe::<OffsetFetchResponse>(bytes, version),
         show: |bytes, version| show::<OffsetFetchResponse>(bytes, version),
     },
     Entry {
@@ -1068,6 +1200,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(23),
         is_request: true,
         recode: |bytes, version| recode::<OffsetForLeaderEpochRequest>(bytes, version),
+        probe: |bytes, version| probe::<OffsetForLeaderEpochRequest>(bytes, version),
         show: |bytes, version| show::<OffsetForLeaderEpochRequest>(bytes, version),
     },
     Entry {
@@ -1076,6 +1209,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(23),
         is_request: false,
         recode: |bytes, version| recode::<OffsetForLeaderEpochResponse>(bytes, version),
+        probe: |bytes, version| probe::<OffsetForLeaderEpochResponse>(bytes, version),
         show: |bytes, version| show::<OffsetForLeaderEpochResponse>(bytes, version),
     },
     Entry {
@@ -1084,6 +1218,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(0),
         is_request: true,
         recode: |bytes, version| recode::<ProduceRequest>(bytes, version),
+        probe: |bytes, version| probe::<ProduceRequest>(bytes, version),
         show: |bytes, version| show::<ProduceRequest>(bytes, version),
     },
     Entry {
@@ -1092,6 +1227,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(0),
         is_request: false,
         recode: |bytes, version| recode::<ProduceResponse>(bytes, version),
+        probe: |bytes, version| probe::<ProduceResponse>(bytes, version),
         show: |bytes, version| show::<ProduceResponse>(bytes, version),
     },
     Entry {
@@ -1100,6 +1236,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(72),
         is_request: true,
         recode: |bytes, version| recode::<PushTelemetryRequest>(bytes, version),
+        probe: |bytes, version| probe::<PushTelemetryRequest>(bytes, version),
         show: |bytes, version| show::<PushTelemetryRequest>(bytes, version),
     },
     Entry {
@@ -1108,6 +1245,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(72),
         is_request: false,
         recode: |bytes, version| recode::<PushTelemetryResponse>(bytes, version),
+        probe: |bytes, version| probe::<PushTelemetryResponse>(bytes, version),
         show: |bytes, version| show::<PushTelemetryResponse>(bytes, version),
     },
     Entry {
@@ -1116,6 +1254,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(84),
         is_request: true,
         recode: |bytes, version| recode::<ReadShareGroupStateRequest>(bytes, version),
+        probe: |bytes, version| probe::<ReadShareGroupStateRequest>(bytes, version),
         show: |bytes, version| show::<ReadShareGroupStateRequest>(bytes, version),
     },
     Entry {
@@ -1124,6 +1263,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(84),
         is_request: false,
         recode: |bytes, version| recode::<ReadShareGroupStateResponse>(bytes, version),
+        probe: |bytes, version| probe::<ReadShareGroupStateResponse>(bytes, version),
         show: |bytes, version| show::<ReadShareGroupStateResponse>(bytes, version),
     },
     Entry {
@@ -1132,6 +1272,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(87),
         is_request: true,
         recode: |bytes, version| recode::<ReadShareGroupStateSummaryRequest>(bytes, version),
+        probe: |bytes, version| probe::<ReadShareGroupStateSummaryRequest>(bytes, version),
         show: |bytes, version| show::<ReadShareGroupStateSummaryRequest>(bytes, version),
     },
     Entry {
@@ -1140,6 +1281,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(87),
         is_request: false,
         recode: |bytes, version| recode::<ReadShareGroupStateSummaryResponse>(bytes, version),
+        probe: |bytes, version| probe::<ReadShareGroupStateSummaryResponse>(bytes, version),
         show: |bytes, version| show::<ReadShareGroupStateSummaryResponse>(bytes, version),
     },
     Entry {
@@ -1148,6 +1290,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(81),
         is_request: true,
         recode: |bytes, version| recode::<RemoveRaftVoterRequest>(bytes, version),
+        probe: |bytes, version| probe::<RemoveRaftVoterRequest>(bytes, version),
         show: |bytes, version| show::<RemoveRaftVoterRequest>(bytes, version),
     },
     Entry {
@@ -1156,6 +1299,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(81),
         is_request: false,
         recode: |bytes, version| recode::<RemoveRaftVoterResponse>(bytes, version),
+        probe: |bytes, version| probe::<RemoveRaftVoterResponse>(bytes, version),
         show: |bytes, version| show::<RemoveRaftVoterResponse>(bytes, version),
     },
     Entry {
@@ -1164,6 +1308,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(39),
         is_request: true,
         recode: |bytes, version| recode::<RenewDelegationTokenRequest>(bytes, version),
+        probe: |bytes, version| probe::<RenewDelegationTokenRequest>(bytes, version),
         show: |bytes, version| show::<RenewDelegationTokenRequest>(bytes, version),
     },
     Entry {
@@ -1172,6 +1317,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(39),
         is_request: false,
         recode: |bytes, version| recode::<RenewDelegationTokenResponse>(bytes, version),
+        probe: |bytes, version| probe::<RenewDelegationTokenResponse>(bytes, version),
         show: |bytes, version| show::<RenewDelegationTokenResponse>(bytes, version),
     },
     Entry {
@@ -1180,6 +1326,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(36),
         is_request: true,
         recode: |bytes, version| recode::<SaslAuthenticateRequest>(bytes, version),
+        probe: |bytes, version| probe::<SaslAuthenticateRequest>(bytes, version),
         show: |bytes, version| show::<SaslAuthenticateRequest>(bytes, version),
     },
     Entry {
@@ -1188,6 +1335,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(36),
         is_request: false,
         recode: |bytes, version| recode::<SaslAuthenticateResponse>(bytes, version),
+        probe: |bytes, version| probe::<SaslAuthenticateResponse>(bytes, version),
         show: |bytes, version| show::<SaslAuthenticateResponse>(bytes, version),
     },
     Entry {
@@ -1196,6 +1344,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(17),
         is_request: true,
         recode: |bytes, version| recode::<SaslHandshakeRequest>(bytes, version),
+        probe: |bytes, version| probe::<SaslHandshakeRequest>(bytes, version),
         show: |bytes, version| show::<SaslHandshakeRequest>(bytes, version),
     },
     Entry {
@@ -1204,6 +1353,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(17),
         is_request: false,
         recode: |bytes, version| recode::<SaslHandshakeResponse>(bytes, version),
+        probe: |bytes, version| probe::<SaslHandshakeResponse>(bytes, version),
         show: |bytes, version| show::<SaslHandshakeResponse>(bytes, version),
     },
     Entry {
@@ -1212,6 +1362,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(79),
         is_request: true,
         recode: |bytes, version| recode::<ShareAcknowledgeRequest>(bytes, version),
+        probe: |bytes, version| probe::<ShareAcknowledgeRequest>(bytes, version),
         show: |bytes, version| show::<ShareAcknowledgeRequest>(bytes, version),
     },
     Entry {
@@ -1220,6 +1371,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(79),
         is_request: false,
         recode: |bytes, version| recode::<ShareAcknowledgeResponse>(bytes, version),
+        probe: |bytes, version| probe::<ShareAcknowledgeResponse>(bytes, version),
         show: |bytes, version| show::<ShareAcknowledgeResponse>(bytes, version),
     },
     Entry {
@@ -1228,6 +1380,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(78),
         is_request: true,
         recode: |bytes, version| recode::<ShareFetchRequest>(bytes, version),
+        probe: |bytes, version| probe::<ShareFetchRequest>(bytes, version),
         show: |bytes, version| show::<ShareFetchRequest>(bytes, version),
     },
     Entry {
@@ -1236,6 +1389,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(78),
         is_request: false,
         recode: |bytes, version| recode::<ShareFetchResponse>(bytes, version),
+        probe: |bytes, version| probe::<ShareFetchResponse>(bytes, version),
         show: |bytes, version| show::<ShareFetchResponse>(bytes, version),
     },
     Entry {
@@ -1244,6 +1398,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(77),
         is_request: true,
         recode: |bytes, version| recode::<ShareGroupDescribeRequest>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupDescribeRequest>(bytes, version),
         show: |bytes, version| show::<ShareGroupDescribeRequest>(bytes, version),
     },
     Entry {
@@ -1252,6 +1407,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(77),
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupDescribeResponse>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupDescribeResponse>(bytes, version),
         show: |bytes, version| show::<ShareGroupDescribeResponse>(bytes, version),
     },
     Entry {
@@ -1260,6 +1416,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(76),
         is_request: true,
         recode: |bytes, version| recode::<ShareGroupHeartbeatRequest>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupHeartbeatRequest>(bytes, version),
         show: |bytes, version| show::<ShareGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
@@ -1268,6 +1425,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(76),
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupHeartbeatResponse>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupHeartbeatResponse>(bytes, version),
         show: |bytes, version| show::<ShareGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
@@ -1276,6 +1434,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(89),
         is_request: true,
         recode: |bytes, version| recode::<StreamsGroupDescribeRequest>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupDescribeRequest>(bytes, version),
         show: |bytes, version| show::<StreamsGroupDescribeRequest>(bytes, version),
     },
     Entry {
@@ -1284,6 +1443,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(89),
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupDescribeResponse>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupDescribeResponse>(bytes, version),
         show: |bytes, version| show::<StreamsGroupDescribeResponse>(bytes, version),
     },
     Entry {
@@ -1292,6 +1452,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(88),
         is_request: true,
         recode: |bytes, version| recode::<StreamsGroupHeartbeatRequest>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupHeartbeatRequest>(bytes, version),
         show: |bytes, version| show::<StreamsGroupHeartbeatRequest>(bytes, version),
     },
     Entry {
@@ -1300,6 +1461,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(88),
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupHeartbeatResponse>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupHeartbeatResponse>(bytes, version),
         show: |bytes, version| show::<StreamsGroupHeartbeatResponse>(bytes, version),
     },
     Entry {
@@ -1309,6 +1471,9 @@ pub const ALL_MESSAGES: &[Entry] = &[
         is_request: true,
         recode: |bytes, version| {
             recode::<StreamsGroupTopologyDescriptionUpdateRequest>(bytes, version)
+        },
+        probe: |bytes, version| {
+            probe::<StreamsGroupTopologyDescriptionUpdateRequest>(bytes, version)
         },
         show: |bytes, version| show::<StreamsGroupTopologyDescriptionUpdateRequest>(bytes, version),
     },
@@ -1320,6 +1485,9 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<StreamsGroupTopologyDescriptionUpdateResponse>(bytes, version)
         },
+        probe: |bytes, version| {
+            probe::<StreamsGroupTopologyDescriptionUpdateResponse>(bytes, version)
+        },
         show: |bytes, version| {
             show::<StreamsGroupTopologyDescriptionUpdateResponse>(bytes, version)
         },
@@ -1330,6 +1498,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(14),
         is_request: true,
         recode: |bytes, version| recode::<SyncGroupRequest>(bytes, version),
+        probe: |bytes, version| probe::<SyncGroupRequest>(bytes, version),
         show: |bytes, version| show::<SyncGroupRequest>(bytes, version),
     },
     Entry {
@@ -1338,6 +1507,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(14),
         is_request: false,
         recode: |bytes, version| recode::<SyncGroupResponse>(bytes, version),
+        probe: |bytes, version| probe::<SyncGroupResponse>(bytes, version),
         show: |bytes, version| show::<SyncGroupResponse>(bytes, version),
     },
     Entry {
@@ -1346,6 +1516,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(28),
         is_request: true,
         recode: |bytes, version| recode::<TxnOffsetCommitRequest>(bytes, version),
+        probe: |bytes, version| probe::<TxnOffsetCommitRequest>(bytes, version),
         show: |bytes, version| show::<TxnOffsetCommitRequest>(bytes, version),
     },
     Entry {
@@ -1354,6 +1525,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(28),
         is_request: false,
         recode: |bytes, version| recode::<TxnOffsetCommitResponse>(bytes, version),
+        probe: |bytes, version| probe::<TxnOffsetCommitResponse>(bytes, version),
         show: |bytes, version| show::<TxnOffsetCommitResponse>(bytes, version),
     },
     Entry {
@@ -1362,6 +1534,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(64),
         is_request: true,
         recode: |bytes, version| recode::<UnregisterBrokerRequest>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterBrokerRequest>(bytes, version),
         show: |bytes, version| show::<UnregisterBrokerRequest>(bytes, version),
     },
     Entry {
@@ -1370,6 +1543,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(64),
         is_request: false,
         recode: |bytes, version| recode::<UnregisterBrokerResponse>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterBrokerResponse>(bytes, version),
         show: |bytes, version| show::<UnregisterBrokerResponse>(bytes, version),
     },
     Entry {
@@ -1378,6 +1552,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(94),
         is_request: true,
         recode: |bytes, version| recode::<UnregisterControllerRequest>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterControllerRequest>(bytes, version),
         show: |bytes, version| show::<UnregisterControllerRequest>(bytes, version),
     },
     Entry {
@@ -1386,6 +1561,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(94),
         is_request: false,
         recode: |bytes, version| recode::<UnregisterControllerResponse>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterControllerResponse>(bytes, version),
         show: |bytes, version| show::<UnregisterControllerResponse>(bytes, version),
     },
     Entry {
@@ -1394,6 +1570,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(57),
         is_request: true,
         recode: |bytes, version| recode::<UpdateFeaturesRequest>(bytes, version),
+        probe: |bytes, version| probe::<UpdateFeaturesRequest>(bytes, version),
         show: |bytes, version| show::<UpdateFeaturesRequest>(bytes, version),
     },
     Entry {
@@ -1402,6 +1579,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(57),
         is_request: false,
         recode: |bytes, version| recode::<UpdateFeaturesResponse>(bytes, version),
+        probe: |bytes, version| probe::<UpdateFeaturesResponse>(bytes, version),
         show: |bytes, version| show::<UpdateFeaturesResponse>(bytes, version),
     },
     Entry {
@@ -1410,6 +1588,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(82),
         is_request: true,
         recode: |bytes, version| recode::<UpdateRaftVoterRequest>(bytes, version),
+        probe: |bytes, version| probe::<UpdateRaftVoterRequest>(bytes, version),
         show: |bytes, version| show::<UpdateRaftVoterRequest>(bytes, version),
     },
     Entry {
@@ -1418,6 +1597,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(82),
         is_request: false,
         recode: |bytes, version| recode::<UpdateRaftVoterResponse>(bytes, version),
+        probe: |bytes, version| probe::<UpdateRaftVoterResponse>(bytes, version),
         show: |bytes, version| show::<UpdateRaftVoterResponse>(bytes, version),
     },
     Entry {
@@ -1426,6 +1606,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(52),
         is_request: true,
         recode: |bytes, version| recode::<VoteRequest>(bytes, version),
+        probe: |bytes, version| probe::<VoteRequest>(bytes, version),
         show: |bytes, version| show::<VoteRequest>(bytes, version),
     },
     Entry {
@@ -1434,6 +1615,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(52),
         is_request: false,
         recode: |bytes, version| recode::<VoteResponse>(bytes, version),
+        probe: |bytes, version| probe::<VoteResponse>(bytes, version),
         show: |bytes, version| show::<VoteResponse>(bytes, version),
     },
     Entry {
@@ -1442,6 +1624,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(85),
         is_request: true,
         recode: |bytes, version| recode::<WriteShareGroupStateRequest>(bytes, version),
+        probe: |bytes, version| probe::<WriteShareGroupStateRequest>(bytes, version),
         show: |bytes, version| show::<WriteShareGroupStateRequest>(bytes, version),
     },
     Entry {
@@ -1450,6 +1633,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(85),
         is_request: false,
         recode: |bytes, version| recode::<WriteShareGroupStateResponse>(bytes, version),
+        probe: |bytes, version| probe::<WriteShareGroupStateResponse>(bytes, version),
         show: |bytes, version| show::<WriteShareGroupStateResponse>(bytes, version),
     },
     Entry {
@@ -1458,6 +1642,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(27),
         is_request: true,
         recode: |bytes, version| recode::<WriteTxnMarkersRequest>(bytes, version),
+        probe: |bytes, version| probe::<WriteTxnMarkersRequest>(bytes, version),
         show: |bytes, version| show::<WriteTxnMarkersRequest>(bytes, version),
     },
     Entry {
@@ -1466,6 +1651,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: Some(27),
         is_request: false,
         recode: |bytes, version| recode::<WriteTxnMarkersResponse>(bytes, version),
+        probe: |bytes, version| probe::<WriteTxnMarkersResponse>(bytes, version),
         show: |bytes, version| show::<WriteTxnMarkersResponse>(bytes, version),
     },
     Entry {
@@ -1474,6 +1660,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerProtocolAssignment>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerProtocolAssignment>(bytes, version),
         show: |bytes, version| show::<ConsumerProtocolAssignment>(bytes, version),
     },
     Entry {
@@ -1482,6 +1669,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerProtocolSubscription>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerProtocolSubscription>(bytes, version),
         show: |bytes, version| show::<ConsumerProtocolSubscription>(bytes, version),
     },
     Entry {
@@ -1490,6 +1678,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupCurrentMemberAssignmentKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupCurrentMemberAssignmentKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
@@ -1500,6 +1689,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<ConsumerGroupCurrentMemberAssignmentValue>(bytes, version)
         },
+        probe: |bytes, version| probe::<ConsumerGroupCurrentMemberAssignmentValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
@@ -1508,6 +1698,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMemberMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupMemberMetadataKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
@@ -1516,6 +1707,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMemberMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupMemberMetadataValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
@@ -1524,6 +1716,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupMetadataKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupMetadataKey>(bytes, version),
     },
     Entry {
@@ -1532,6 +1725,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupMetadataValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupMetadataValue>(bytes, version),
     },
     Entry {
@@ -1540,6 +1734,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupPartitionMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupPartitionMetadataKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupPartitionMetadataKey>(bytes, version),
     },
     Entry {
@@ -1548,6 +1743,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupPartitionMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupPartitionMetadataValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupPartitionMetadataValue>(bytes, version),
     },
     Entry {
@@ -1556,6 +1752,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupRegularExpressionKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupRegularExpressionKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupRegularExpressionKey>(bytes, version),
     },
     Entry {
@@ -1564,6 +1761,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupRegularExpressionValue>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupRegularExpressionValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupRegularExpressionValue>(bytes, version),
     },
     Entry {
@@ -1572,6 +1770,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMemberKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupTargetAssignmentMemberKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
@@ -1580,6 +1779,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMemberValue>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupTargetAssignmentMemberValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
@@ -1588,6 +1788,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConsumerGroupTargetAssignmentMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ConsumerGroupTargetAssignmentMetadataKey>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
@@ -1598,6 +1799,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<ConsumerGroupTargetAssignmentMetadataValue>(bytes, version)
         },
+        probe: |bytes, version| probe::<ConsumerGroupTargetAssignmentMetadataValue>(bytes, version),
         show: |bytes, version| show::<ConsumerGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
@@ -1606,6 +1808,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<GroupMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<GroupMetadataKey>(bytes, version),
         show: |bytes, version| show::<GroupMetadataKey>(bytes, version),
     },
     Entry {
@@ -1614,6 +1817,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<GroupMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<GroupMetadataValue>(bytes, version),
         show: |bytes, version| show::<GroupMetadataValue>(bytes, version),
     },
     Entry {
@@ -1622,6 +1826,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LegacyOffsetCommitKey>(bytes, version),
+        probe: |bytes, version| probe::<LegacyOffsetCommitKey>(bytes, version),
         show: |bytes, version| show::<LegacyOffsetCommitKey>(bytes, version),
     },
     Entry {
@@ -1630,6 +1835,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LegacyOffsetCommitValue>(bytes, version),
+        probe: |bytes, version| probe::<LegacyOffsetCommitValue>(bytes, version),
         show: |bytes, version| show::<LegacyOffsetCommitValue>(bytes, version),
     },
     Entry {
@@ -1638,6 +1844,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitKey>(bytes, version),
+        probe: |bytes, version| probe::<OffsetCommitKey>(bytes, version),
         show: |bytes, version| show::<OffsetCommitKey>(bytes, version),
     },
     Entry {
@@ -1646,6 +1853,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<OffsetCommitValue>(bytes, version),
+        probe: |bytes, version| probe::<OffsetCommitValue>(bytes, version),
         show: |bytes, version| show::<OffsetCommitValue>(bytes, version),
     },
     Entry {
@@ -1654,6 +1862,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupCurrentMemberAssignmentKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupCurrentMemberAssignmentKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
@@ -1662,6 +1871,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupCurrentMemberAssignmentValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupCurrentMemberAssignmentValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
@@ -1670,6 +1880,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMemberMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupMemberMetadataKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
@@ -1678,6 +1889,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMemberMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupMemberMetadataValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
@@ -1686,6 +1898,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupMetadataKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupMetadataKey>(bytes, version),
     },
     Entry {
@@ -1694,6 +1907,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupMetadataValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupMetadataValue>(bytes, version),
     },
     Entry {
@@ -1702,6 +1916,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupStatePartitionMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupStatePartitionMetadataKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupStatePartitionMetadataKey>(bytes, version),
     },
     Entry {
@@ -1710,6 +1925,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupStatePartitionMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupStatePartitionMetadataValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupStatePartitionMetadataValue>(bytes, version),
     },
     Entry {
@@ -1718,6 +1934,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMemberKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupTargetAssignmentMemberKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
@@ -1726,6 +1943,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMemberValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupTargetAssignmentMemberValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
@@ -1734,6 +1952,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupTargetAssignmentMetadataKey>(bytes, version),
         show: |bytes, version| show::<ShareGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
@@ -1742,6 +1961,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareGroupTargetAssignmentMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareGroupTargetAssignmentMetadataValue>(bytes, version),
         show: |bytes, version| show::<ShareGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
@@ -1750,6 +1970,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupCurrentMemberAssignmentKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupCurrentMemberAssignmentKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupCurrentMemberAssignmentKey>(bytes, version),
     },
     Entry {
@@ -1758,6 +1979,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupCurrentMemberAssignmentValue>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupCurrentMemberAssignmentValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupCurrentMemberAssignmentValue>(bytes, version),
     },
     Entry {
@@ -1766,6 +1988,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMemberMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupMemberMetadataKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupMemberMetadataKey>(bytes, version),
     },
     Entry {
@@ -1774,6 +1997,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMemberMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupMemberMetadataValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupMemberMetadataValue>(bytes, version),
     },
     Entry {
@@ -1782,6 +2006,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupMetadataKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupMetadataKey>(bytes, version),
     },
     Entry {
@@ -1790,6 +2015,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupMetadataValue>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupMetadataValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupMetadataValue>(bytes, version),
     },
     Entry {
@@ -1798,6 +2024,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMemberKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupTargetAssignmentMemberKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTargetAssignmentMemberKey>(bytes, version),
     },
     Entry {
@@ -1806,6 +2033,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMemberValue>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupTargetAssignmentMemberValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTargetAssignmentMemberValue>(bytes, version),
     },
     Entry {
@@ -1814,6 +2042,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTargetAssignmentMetadataKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupTargetAssignmentMetadataKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTargetAssignmentMetadataKey>(bytes, version),
     },
     Entry {
@@ -1824,6 +2053,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         recode: |bytes, version| {
             recode::<StreamsGroupTargetAssignmentMetadataValue>(bytes, version)
         },
+        probe: |bytes, version| probe::<StreamsGroupTargetAssignmentMetadataValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTargetAssignmentMetadataValue>(bytes, version),
     },
     Entry {
@@ -1832,6 +2062,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTopologyKey>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupTopologyKey>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTopologyKey>(bytes, version),
     },
     Entry {
@@ -1840,6 +2071,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<StreamsGroupTopologyValue>(bytes, version),
+        probe: |bytes, version| probe::<StreamsGroupTopologyValue>(bytes, version),
         show: |bytes, version| show::<StreamsGroupTopologyValue>(bytes, version),
     },
     Entry {
@@ -1848,6 +2080,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AbortedTxn>(bytes, version),
+        probe: |bytes, version| probe::<AbortedTxn>(bytes, version),
         show: |bytes, version| show::<AbortedTxn>(bytes, version),
     },
     Entry {
@@ -1856,6 +2089,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ControlRecordTypeSchema>(bytes, version),
+        probe: |bytes, version| probe::<ControlRecordTypeSchema>(bytes, version),
         show: |bytes, version| show::<ControlRecordTypeSchema>(bytes, version),
     },
     Entry {
@@ -1864,6 +2098,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<EndTxnMarker>(bytes, version),
+        probe: |bytes, version| probe::<EndTxnMarker>(bytes, version),
         show: |bytes, version| show::<EndTxnMarker>(bytes, version),
     },
     Entry {
@@ -1872,6 +2107,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AbortTransactionRecord>(bytes, version),
+        probe: |bytes, version| probe::<AbortTransactionRecord>(bytes, version),
         show: |bytes, version| show::<AbortTransactionRecord>(bytes, version),
     },
     Entry {
@@ -1880,6 +2116,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<AccessControlEntryRecord>(bytes, version),
+        probe: |bytes, version| probe::<AccessControlEntryRecord>(bytes, version),
         show: |bytes, version| show::<AccessControlEntryRecord>(bytes, version),
     },
     Entry {
@@ -1888,6 +2125,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<BeginTransactionRecord>(bytes, version),
+        probe: |bytes, version| probe::<BeginTransactionRecord>(bytes, version),
         show: |bytes, version| show::<BeginTransactionRecord>(bytes, version),
     },
     Entry {
@@ -1896,6 +2134,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<BrokerRegistrationChangeRecord>(bytes, version),
+        probe: |bytes, version| probe::<BrokerRegistrationChangeRecord>(bytes, version),
         show: |bytes, version| show::<BrokerRegistrationChangeRecord>(bytes, version),
     },
     Entry {
@@ -1904,6 +2143,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ClearElrRecord>(bytes, version),
+        probe: |bytes, version| probe::<ClearElrRecord>(bytes, version),
         show: |bytes, version| show::<ClearElrRecord>(bytes, version),
     },
     Entry {
@@ -1912,6 +2152,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ClientQuotaRecord>(bytes, version),
+        probe: |bytes, version| probe::<ClientQuotaRecord>(bytes, version),
         show: |bytes, version| show::<ClientQuotaRecord>(bytes, version),
     },
     Entry {
@@ -1920,6 +2161,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ConfigRecord>(bytes, version),
+        probe: |bytes, version| probe::<ConfigRecord>(bytes, version),
         show: |bytes, version| show::<ConfigRecord>(bytes, version),
     },
     Entry {
@@ -1928,6 +2170,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<DelegationTokenRecord>(bytes, version),
+        probe: |bytes, version| probe::<DelegationTokenRecord>(bytes, version),
         show: |bytes, version| show::<DelegationTokenRecord>(bytes, version),
     },
     Entry {
@@ -1936,6 +2179,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<EndTransactionRecord>(bytes, version),
+        probe: |bytes, version| probe::<EndTransactionRecord>(bytes, version),
         show: |bytes, version| show::<EndTransactionRecord>(bytes, version),
     },
     Entry {
@@ -1944,6 +2188,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<FeatureLevelRecord>(bytes, version),
+        probe: |bytes, version| probe::<FeatureLevelRecord>(bytes, version),
         show: |bytes, version| show::<FeatureLevelRecord>(bytes, version),
     },
     Entry {
@@ -1952,6 +2197,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<FenceBrokerRecord>(bytes, version),
+        probe: |bytes, version| probe::<FenceBrokerRecord>(bytes, version),
         show: |bytes, version| show::<FenceBrokerRecord>(bytes, version),
     },
     Entry {
@@ -1960,6 +2206,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<NoOpRecord>(bytes, version),
+        probe: |bytes, version| probe::<NoOpRecord>(bytes, version),
         show: |bytes, version| show::<NoOpRecord>(bytes, version),
     },
     Entry {
@@ -1968,6 +2215,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<PartitionRecord>(bytes, version),
+        probe: |bytes, version| probe::<PartitionRecord>(bytes, version),
         show: |bytes, version| show::<PartitionRecord>(bytes, version),
     },
     Entry {
@@ -1976,6 +2224,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<PartitionChangeRecord>(bytes, version),
+        probe: |bytes, version| probe::<PartitionChangeRecord>(bytes, version),
         show: |bytes, version| show::<PartitionChangeRecord>(bytes, version),
     },
     Entry {
@@ -1984,6 +2233,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ProducerIdsRecord>(bytes, version),
+        probe: |bytes, version| probe::<ProducerIdsRecord>(bytes, version),
         show: |bytes, version| show::<ProducerIdsRecord>(bytes, version),
     },
     Entry {
@@ -1992,6 +2242,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RegisterBrokerRecord>(bytes, version),
+        probe: |bytes, version| probe::<RegisterBrokerRecord>(bytes, version),
         show: |bytes, version| show::<RegisterBrokerRecord>(bytes, version),
     },
     Entry {
@@ -2000,6 +2251,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RegisterControllerRecord>(bytes, version),
+        probe: |bytes, version| probe::<RegisterControllerRecord>(bytes, version),
         show: |bytes, version| show::<RegisterControllerRecord>(bytes, version),
     },
     Entry {
@@ -2008,6 +2260,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveAccessControlEntryRecord>(bytes, version),
+        probe: |bytes, version| probe::<RemoveAccessControlEntryRecord>(bytes, version),
         show: |bytes, version| show::<RemoveAccessControlEntryRecord>(bytes, version),
     },
     Entry {
@@ -2016,6 +2269,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveDelegationTokenRecord>(bytes, version),
+        probe: |bytes, version| probe::<RemoveDelegationTokenRecord>(bytes, version),
         show: |bytes, version| show::<RemoveDelegationTokenRecord>(bytes, version),
     },
     Entry {
@@ -2024,6 +2278,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveTopicRecord>(bytes, version),
+        probe: |bytes, version| probe::<RemoveTopicRecord>(bytes, version),
         show: |bytes, version| show::<RemoveTopicRecord>(bytes, version),
     },
     Entry {
@@ -2032,6 +2287,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<RemoveUserScramCredentialRecord>(bytes, version),
+        probe: |bytes, version| probe::<RemoveUserScramCredentialRecord>(bytes, version),
         show: |bytes, version| show::<RemoveUserScramCredentialRecord>(bytes, version),
     },
     Entry {
@@ -2040,6 +2296,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TopicRecord>(bytes, version),
+        probe: |bytes, version| probe::<TopicRecord>(bytes, version),
         show: |bytes, version| show::<TopicRecord>(bytes, version),
     },
     Entry {
@@ -2048,6 +2305,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnfenceBrokerRecord>(bytes, version),
+        probe: |bytes, version| probe::<UnfenceBrokerRecord>(bytes, version),
         show: |bytes, version| show::<UnfenceBrokerRecord>(bytes, version),
     },
     Entry {
@@ -2056,6 +2314,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnregisterBrokerRecord>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterBrokerRecord>(bytes, version),
         show: |bytes, version| show::<UnregisterBrokerRecord>(bytes, version),
     },
     Entry {
@@ -2064,6 +2323,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UnregisterControllerRecord>(bytes, version),
+        probe: |bytes, version| probe::<UnregisterControllerRecord>(bytes, version),
         show: |bytes, version| show::<UnregisterControllerRecord>(bytes, version),
     },
     Entry {
@@ -2072,6 +2332,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<UserScramCredentialRecord>(bytes, version),
+        probe: |bytes, version| probe::<UserScramCredentialRecord>(bytes, version),
         show: |bytes, version| show::<UserScramCredentialRecord>(bytes, version),
     },
     Entry {
@@ -2080,6 +2341,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ZkMigrationStateRecord>(bytes, version),
+        probe: |bytes, version| probe::<ZkMigrationStateRecord>(bytes, version),
         show: |bytes, version| show::<ZkMigrationStateRecord>(bytes, version),
     },
     Entry {
@@ -2088,6 +2350,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<KRaftVersionRecord>(bytes, version),
+        probe: |bytes, version| probe::<KRaftVersionRecord>(bytes, version),
         show: |bytes, version| show::<KRaftVersionRecord>(bytes, version),
     },
     Entry {
@@ -2096,6 +2359,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<LeaderChangeMessage>(bytes, version),
+        probe: |bytes, version| probe::<LeaderChangeMessage>(bytes, version),
         show: |bytes, version| show::<LeaderChangeMessage>(bytes, version),
     },
     Entry {
@@ -2104,6 +2368,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<QuorumStateData>(bytes, version),
+        probe: |bytes, version| probe::<QuorumStateData>(bytes, version),
         show: |bytes, version| show::<QuorumStateData>(bytes, version),
     },
     Entry {
@@ -2112,6 +2377,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SnapshotFooterRecord>(bytes, version),
+        probe: |bytes, version| probe::<SnapshotFooterRecord>(bytes, version),
         show: |bytes, version| show::<SnapshotFooterRecord>(bytes, version),
     },
     Entry {
@@ -2120,6 +2386,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SnapshotHeaderRecord>(bytes, version),
+        probe: |bytes, version| probe::<SnapshotHeaderRecord>(bytes, version),
         show: |bytes, version| show::<SnapshotHeaderRecord>(bytes, version),
     },
     Entry {
@@ -2128,6 +2395,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<VotersRecord>(bytes, version),
+        probe: |bytes, version| probe::<VotersRecord>(bytes, version),
         show: |bytes, version| show::<VotersRecord>(bytes, version),
     },
     Entry {
@@ -2136,6 +2404,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<DefaultPrincipalData>(bytes, version),
+        probe: |bytes, version| probe::<DefaultPrincipalData>(bytes, version),
         show: |bytes, version| show::<DefaultPrincipalData>(bytes, version),
     },
     Entry {
@@ -2144,6 +2413,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareSnapshotKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareSnapshotKey>(bytes, version),
         show: |bytes, version| show::<ShareSnapshotKey>(bytes, version),
     },
     Entry {
@@ -2152,6 +2422,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareSnapshotValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareSnapshotValue>(bytes, version),
         show: |bytes, version| show::<ShareSnapshotValue>(bytes, version),
     },
     Entry {
@@ -2160,6 +2431,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareUpdateKey>(bytes, version),
+        probe: |bytes, version| probe::<ShareUpdateKey>(bytes, version),
         show: |bytes, version| show::<ShareUpdateKey>(bytes, version),
     },
     Entry {
@@ -2168,6 +2440,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<ShareUpdateValue>(bytes, version),
+        probe: |bytes, version| probe::<ShareUpdateValue>(bytes, version),
         show: |bytes, version| show::<ShareUpdateValue>(bytes, version),
     },
     Entry {
@@ -2176,6 +2449,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<SubscriptionInfoData>(bytes, version),
+        probe: |bytes, version| probe::<SubscriptionInfoData>(bytes, version),
         show: |bytes, version| show::<SubscriptionInfoData>(bytes, version),
     },
     Entry {
@@ -2184,6 +2458,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TransactionLogKey>(bytes, version),
+        probe: |bytes, version| probe::<TransactionLogKey>(bytes, version),
         show: |bytes, version| show::<TransactionLogKey>(bytes, version),
     },
     Entry {
@@ -2192,6 +2467,7 @@ pub const ALL_MESSAGES: &[Entry] = &[
         api_key: None,
         is_request: false,
         recode: |bytes, version| recode::<TransactionLogValue>(bytes, version),
+        probe: |bytes, version| probe::<TransactionLogValue>(bytes, version),
         show: |bytes, version| show::<TransactionLogValue>(bytes, version),
     },
 ];

@@ -1,6 +1,7 @@
 //! Every message in every version, from outside.
 
 mod all_messages;
+mod fuzz;
 mod headers;
 mod recode;
 mod round_trip;
@@ -9,3 +10,4 @@ mod sample;
 #[path = "../../../../xtask/src/codegen/schema.rs"]
 #[expect(dead_code, reason = "some facts are of interest to the generator only")]
 mod schema;
+mod schemas;

@@ -10,6 +10,8 @@ pub struct Entry {
     pub api_key: Option<i16>,
     pub is_request: bool,
     pub recode: fn(&[u8], i16) -> Result<Recoded, DecodeError>,
+    /// Decodes and forgets.
+    pub probe: fn(&[u8], i16),
     pub show: fn(&[u8], i16) -> String,
 }
 
@@ -36,4 +38,10 @@ pub fn recode<'a, T: Message<'a>>(bytes: &'a [u8], version: i16) -> Result<Recod
 /// The message as text for people, or why there is none.
 pub fn show<'a, T: Message<'a> + Debug>(bytes: &'a [u8], version: i16) -> String {
     format!("{:?}", T::decode(&mut Reader::new(bytes), version))
+}
+
+/// Decodes and forgets: what it takes to decode is all it takes.
+pub fn probe<'a, T: Message<'a>>(bytes: &'a [u8], version: i16) {
+    // Whether it can be decoded is for others to ask.
+    let _ = T::decode(&mut Reader::new(bytes), version);
 }

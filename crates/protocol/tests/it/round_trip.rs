@@ -1,27 +1,8 @@
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use ottla_types::Prng;
 
 use crate::all_messages::ALL_MESSAGES;
 use crate::sample::{Fill, sample};
-use crate::schema::{Message, parse};
-
-/// The schemas of all messages, by name.
-pub fn schemas() -> BTreeMap<String, Message> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    let mut schemas = BTreeMap::new();
-    let mut files: Vec<&str> = ALL_MESSAGES.iter().map(|entry| entry.schema).collect();
-    files.dedup();
-    for file in files {
-        let text = fs::read_to_string(root.join(file)).expect("a schema of the table exists");
-        for message in parse(&text).expect("the generator has read it too") {
-            schemas.insert(message.name.clone(), message);
-        }
-    }
-    schemas
-}
+use crate::schemas::schemas;
 
 #[test]
 fn every_message_and_version_comes_back_as_the_same_bytes() {
@@ -39,11 +20,18 @@ fn every_message_and_version_comes_back_as_the_same_bytes() {
                 Fill::Random,
             ] {
                 let bytes = sample(message, version, fill, &mut prng);
-                let what = format!("{} v{version} {fill:?}: {bytes:02x?}", entry.name);
+                let what = || format!("{} v{version} {fill:?}: {bytes:02x?}", entry.name);
                 let recoded = (entry.recode)(&bytes, version)
-                    .unwrap_or_else(|e| panic!("{what}: cannot be read: {e}"));
-                assert_eq!(recoded.left_over, 0, "{what}");
-                assert_eq!(recoded.encoded.as_ref(), Ok(&bytes), "{what}");
+                    .unwrap_or_else(|e| panic!("{}: cannot be read: {e}", what()));
+                assert_eq!(recoded.left_over, 0, "{}", what());
+                let text = || (entry.show)(&bytes, version);
+                assert_eq!(
+                    recoded.encoded.as_ref(),
+                    Ok(&bytes),
+                    "{}: {}",
+                    what(),
+                    text()
+                );
                 samples += 1;
             }
         }

@@ -16,7 +16,12 @@ pub enum Fill {
     Default,
     /// Each field at random one of the above.
     Random,
+    /// Arrays of as many elements as small as they can be.
+    Crowd,
 }
+
+/// Elements of a crowd: more than a decoder reserves memory for at once.
+const CROWD: usize = 30_000;
 
 /// Writes samples of one message in one version.
 pub struct Sampler<'s> {
@@ -109,6 +114,8 @@ impl Sampler<'_> {
         };
         match fill {
             Fill::Null if is_nullable => Content::Null,
+            Fill::Crowd if is_nullable && !matches!(field.kind, Type::Array(_)) => Content::Null,
+            Fill::Crowd if !matches!(field.kind, Type::Array(_)) => Content::Default,
             Fill::Default => match (&field.kind, field.default.as_deref()) {
                 (Type::Records, _) if is_nullable => Content::Null,
                 (_, Some("null")) if is_nullable => Content::Null,
@@ -130,6 +137,13 @@ impl Sampler<'_> {
         }
         match (&field.kind, content) {
             (Type::Array(_), Content::Default) => self.length(0),
+            (Type::Array(element), _) if self.fill == Fill::Crowd => {
+                self.length(CROWD);
+                self.fill = Fill::Default;
+                let one = self.apart(|s| s.write_value(element, Content::Default, None));
+                self.fill = Fill::Crowd;
+                self.out.extend(one.repeat(CROWD));
+            }
             (Type::Array(element), _) => {
                 let count = 1 + self.prng.below(3) as usize;
                 self.length(count);

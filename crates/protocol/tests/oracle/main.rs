@@ -13,10 +13,10 @@ mod sample;
 #[path = "../../../../xtask/src/codegen/schema.rs"]
 #[expect(dead_code, reason = "some facts are of interest to the generator only")]
 mod schema;
+#[path = "../it/schemas.rs"]
+mod schemas;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
@@ -28,21 +28,14 @@ use sample::{Fill, sample};
 
 #[test]
 fn messages_are_those_of_an_independent_library() {
+    let schemas = schemas::schemas();
     let mut prng = Prng::new(2);
     let (mut compared, mut fields) = (0, 0);
     for entry in ALL_MESSAGES {
         let Some(key) = entry.api_key.and_then(|key| ApiKey::try_from(key).ok()) else {
             continue;
         };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../schemas")
-            .join(entry.schema);
-        let text = fs::read_to_string(path).expect("a schema of the table exists");
-        let messages = schema::parse(&text).expect("the generator has read it too");
-        let message = messages
-            .iter()
-            .find(|m| m.name == entry.name)
-            .expect("named in the table");
+        let message = &schemas[entry.name];
         let theirs = key.valid_versions();
         for version in message.versions.first..=message.versions.last {
             if version < theirs.min || theirs.max < version || is_refused_by_them(key, version) {
