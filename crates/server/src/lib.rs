@@ -5,6 +5,8 @@
 
 mod clock;
 mod disk;
+pub mod metrics;
+pub mod network;
 #[cfg(test)]
 mod test_dir;
 

@@ -1,0 +1,9 @@
+//! Counters of the server, and their text for Prometheus.
+
+mod core_counters;
+mod exposition;
+mod histogram;
+
+pub use core_counters::{API_KEYS, CloseKind, CoreCounters};
+pub use exposition::Exposition;
+pub use histogram::{Histogram, HistogramSum, add};

@@ -1,0 +1,200 @@
+//! Client connections: accepting, reading frames, answering in order.
+//!
+//! One thread and one runtime per core; a connection stays on its worker, and its requests are
+//! executed there to completion. Nothing is handed between threads but in batches.
+
+mod acceptor;
+mod buffer_pool;
+mod connection;
+mod ending;
+mod foreign_protocol;
+mod input;
+mod mailbox;
+mod reader_pool;
+mod request_memory;
+mod response_queue;
+mod service;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use acceptor::{ConnectionSlots, bind};
+pub use mailbox::Mailbox;
+pub use service::{LoadError, Outcome, Part, Peer, RangeSource, Service};
+
+use crate::clock::Clock;
+use crate::metrics::CoreCounters;
+use mailbox::Mail;
+use reader_pool::ReaderPool;
+use request_memory::RequestMemory;
+use worker::{Shared, WorkerHandle};
+
+/// What connections may do.
+#[derive(Clone, Debug)]
+pub struct NetworkLimits {
+    /// Largest request in bytes (`socket.request.max.bytes`).
+    pub request_bytes_max: usize,
+    /// All half-received requests together, in bytes.
+    pub request_memory_bytes_max: usize,
+    /// Silence after which a connection is closed (`connections.max.idle.ms`).
+    pub idle_max: Duration,
+    /// `max.connections`.
+    pub connections_max: usize,
+    /// `max.connections.per.ip`.
+    pub per_address_max: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub per_address_overrides: Vec<(IpAddr, usize)>,
+}
+
+impl NetworkLimits {
+    fn connections_max_of(&self, address: IpAddr) -> usize {
+        self.per_address_overrides
+            .iter()
+            .find(|(overridden, _)| *overridden == address)
+            .map_or(self.per_address_max, |(_, max)| *max)
+    }
+}
+
+/// A listener that is bound but not served yet.
+#[derive(Clone, Debug)]
+pub struct BoundListener {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Where it is bound, with the true port.
+    pub address: SocketAddr,
+    /// What clients are told, if that is a loopback address.
+    pub advertises_loopback: Option<String>,
+}
+
+/// The wake-up ends of the workers, made before the service that uses them.
+#[derive(Clone)]
+pub struct Workers(Arc<[Arc<WorkerHandle>]>);
+
+impl Workers {
+    /// For `count` workers.
+    pub fn new(count: usize) -> Workers {
+        assert!(count > 0);
+        Workers((0..count).map(|_| Arc::default()).collect())
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Tells a worker to look at its completions.
+    pub fn wake(&self, core: usize) {
+        self.0[core].mailbox.wake();
+    }
+
+    /// What each has counted.
+    pub fn counters(&self) -> impl Iterator<Item = &CoreCounters> {
+        self.0.iter().map(|worker| &*worker.counters)
+    }
+
+    fn send(&self, mail: fn() -> Mail) {
+        for worker in &*self.0 {
+            worker.mailbox.send(mail());
+        }
+    }
+}
+
+/// The running network.
+pub struct Network<S: Service> {
+    shared: Arc<Shared<S>>,
+    workers: Workers,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl<S: Service> Network<S> {
+    /// Starts the workers. Nothing is accepted yet.
+    pub fn start(
+        service: Arc<S>,
+        workers: Workers,
+        limits: NetworkLimits,
+        clock: Clock,
+    ) -> io::Result<Network<S>> {
+        let shared = Arc::new(Shared {
+            service,
+            clock,
+            memory: RequestMemory::new(limits.request_memory_bytes_max),
+            limits,
+            readers: ReaderPool::new(),
+            slots: ConnectionSlots::default(),
+        });
+        let threads = workers
+            .0
+            .iter()
+            .enumerate()
+            .map(|(core, handle)| {
+                let (shared, handle) = (Arc::clone(&shared), Arc::clone(handle));
+                std::thread::Builder::new()
+                    .name(format!("worker-{core}"))
+                    .spawn(move || worker::run(core, shared, handle))
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Network {
+            shared,
+            workers,
+            threads,
+        })
+    }
+
+    /// The task that accepts connections of one listener; dropping it stops that.
+    pub fn accept(
+        &self,
+        listener: TcpListener,
+        bound: BoundListener,
+    ) -> io::Result<impl Future<Output = ()> + use<S>> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Ok(acceptor::accept(
+            listener,
+            bound,
+            Arc::clone(&self.workers.0),
+            self.shared.slots.clone(),
+            self.shared.limits.clone(),
+        ))
+    }
+
+    /// Open connections, and how many were refused by a limit.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.slots.counts()
+    }
+
+    /// Bytes held for half-received requests.
+    pub fn request_memory_bytes(&self) -> usize {
+        self.shared.memory.used_bytes()
+    }
+
+    /// Executes nothing more, sends what is owed, closes.
+    pub fn drain(&self) {
+        self.workers.send(|| Mail::Drain);
+    }
+
+    /// Whether every connection is gone.
+    pub fn is_drained(&self) -> bool {
+        self.workers
+            .0
+            .iter()
+            .all(|worker| worker.open.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Ends all connections and the workers.
+    pub fn stop(self) {
+        self.workers.send(|| Mail::Stop);
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("a worker could not start: {error}"),
+                Err(_) => tracing::error!("a worker panicked"),
+            }
+        }
+    }
+}
