@@ -4,8 +4,12 @@
 //! somebody else calls and that do at most one I/O per step. It never reads a clock, starts no thread
 //! and never retries an fsync.
 
+pub mod checksum;
 pub mod disk;
 #[cfg(any(test, feature = "testing"))]
 pub mod disk_conformance;
+pub mod marker;
 pub mod memory_disk;
+pub mod planted;
 pub mod read_only_file;
+pub mod wal;

@@ -1,0 +1,455 @@
+//! The journal's pump: gathers a group, writes its frame, syncs it, publishes.
+
+use super::entry::{DurabilityClass, Entry};
+use super::file_header::FileHeader;
+use super::frame::{FrameBuilder, FramePlace, PAGE_SIZE};
+use super::gather::Gather;
+use super::ring::{RingFile, WalPosition};
+use super::zeroing::Zeroing;
+use super::{CommitStep, Wal, WalError};
+use crate::disk::DiskFile;
+use crate::marker::Marker;
+use crate::planted::PlantedBug;
+use bytes::Bytes;
+use ottla_types::{Lsn, Mono, Now};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// At most so many entries in a frame: bounds the number of pieces of one write.
+const GROUP_ENTRIES_MAX: usize = 16 << 10;
+
+/// State of the pump; only one thread works on it at a time.
+pub(crate) struct Commit {
+    /// Entries taken from the queue, not written yet.
+    pending: VecDeque<Entry>,
+    spare: Vec<Entry>,
+    builder: FrameBuilder,
+    head: Option<Head>,
+    run: u32,
+    activation: u32,
+    epoch: u64,
+    epoch_start_seq: u64,
+    next_seq: u64,
+    next_lsn: Lsn,
+    /// All frames up to this one are fsynced.
+    synced_seq: u64,
+    /// Empty frames that recovery found before the head: written again together with the next frame.
+    prefix: Bytes,
+    unsynced: Option<Unsynced>,
+    /// The last fsynced frame has entries and no later frame proves that it was synced.
+    owes_proof: bool,
+    last_write: Mono,
+    released: usize,
+    gather: Gather,
+}
+
+/// The file that is written, and where the next frame goes.
+#[derive(Clone)]
+pub(crate) struct Head {
+    pub(crate) number: u32,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) size: u64,
+    pub(crate) position: u64,
+}
+
+/// Frames that are written and not fsynced. They are all in the file that is written.
+struct Unsynced {
+    since: Mono,
+    bytes: u64,
+    entries_count: usize,
+    /// Some of their entries wait for the fsync.
+    is_awaited: bool,
+}
+
+/// What recovery hands over.
+pub(crate) struct CommitStart {
+    pub(crate) head: Option<Head>,
+    pub(crate) run: u32,
+    pub(crate) next_seq: u64,
+    pub(crate) next_lsn: Lsn,
+    pub(crate) synced_seq: u64,
+    pub(crate) prefix: Bytes,
+    pub(crate) owes_proof: bool,
+}
+
+impl Commit {
+    pub(crate) fn new(start: CommitStart, gather: Gather) -> Commit {
+        Commit {
+            pending: VecDeque::new(),
+            spare: Vec::new(),
+            builder: FrameBuilder::default(),
+            head: start.head,
+            run: start.run,
+            activation: 0,
+            epoch: ring_epoch(start.run, 0),
+            epoch_start_seq: start.next_seq,
+            next_seq: start.next_seq,
+            next_lsn: start.next_lsn,
+            synced_seq: start.synced_seq,
+            prefix: start.prefix,
+            unsynced: None,
+            owes_proof: start.owes_proof,
+            last_write: Mono::ZERO,
+            released: 0,
+            gather,
+        }
+    }
+
+    /// True when nothing is left to do: all is written, fsynced and proven.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.pending.is_empty() && self.unsynced.is_none() && !self.owes_proof
+    }
+
+    /// Somebody waits for the fsync of what was written without one.
+    fn sync_soon(&mut self) {
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.is_awaited = true;
+        }
+    }
+
+    /// One step of the pump: at most one I/O.
+    pub(crate) fn step(&mut self, wal: &Wal, now: Now) -> CommitStep {
+        if let Some(error) = wal.failure() {
+            return CommitStep::Failed(error.clone());
+        }
+        if wal.is_sync_wanted.swap(false, Ordering::Relaxed) {
+            self.sync_soon();
+        }
+        match self.try_step(wal, now.mono) {
+            Ok(step) => step,
+            Err(error) => {
+                // What a failed write or fsync left behind is unknown, and trying again would only ask
+                // the page cache: the journal stays offline until it is recovered by a restart.
+                wal.go_offline(error.clone());
+                self.pending.clear();
+                CommitStep::Failed(error)
+            }
+        }
+    }
+
+    fn try_step(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+        if self.is_sync_due(wal, now) {
+            return self.sync(wal, now);
+        }
+        if self.pending.is_empty()
+            && let Some(step) = self.gather(wal, now)
+        {
+            return Ok(step);
+        }
+        if self.pending.is_empty() {
+            return self.idle(wal, now);
+        }
+        self.write_group(wal, now)
+    }
+
+    fn is_sync_due(&self, wal: &Wal, now: Mono) -> bool {
+        let Some(unsynced) = &self.unsynced else {
+            return false;
+        };
+        if unsynced.is_awaited || wal.is_closing() {
+            return true;
+        }
+        let is_due = wal.options.os_sync_after <= now.since(unsynced.since)
+            || wal.options.os_sync_bytes <= unsynced.bytes;
+        if is_due {
+            wal.markers.reach(Marker::OsSyncDue);
+        }
+        is_due
+    }
+
+    /// Fills `pending` from the queue, or says until when to wait for a larger group.
+    fn gather(&mut self, wal: &Wal, now: Mono) -> Option<CommitStep> {
+        let waiting = wal.queue.count_or_arm(1);
+        self.gather.after_sync(now, self.released, waiting);
+        if waiting == 0 {
+            return None;
+        }
+        if !wal.is_closing()
+            && let Some((enough, until)) = self.gather.wait(now, waiting)
+            && wal.queue.count_or_arm(enough) < enough
+        {
+            wal.markers.reach(Marker::CommitGathered);
+            return Some(CommitStep::Waiting { until });
+        }
+        wal.queue.take(&mut self.spare);
+        self.pending.extend(self.spare.drain(..));
+        None
+    }
+
+    /// Nothing is queued: proves the last frame after a while, and says when to look again.
+    fn idle(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+        let os_due = self
+            .unsynced
+            .as_ref()
+            .map(|it| it.since.plus(wal.options.os_sync_after));
+        if !self.owes_proof || self.unsynced.is_some() {
+            return Ok(os_due.map_or(CommitStep::Idle, |until| CommitStep::Waiting { until }));
+        }
+        let until = self.last_write.plus(wal.options.idle_after);
+        if now < until && !wal.is_closing() {
+            return Ok(CommitStep::Waiting { until });
+        }
+        self.builder.clear();
+        if let Some(step) = self.make_room(wal, now)? {
+            return Ok(step);
+        }
+        wal.markers.reach(Marker::IdleFrameWritten);
+        self.write_frame(wal, now, 0)?;
+        // Without this fsync the proof would not survive a power cut; nobody waits for it.
+        self.sync_soon();
+        self.owes_proof = false;
+        Ok(CommitStep::Wrote {
+            written: self.last_lsn(),
+        })
+    }
+
+    /// Writes one frame with as many pending entries as fit.
+    fn write_group(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+        let room_here = self
+            .head
+            .as_ref()
+            .map_or(0, |head| head.size - head.position);
+        // Every file has at least this room after its activation.
+        let room_next = wal.options.first_file_size - PAGE_SIZE;
+        let mut room = room_here;
+        self.builder.clear();
+        for entry in self.pending.iter().take(GROUP_ENTRIES_MAX) {
+            let size = self.builder.size_with(entry.body_size());
+            if self.builder.entries_count() == 0 {
+                // The first entry is taken in any case: when it does not fit here, the next file is needed.
+                room = if size <= room_here {
+                    room_here
+                } else {
+                    room_next
+                };
+            } else if wal.options.group_size_max < size || room < size {
+                break;
+            }
+            self.builder.push(&entry.directory_record());
+        }
+        if let Some(step) = self.make_room(wal, now)? {
+            return Ok(step);
+        }
+        let count = self.builder.entries_count();
+        self.write_frame(wal, now, count)?;
+        Ok(CommitStep::Wrote {
+            written: self.last_lsn(),
+        })
+    }
+
+    /// Sees to it that the built frame fits the file at the head; otherwise does one step towards that.
+    fn make_room(&mut self, wal: &Wal, now: Mono) -> Result<Option<CommitStep>, WalError> {
+        let size = self.builder.size();
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|head| size <= head.size - head.position)
+        {
+            return Ok(None);
+        }
+        if !self.prefix.is_empty() {
+            let head = self
+                .head
+                .as_ref()
+                .expect("frames before the head are in its file");
+            let position = head.position - self.prefix.len() as u64;
+            head.file
+                .write_at(position, &[&std::mem::take(&mut self.prefix)])?;
+            self.note_unsynced(now, 0, 0, true);
+            return Ok(Some(CommitStep::Wrote {
+                written: self.last_lsn(),
+            }));
+        }
+        if self.unsynced.is_some() {
+            // So that frames without fsync never lie in two files.
+            return self.sync(wal, now).map(Some);
+        }
+        let wanted = size + PAGE_SIZE;
+        let next = wal.ring.lock().take_free(wanted);
+        match next {
+            Some(file) => {
+                self.activate(wal, file);
+                Ok(None)
+            }
+            None => {
+                wal.ring.lock().wanted_size = Some(wanted);
+                self.grow(wal, now).map(Some)
+            }
+        }
+    }
+
+    /// Prepares a ring file right here when nobody else does.
+    fn grow(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+        let Some(mut zeroing) = wal.zeroing.try_lock() else {
+            return Ok(CommitStep::Waiting {
+                until: now.plus(wal.options.gather_max),
+            });
+        };
+        if wal.prepare(&mut zeroing, now)? {
+            return Ok(CommitStep::Prepared);
+        }
+        wal.markers.reach(Marker::RingStalled);
+        Ok(CommitStep::Stalled {
+            until: now.plus(wal.options.stall_retry_after),
+        })
+    }
+
+    /// Makes `file` the one that is written. Its header is written together with its first frame.
+    fn activate(&mut self, wal: &Wal, file: RingFile) {
+        self.activation += 1;
+        self.epoch = ring_epoch(self.run, self.activation);
+        self.epoch_start_seq = self.next_seq;
+        self.head = Some(Head {
+            number: file.number,
+            file: file.file.clone(),
+            size: file.size,
+            position: PAGE_SIZE,
+        });
+        let start = self.place();
+        if file.was_used {
+            wal.markers.reach(Marker::RingReused);
+        }
+        wal.ring.lock().add_live(file, start);
+    }
+
+    /// Writes the built frame, whose bodies are those of the first `count` pending entries.
+    fn write_frame(&mut self, wal: &Wal, now: Mono, count: usize) -> Result<(), WalError> {
+        let place = self.place();
+        self.builder.seal(&FramePlace {
+            ring_epoch: self.epoch,
+            epoch_start_seq: self.epoch_start_seq,
+            frame_seq: self.next_seq,
+            synced_seq: self.synced_seq,
+            first_lsn: self.next_lsn,
+            file_number: place.file_number,
+            position: place.position,
+        });
+        let head = self.head.as_mut().expect("make_room came first");
+        let is_first = head.position == PAGE_SIZE;
+        let header = FileHeader {
+            ring_epoch: self.epoch,
+            first_seq: self.next_seq,
+            first_lsn: self.next_lsn,
+            file_number: head.number,
+            pages: (head.size / PAGE_SIZE) as u32,
+        };
+        let header = if is_first { &header.encode()[..] } else { &[] };
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(count + 4);
+        parts.extend([header, &self.prefix, self.builder.head()]);
+        let mut bytes = 0;
+        let mut is_awaited = false;
+        for entry in self.pending.iter().take(count) {
+            parts.extend(entry.body().parts().iter().map(|part| &part[..]));
+            bytes += entry.body_size() as u64;
+            is_awaited |= entry.class() == DurabilityClass::Fsync;
+        }
+        parts.push(self.builder.padding());
+        let before = header.len() + self.prefix.len();
+        head.file.write_at(head.position - before as u64, &parts)?;
+        drop(parts);
+
+        let size = self.builder.size();
+        head.position += size;
+        self.prefix = Bytes::new();
+        self.next_seq += 1;
+        self.next_lsn = Lsn::new(self.next_lsn.get() + count as u64);
+        self.pending.drain(..count);
+        self.last_write = now;
+        // This frame proves the ones before it; once it is fsynced it owes a proof itself.
+        self.owes_proof = false;
+        wal.ring.lock().add_frame(place, size, self.next_lsn);
+        self.note_unsynced(now, size, count, is_awaited);
+        if !is_awaited && 0 < count {
+            wal.markers.reach(Marker::OsSyncSkipped);
+        }
+        wal.queue.publish_written(self.last_lsn(), bytes);
+        if wal.options.planted.is(PlantedBug::AcknowledgeBeforeFsync) {
+            wal.queue.publish_durable(self.last_lsn());
+        }
+        Ok(())
+    }
+
+    fn note_unsynced(&mut self, now: Mono, bytes: u64, entries_count: usize, is_awaited: bool) {
+        let unsynced = self.unsynced.get_or_insert(Unsynced {
+            since: now,
+            bytes: 0,
+            entries_count: 0,
+            is_awaited: false,
+        });
+        unsynced.bytes += bytes;
+        unsynced.entries_count += entries_count;
+        unsynced.is_awaited |= is_awaited;
+    }
+
+    fn sync(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+        let head = self.head.as_ref().expect("what was written is at the head");
+        self.gather.sync_starts(now);
+        if !wal.options.planted.is(PlantedBug::SkipFsync) {
+            head.file.sync_data()?;
+        }
+        let unsynced = self.unsynced.take();
+        self.released = unsynced
+            .as_ref()
+            .map_or(0, |unsynced| unsynced.entries_count);
+        self.owes_proof |= 0 < self.released;
+        self.synced_seq = self.next_seq - 1;
+        let durable = self.last_lsn();
+        wal.queue.publish_durable(durable);
+        Ok(CommitStep::Synced { durable })
+    }
+
+    /// LSN of the last entry that was written.
+    fn last_lsn(&self) -> Lsn {
+        Lsn::new(self.next_lsn.get() - 1)
+    }
+
+    /// Where the next frame goes.
+    fn place(&self) -> WalPosition {
+        let (file_number, position) = self
+            .head
+            .as_ref()
+            .map_or((0, 0), |head| (head.number, head.position));
+        WalPosition {
+            file_number,
+            position,
+            frame_seq: self.next_seq,
+            lsn: self.next_lsn,
+            ring_epoch: self.epoch,
+        }
+    }
+}
+
+impl Wal {
+    /// Does one operation towards the next ring file; false when there is nothing to do.
+    pub(crate) fn prepare(&self, slot: &mut Option<Zeroing>, now: Mono) -> Result<bool, WalError> {
+        if slot.is_none() {
+            let growth = self.ring.lock().growth(now.as_nanos());
+            let Some((number, size)) = growth else {
+                return Ok(false);
+            };
+            *slot = Some(Zeroing::new(number, size));
+        }
+        let zeroing = slot.as_mut().expect("it was just put there");
+        match zeroing.step(&*self.disk, &self.dir, self.options.planted)? {
+            super::zeroing::Progress::More => {}
+            super::zeroing::Progress::Done(file) => {
+                *slot = None;
+                self.markers.reach(Marker::RingGrown);
+                self.ring.lock().add_free(file);
+            }
+            super::zeroing::Progress::Refused => {
+                *slot = None;
+                self.markers.reach(Marker::RingGrowthRefused);
+                let until = now.plus(self.options.growth_retry_after);
+                self.ring.lock().refused_until = until.as_nanos();
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The epoch of an activation: never used before, because the run's number was not.
+fn ring_epoch(run: u32, activation: u32) -> u64 {
+    u64::from(run) << 32 | u64::from(activation)
+}

@@ -1,0 +1,311 @@
+//! The write-ahead log: the journal of every state change of the partitions of one directory.
+//!
+//! Entries are queued in the order of their LSNs ([`Wal::enqueue`]), a pump writes and fsyncs them in
+//! groups ([`Wal::commit_step`]), and after a crash [`Wal::open`] replays what may not be in the segments
+//! yet. docs/formats/wal.md has the bytes.
+
+mod commit;
+pub mod entry;
+mod file_header;
+mod frame;
+mod gather;
+mod options;
+mod queue;
+mod recovery;
+mod ring;
+mod scan;
+mod zeroing;
+
+pub use entry::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, ReplayedEntry};
+pub use frame::PAGE_SIZE;
+pub use options::WalOptions;
+pub use recovery::{Damage, Replayed, WalRecovery, WalStart};
+pub use ring::{Urgency, WalPosition, WalPressure};
+
+use crate::disk::{Disk, DiskError};
+use crate::marker::{Marker, Markers};
+use commit::Commit;
+use ottla_types::{Lsn, Mono, Now};
+use parking_lot::Mutex;
+use queue::{Enqueued, Queue};
+use ring::{Ring, ring_path};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use zeroing::Zeroing;
+
+/// The journal of one directory. Lock order: a partition's lock, then the queue's; the pump takes no
+/// partition lock.
+pub struct Wal {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: WalOptions,
+    markers: Arc<Markers>,
+    queue: Queue,
+    /// Held by the pump, also while it does I/O.
+    commit: Mutex<Commit>,
+    ring: Mutex<Ring>,
+    zeroing: Mutex<Option<Zeroing>>,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    failure: OnceLock<WalError>,
+    is_sync_wanted: AtomicBool,
+    is_closing: AtomicBool,
+}
+
+/// Why the journal cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WalError {
+    /// A write or sync failed: what reached the device is unknown until a restart reads it.
+    #[error("the journal is offline: {0}")]
+    Disk(#[from] DiskError),
+    /// The files were written by a newer version.
+    #[error("{} has format version {version}, which this version does not know: use a newer one", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u16,
+    },
+    /// An entry does not fit a ring file.
+    #[error("an entry of {size} bytes is too large for the journal (at most {size_max})")]
+    EntryTooLarge {
+        /// Size of its body.
+        size: usize,
+        /// The limit.
+        size_max: usize,
+    },
+}
+
+/// What a step of the pump did, and when to call it again.
+#[derive(Clone, Debug)]
+pub enum CommitStep {
+    /// Nothing to do until something is queued (see [`Wal::set_waker`]).
+    Idle,
+    /// Nothing to do before this time, unless the waker is called.
+    Waiting {
+        /// When to call again.
+        until: Mono,
+    },
+    /// A frame was written: entries up to here survive a kill. Call again at once.
+    Wrote {
+        /// The last LSN written.
+        written: Lsn,
+    },
+    /// Entries up to here survive a power cut. Call again at once.
+    Synced {
+        /// The last LSN fsynced.
+        durable: Lsn,
+    },
+    /// A step was done towards the next ring file. Call again at once.
+    Prepared,
+    /// No ring file is free and none can be added: see [`Wal::pressure`].
+    Stalled {
+        /// When to call again, unless something is released before.
+        until: Mono,
+    },
+    /// The journal is offline for good.
+    Failed(WalError),
+}
+
+/// What a step in the background did.
+#[derive(Clone, Debug)]
+pub enum ZeroStep {
+    /// Nothing to do at the moment.
+    Idle,
+    /// One operation. Call again at once.
+    Worked,
+    /// The journal is offline for good.
+    Failed(WalError),
+}
+
+/// How large the ring is and how full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalStats {
+    /// Size of all ring files in bytes.
+    pub ring_bytes: u64,
+    /// Bytes that a restart would have to replay.
+    pub span_bytes: u64,
+    /// Files with frames that may be needed.
+    pub live_files_count: usize,
+    /// Files without.
+    pub free_files_count: usize,
+    /// Bytes queued and not written.
+    pub queued_bytes: u64,
+}
+
+impl Wal {
+    /// Opens the journal in `dir` (made when missing; the caller syncs the directory that holds it) and
+    /// hands everything from `start` on to `visitor`, in LSN order. Without a start it begins at the oldest
+    /// frame there is. When it returns, all that was handed over is on the device.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: WalOptions,
+        markers: Arc<Markers>,
+        start: Option<WalStart>,
+        visitor: &mut dyn FnMut(Replayed),
+    ) -> Result<(Wal, WalRecovery), WalError> {
+        options.check();
+        recovery::open(disk, dir, options, markers, start, visitor)
+    }
+
+    /// Queues an entry: a short lock, no I/O. Called under the partition's lock, so that LSN order is the
+    /// partition's order. Fails when the journal is offline or the entry does not fit.
+    pub fn enqueue(&self, entry: Entry) -> Result<Lsn, WalError> {
+        if self.options.entry_size_max < entry.body_size() {
+            let (size, size_max) = (entry.body_size(), self.options.entry_size_max);
+            return Err(WalError::EntryTooLarge { size, size_max });
+        }
+        match self.queue.push(entry) {
+            Enqueued::Queued(lsn) => Ok(lsn),
+            Enqueued::Wake(lsn) => {
+                self.wake();
+                Ok(lsn)
+            }
+            Enqueued::Refused => Err(self
+                .failure()
+                .expect("the queue is closed by a failure")
+                .clone()),
+        }
+    }
+
+    /// The pump: at most one I/O per call. One thread calls it.
+    pub fn commit_step(&self, now: Now) -> CommitStep {
+        self.commit.lock().step(self, now)
+    }
+
+    /// Prepares the next ring file in the background: at most one I/O per call.
+    pub fn zero_step(&self, now: Now) -> ZeroStep {
+        if let Some(error) = self.failure() {
+            return ZeroStep::Failed(error.clone());
+        }
+        let mut zeroing = self.zeroing.lock();
+        match self
+            .remove_doomed()
+            .and_then(|did| Ok(did || self.prepare(&mut zeroing, now.mono)?))
+        {
+            Ok(false) => ZeroStep::Idle,
+            Ok(true) => {
+                if zeroing.is_none() && self.ring.lock().wanted_size.is_some() {
+                    self.wake();
+                }
+                ZeroStep::Worked
+            }
+            Err(error) => {
+                self.go_offline(error.clone());
+                ZeroStep::Failed(error)
+            }
+        }
+    }
+
+    /// Called when the pump said `Idle`, `Waiting` or `Stalled` and there is something to do now. It must
+    /// be remembered until the pump sleeps, as `Thread::unpark` is. Only the first call has an effect.
+    pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// The highest LSN that is fsynced, with all below it.
+    pub fn durable_lsn(&self) -> Lsn {
+        self.queue.durable()
+    }
+
+    /// The highest LSN that was handed to the operating system, with all below it.
+    pub fn written_lsn(&self) -> Lsn {
+        self.queue.written()
+    }
+
+    /// The LSN the next entry gets.
+    pub fn next_lsn(&self) -> Lsn {
+        self.queue.next_lsn()
+    }
+
+    /// Bytes of bodies that wait to be written.
+    pub fn queued_bytes(&self) -> u64 {
+        self.queue.queued_bytes()
+    }
+
+    /// Asks for an fsync of entries that were written without one: a topic became durable.
+    pub fn sync_soon(&self) {
+        self.is_sync_wanted.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Where a replay must begin to meet the entry `oldest_needed` and all after it. With
+    /// [`Wal::next_lsn`] when nothing is needed. This is what a checkpoint keeps.
+    pub fn position_for_checkpoint(&self, oldest_needed: Lsn) -> WalPosition {
+        self.ring.lock().position_of(oldest_needed)
+    }
+
+    /// The checkpoint with position `newest` is durable; `kept` is the position of the oldest one that a
+    /// restart may still fall back to. Ring files wholly before `kept` may be used again.
+    pub fn checkpointed(&self, newest: &WalPosition, kept: &WalPosition) {
+        let released = self.ring.lock().release(newest, kept);
+        if 0 < released {
+            self.wake();
+        }
+    }
+
+    /// What must be released so that the ring can go on, if anything.
+    pub fn pressure(&self, now: Now) -> Option<WalPressure> {
+        self.ring.lock().pressure(now.mono.as_nanos())
+    }
+
+    /// Sizes, for metrics.
+    pub fn stats(&self) -> WalStats {
+        let ring = self.ring.lock();
+        let (live_files_count, free_files_count) = ring.counts();
+        WalStats {
+            ring_bytes: ring.total_size(),
+            span_bytes: ring.span_bytes(),
+            live_files_count,
+            free_files_count,
+            queued_bytes: self.queued_bytes(),
+        }
+    }
+
+    /// A shutdown begins: from now on the pump commits without pauses and proves the last frame at once.
+    pub fn begin_shutdown(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// True when everything queued is fsynced and proven: a restart has nothing to rewrite.
+    pub fn is_clean(&self) -> bool {
+        let commit = self.commit.lock();
+        self.queue.count_or_arm(1) == 0 && commit.is_clean()
+    }
+
+    /// Why it is offline, if it is.
+    pub fn failure(&self) -> Option<&WalError> {
+        self.failure.get()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker();
+        }
+    }
+
+    fn go_offline(&self, error: WalError) {
+        self.markers.reach(Marker::WalOffline);
+        let _ = self.failure.set(error);
+        self.queue.close();
+        self.wake();
+    }
+
+    fn remove_doomed(&self) -> Result<bool, WalError> {
+        let Some(number) = self.ring.lock().take_doomed() else {
+            return Ok(false);
+        };
+        self.disk.remove_file(&ring_path(&self.dir, number))?;
+        self.markers.reach(Marker::RingFileRemoved);
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Where entries wait for the pump. The only part of the journal that request workers touch.
+
+use super::entry::Entry;
+use ottla_types::Lsn;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Entries in LSN order, and the numbers that everybody may read without a lock.
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    next_lsn: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    queued_bytes: AtomicU64,
+}
+
+struct Inner {
+    entries: Vec<Entry>,
+    next_lsn: Lsn,
+    is_closed: bool,
+    /// The pump sleeps until so many entries are there; `usize::MAX` while it is awake.
+    wake_at: usize,
+}
+
+/// What became of an entry.
+pub(crate) enum Enqueued {
+    /// It is in the queue; the pump sleeps and must be woken.
+    Wake(Lsn),
+    /// It is in the queue.
+    Queued(Lsn),
+    /// The journal is offline.
+    Refused,
+}
+
+impl Queue {
+    /// Empty, with everything below `next_lsn` durable.
+    pub(crate) fn new(next_lsn: Lsn) -> Queue {
+        let last = next_lsn.get() - 1;
+        Queue {
+            inner: Mutex::new(Inner {
+                entries: Vec::new(),
+                next_lsn,
+                is_closed: false,
+                wake_at: usize::MAX,
+            }),
+            next_lsn: AtomicU64::new(next_lsn.get()),
+            written: AtomicU64::new(last),
+            durable: AtomicU64::new(last),
+            queued_bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn push(&self, entry: Entry) -> Enqueued {
+        let size = entry.body_size() as u64;
+        let mut inner = self.inner.lock();
+        if inner.is_closed {
+            return Enqueued::Refused;
+        }
+        let lsn = inner.next_lsn;
+        inner.next_lsn = lsn.next();
+        inner.entries.push(entry);
+        let is_wanted = inner.wake_at <= inner.entries.len();
+        if is_wanted {
+            inner.wake_at = usize::MAX;
+        }
+        // Inside the lock, so that the number never goes back.
+        self.next_lsn.store(lsn.get() + 1, Ordering::Release);
+        self.queued_bytes.fetch_add(size, Ordering::Relaxed);
+        drop(inner);
+        if is_wanted {
+            Enqueued::Wake(lsn)
+        } else {
+            Enqueued::Queued(lsn)
+        }
+    }
+
+    /// How many entries wait. When fewer than `enough`, the pump is woken as soon as there are: asking and
+    /// arming are one step, so no entry comes between them unnoticed.
+    pub(crate) fn count_or_arm(&self, enough: usize) -> usize {
+        let mut inner = self.inner.lock();
+        let count = inner.entries.len();
+        inner.wake_at = if count < enough { enough } else { usize::MAX };
+        count
+    }
+
+    /// Moves all entries into `spare`, which must be empty.
+    pub(crate) fn take(&self, spare: &mut Vec<Entry>) {
+        let mut inner = self.inner.lock();
+        inner.wake_at = usize::MAX;
+        std::mem::swap(&mut inner.entries, spare);
+    }
+
+    /// Refuses everything from now on and forgets what waits.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.is_closed = true;
+        let entries = std::mem::take(&mut inner.entries);
+        drop(inner);
+        // Freed outside the lock: there may be many.
+        drop(entries);
+    }
+
+    /// LSN the next entry gets.
+    pub(crate) fn next_lsn(&self) -> Lsn {
+        Lsn::new(self.next_lsn.load(Ordering::Acquire))
+    }
+
+    /// The highest LSN that, with all below it, was handed to the operating system.
+    pub(crate) fn written(&self) -> Lsn {
+        Lsn::new(self.written.load(Ordering::Acquire))
+    }
+
+    /// The highest LSN that, with all below it, is fsynced.
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Bytes of bodies that were queued and not written yet.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn publish_written(&self, last: Lsn, bytes: u64) {
+        self.written.store(last.get(), Ordering::Release);
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn publish_durable(&self, last: Lsn) {
+        self.durable.store(last.get(), Ordering::Release);
+    }
+}
