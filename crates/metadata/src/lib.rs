@@ -16,10 +16,6 @@ mod record;
 mod changes;
 mod image;
 
-pub mod quorum;
-
-mod raft_types;
-
 pub mod codec;
 
 mod command;
@@ -29,13 +25,7 @@ mod decide;
 
 mod bootstrap;
 mod controller;
-
-mod local_quorum;
-#[cfg(any(test, feature = "testing"))]
-pub mod quorum_conformance;
-mod quorum_store;
-mod raft_log;
-mod state_machine;
+pub mod quorum;
 
 pub use bootstrap::Bootstrap;
 pub use broker_registration::{
@@ -49,11 +39,7 @@ pub use controller::{Controller, Progress, RequestId, Submission};
 pub use controller_error::ControllerError;
 pub use decide::{Decision, decide};
 pub use image::{Image, ReplayError};
-pub use local_quorum::{Disturbance, LocalQuorum};
 pub use partition::{BrokerIds, LeaderRecovery, Partition};
-pub use quorum_store::{QuorumStore, QuorumStoreError, StoredSnapshot};
-pub use raft_types::{LogPosition, Membership, Payload, StoredEntry, Vote};
 pub use record::{PartitionChange, Record};
 pub use shared_map::SharedMap;
-pub use state_machine::StateMachine;
 pub use topic::{Topic, is_internal_topic};

@@ -4,7 +4,6 @@
 //! somebody else calls and that do at most one I/O per step. It never reads a clock, starts no thread
 //! and never retries an fsync.
 
-pub mod checkpoint;
 pub mod checksum;
 pub mod disk;
 #[cfg(any(test, feature = "testing"))]
@@ -14,3 +13,16 @@ pub mod memory_disk;
 pub mod planted;
 pub mod read_only_file;
 pub mod wal;
+
+mod leader_epochs;
+pub mod producer_state;
+pub mod segment;
+
+pub mod partition;
+
+pub mod log_dir;
+
+pub use leader_epochs::{EpochStart, LeaderEpochs};
+
+#[cfg(test)]
+mod testing;

@@ -6,6 +6,5 @@ mod codec;
 mod controller;
 mod create_topics;
 mod fixtures;
-mod local_quorum;
 mod other_commands;
 mod register_broker;

@@ -1,0 +1,316 @@
+use super::{LogDir, StorageError};
+use crate::partition::{Durability, LogConfig, Partition, PartitionState, Standing, dir_name};
+use crate::planted::PlantedBug;
+use crate::producer_state::ProducerEntry;
+use crate::segment::Access;
+use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, WalError};
+use bytes::Bytes;
+use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, TopicPartition};
+use std::sync::Arc;
+
+/// Bytes of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionSizes {
+    /// All its batches.
+    pub bytes: u64,
+    /// Those that are only in memory and in the journal.
+    pub tail_bytes: u64,
+    /// Segments.
+    pub segments_count: usize,
+}
+
+impl From<WalError> for StorageError {
+    fn from(_: WalError) -> StorageError {
+        StorageError::Offline
+    }
+}
+
+impl LogDir {
+    /// Makes a partition, or names and configures one that recovery found. Does no I/O: nothing is on disk before
+    /// the first append.
+    pub fn create_partition(
+        &self,
+        id: TopicPartition,
+        topic_name: &str,
+        config: LogConfig,
+    ) -> Result<PartitionSlot, StorageError> {
+        if self.health.is_offline() {
+            return Err(StorageError::Offline);
+        }
+        let mut table = self.table.write();
+        if table.find(id).is_none() {
+            table.insert(id, PartitionState::new(config));
+        }
+        let partition = table.find(id).expect("it was inserted");
+        let mut state = partition.lock();
+        if state.dir.is_none() {
+            state.dir = Some(dir_name(topic_name, id));
+        }
+        self.configure(&mut state, config);
+        Ok(partition.slot())
+    }
+
+    /// The slot of a partition.
+    pub fn slot(&self, id: TopicPartition) -> Option<PartitionSlot> {
+        Some(self.table.read().find(id)?.slot())
+    }
+
+    /// All partitions with their topics' names; the name of a stray that nobody has named yet is empty.
+    pub fn partitions(&self) -> Vec<(PartitionSlot, TopicPartition, String)> {
+        let table = self.table.read();
+        let named = |partition: &Arc<Partition>| {
+            let dir = partition.lock().dir.clone();
+            let name = dir.as_deref().and_then(|dir| dir.rsplit_once('-'));
+            let name = name.map_or(String::new(), |(name, _)| name.to_owned());
+            (partition.slot(), partition.id(), name)
+        };
+        table.iter().map(named).collect()
+    }
+
+    /// Changes a partition's settings. A topic that becomes durable is so after one fsync.
+    pub fn set_config(&self, slot: PartitionSlot, config: LogConfig) {
+        if let Some(partition) = self.partition(slot) {
+            self.configure(&mut partition.lock(), config);
+        }
+    }
+
+    fn configure(&self, state: &mut PartitionState, config: LogConfig) {
+        let becomes_durable =
+            state.config.durability == Durability::Os && config.durability == Durability::Fsync;
+        if becomes_durable {
+            state.fsync_from = self.wal.next_lsn();
+            self.wal.sync_soon();
+        }
+        state.config = config;
+    }
+
+    /// The settings of a partition.
+    pub fn config(&self, slot: PartitionSlot) -> Option<LogConfig> {
+        let config = self.partition(slot)?.lock().config;
+        Some(config)
+    }
+
+    /// What the partition remembers of producers.
+    pub fn producers(&self, slot: PartitionSlot) -> Vec<ProducerEntry> {
+        let Some(partition) = self.partition(slot) else {
+            return Vec::new();
+        };
+        let state = partition.lock();
+        state.producers.entries().cloned().collect()
+    }
+
+    /// The partition's sizes.
+    pub fn sizes(&self, slot: PartitionSlot) -> Option<PartitionSizes> {
+        let partition = self.partition(slot)?;
+        let state = partition.lock();
+        Some(PartitionSizes {
+            bytes: state.size(),
+            tail_bytes: state.tail.bytes() as u64,
+            segments_count: state.segments.len(),
+        })
+    }
+
+    /// Why a partition refuses appends, if it lost data.
+    pub fn damage(&self, slot: PartitionSlot) -> Option<String> {
+        let partition = self.partition(slot)?;
+        let state = partition.lock();
+        match &state.standing {
+            Standing::Damaged { reason } => Some(reason.clone()),
+            Standing::Good | Standing::Dropped => None,
+        }
+    }
+
+    /// A leader begins `epoch`: older ones are fenced from now on.
+    pub fn bump_leader_epoch(
+        &self,
+        slot: PartitionSlot,
+        epoch: LeaderEpoch,
+    ) -> Result<(), StorageError> {
+        let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        let mut state = partition.lock();
+        state.leader_epoch = state.leader_epoch.max(Some(epoch));
+        Ok(())
+    }
+
+    /// The log starts at `to` from now on (DeleteRecords). The caller waits for the returned LSN.
+    pub fn delete_records(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
+        let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        let mut state = partition.lock();
+        if state.standing == Standing::Dropped {
+            return Err(StorageError::UnknownPartition);
+        }
+        let (log_start, end) = (state.log_start, state.appended_end());
+        if end < to {
+            return Err(StorageError::OutOfRange { log_start, end });
+        }
+        if to <= log_start {
+            // Whoever moved it there may still wait for its entry.
+            return Ok(state.state_lsn);
+        }
+        let lsn = self.move_log_start(&partition, &mut state, to)?;
+        Ok(lsn)
+    }
+
+    /// Journals and makes a new log start.
+    pub(super) fn move_log_start(
+        &self,
+        partition: &Partition,
+        state: &mut PartitionState,
+        to: Offset,
+    ) -> Result<Lsn, WalError> {
+        let header = EntryHeader {
+            kind: EntryKind::LogStart,
+            topic_partition: partition.id(),
+            base_offset: to,
+            end_offset: Offset::ZERO,
+            argument: 0,
+        };
+        let entry = Entry::new(header, DurabilityClass::Fsync, Body::Empty);
+        let lsn = self.wal.enqueue(entry)?;
+        state.start_from(to);
+        state.state_lsn = lsn;
+        Ok(lsn)
+    }
+
+    /// The log ends at `to` from now on. May wait for the device when `to` lies in a segment file.
+    pub fn truncate(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
+        let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        loop {
+            let (generation, place) = {
+                let mut state = partition.lock();
+                let (log_start, end) = (state.log_start, state.appended_end());
+                if end < to {
+                    return Err(StorageError::OutOfRange { log_start, end });
+                }
+                (
+                    state.generation,
+                    self.truncation_place(&partition, &mut state, to),
+                )
+            };
+            let position = match place {
+                None => 0,
+                Some((file, written_size)) => self.position_of(&file, written_size, to)?,
+            };
+            let mut state = partition.lock();
+            if state.generation != generation || state.written_end() <= to && position != 0 {
+                continue; // flushed or truncated meanwhile: look again
+            }
+            return Ok(self.truncate_at(&partition, &mut state, to, position)?);
+        }
+    }
+
+    fn truncation_place(
+        &self,
+        partition: &Partition,
+        state: &mut PartitionState,
+        to: Offset,
+    ) -> Option<(Arc<crate::segment::SegmentFile>, u32)> {
+        if state.written_end() <= to {
+            return None;
+        }
+        let index = state.segment_index(to)?;
+        let written_size = state.segments[index].written_size;
+        Some((state.segment_file(partition.id(), index), written_size))
+    }
+
+    /// Where the first batch at or above `offset` begins in a segment file.
+    fn position_of(
+        &self,
+        file: &Arc<crate::segment::SegmentFile>,
+        written_size: u32,
+        offset: Offset,
+    ) -> Result<u32, StorageError> {
+        let units = self.reads.units(file, written_size, Access::Wait)?;
+        let units = units.expect("waiting always reads");
+        let Some(index) = units.find(file.base_offset(), offset) else {
+            return Ok(written_size);
+        };
+        let unit = units.list()[index];
+        if offset <= file.base_offset().plus(i64::from(unit.base_delta)) {
+            return Ok(unit.position);
+        }
+        let bytes = file.read_unit(&*self.reads.disk, &unit, Access::Wait)?;
+        let bytes = bytes.expect("waiting always reads");
+        let mut position = unit.position;
+        for batch in ottla_records::batches(&bytes) {
+            let batch = batch.expect("the unit's checksum was right");
+            if offset <= batch.last_offset() {
+                break;
+            }
+            position += batch.size_in_bytes() as u32;
+        }
+        Ok(position)
+    }
+
+    fn truncate_at(
+        &self,
+        partition: &Partition,
+        state: &mut PartitionState,
+        to: Offset,
+        position: u32,
+    ) -> Result<Lsn, WalError> {
+        let index = state.segment_index(to);
+        let header = EntryHeader {
+            kind: EntryKind::Truncate,
+            topic_partition: partition.id(),
+            base_offset: to,
+            end_offset: index.map_or(Offset::ZERO, |index| state.segments[index].base_offset),
+            argument: u64::from(position),
+        };
+        let lsn = if self.options.planted.is(PlantedBug::TruncationNotJournaled) {
+            self.wal.durable_lsn()
+        } else {
+            let entry = Entry::new(header, DurabilityClass::Fsync, Body::Empty);
+            self.wal.enqueue(entry)?
+        };
+        let had_pin = state.pin;
+        let (freed, forgotten) = state.truncate_to(to, position);
+        state.state_lsn = state.state_lsn.max(lsn);
+        self.free_tail_bytes(freed);
+        self.count_producers(0, forgotten);
+        self.move_pin(partition, had_pin, state);
+        Ok(lsn)
+    }
+
+    /// The partition is gone: its name may be used again at once, its files go in the background. The caller waits
+    /// for the returned LSN before it says so.
+    pub fn drop_partition(&self, slot: PartitionSlot, now: Now) -> Result<Lsn, StorageError> {
+        let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        let mut table = self.table.write();
+        let mut state = partition.lock();
+        if state.standing == Standing::Dropped {
+            return Err(StorageError::UnknownPartition);
+        }
+        let name = state.dir.as_deref().unwrap_or("").as_bytes();
+        let header = EntryHeader {
+            kind: EntryKind::Drop,
+            topic_partition: partition.id(),
+            base_offset: Offset::ZERO,
+            end_offset: Offset::ZERO,
+            argument: 0,
+        };
+        let body = Bytes::copy_from_slice(name);
+        let lsn = self
+            .wal
+            .enqueue(Entry::new(header, DurabilityClass::Fsync, body))?;
+        let had_pin = state.pin.take();
+        self.move_pin(&partition, had_pin, &state);
+        let tail_bytes = state.tail.bytes();
+        let producers = state.producers.count();
+        state.standing = Standing::Dropped;
+        state.generation += 1;
+        let base = state.tail.base();
+        state.tail.truncate_to(base);
+        table.remove(slot);
+        let dir = state.dir.clone();
+        drop(state);
+        drop(table);
+        self.free_tail_bytes(tail_bytes);
+        self.count_producers(0, producers);
+        if let Some(dir) = dir {
+            self.pins.lock().hold(lsn);
+            self.schedule_removal(partition, dir, lsn, now);
+        }
+        Ok(lsn)
+    }
+}

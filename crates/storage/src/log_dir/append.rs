@@ -1,0 +1,334 @@
+use super::{AppendError, LogDir};
+use crate::checksum::{crc32c, crc32c_combine};
+use crate::marker::Marker;
+use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatch};
+use crate::planted::PlantedBug;
+use crate::producer_state::{ProducedBatch, SequenceCheck};
+use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
+use bytes::{Bytes, BytesMut};
+use ottla_records::{BatchView, TimestampType, ValidBatch};
+use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
+use parking_lot::MutexGuard;
+
+/// Above this size the journal's checksum is combined from the batch's own instead of computed again.
+const COMBINE_BYTES_MIN: usize = 4 * 1024;
+/// What the batch's own checksum leaves out at the beginning.
+const UNCHECKED_SIZE: usize = 21;
+
+/// Who made a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A producer; the leader gives offset, epoch and, if the topic wants it, time.
+    Client,
+    /// A coordinator of this broker; as for a client, without a producer's checks.
+    Coordinator,
+    /// The leader of another broker: offset and epoch stand in the batch.
+    Replica,
+}
+
+/// A batch to append.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendBatch<'a> {
+    /// Exactly one batch.
+    pub bytes: &'a [u8],
+    /// What validation found in it.
+    pub facts: &'a ValidBatch,
+    /// Who made it.
+    pub origin: AppendOrigin,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record (inclusive).
+    pub last_offset: Offset,
+    /// The time it was given, on topics with LogAppendTime.
+    pub log_append_time: Option<Timestamp>,
+    /// First offset of the log.
+    pub log_start_offset: Offset,
+    /// The journal entry that must be durable before success is acknowledged.
+    pub durability: Lsn,
+    /// It was in the log already: the offsets are those of the original.
+    pub duplicate: bool,
+}
+
+impl LogDir {
+    /// Appends a batch: gives it offsets, remembers its producer, queues it for the journal. It does no I/O,
+    /// except that the first unknown producer after a restart may read a producer snapshot.
+    pub fn append(
+        &self,
+        slot: PartitionSlot,
+        leader_epoch: LeaderEpoch,
+        batch: AppendBatch<'_>,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        self.admit()?;
+        let partition = self.partition(slot).ok_or(AppendError::UnknownPartition)?;
+        if self.options.around_bytes < batch.bytes.len() {
+            return Err(AppendError::Large);
+        }
+        // Copied before the lock is taken; stamped under it, when the offset is known.
+        let mut bytes = BytesMut::from(batch.bytes);
+        let mut state = partition.lock();
+        let epoch = check_standing(&state, leader_epoch, &batch)?;
+        state = match self.check_producer(&partition, state, &batch, now)? {
+            Checked::New(state) => state,
+            Checked::Known(appended) => return Ok(appended),
+        };
+        let base_offset = state.appended_end();
+        let last_offset = base_offset.plus(i64::from(batch.facts.last_offset_delta));
+        let log_append_time = stamp(&state, &batch, &mut bytes, epoch, now);
+        let max_timestamp = log_append_time.unwrap_or(batch.facts.max_timestamp);
+        if state.must_roll(bytes.len(), last_offset, max_timestamp, now.wall) {
+            self.roll(&partition, &mut state)
+                .map_err(|_| AppendError::Offline)?;
+        }
+        let bytes = bytes.freeze();
+        let header = EntryHeader {
+            kind: EntryKind::Append,
+            topic_partition: partition.id(),
+            base_offset,
+            end_offset: last_offset.next(),
+            // When the producer was last seen at work, for its expiry.
+            argument: now.wall.as_millis() as u64,
+        };
+        let class = entry_class(&state);
+        let entry = Entry::with_crc(header, class, bytes.clone(), body_crc(&bytes));
+        let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
+        let (had_pin, size) = (state.pin, bytes.len());
+        let tail = TailBatch {
+            base_offset,
+            last_offset,
+            lsn,
+            max_timestamp,
+            bytes,
+        };
+        state.push_batch(tail, epoch);
+        state.pending.push(lsn, base_offset);
+        let durable = self.durable_for(&state);
+        state.pending.forget_durable(durable);
+        state.last_append = now.mono;
+        if let Some(producer) = &batch.facts.producer {
+            let is_transactional = batch.facts.is_transactional;
+            let is_new = state.push_producer(
+                producer,
+                base_offset,
+                last_offset,
+                max_timestamp,
+                is_transactional,
+                now.wall,
+            );
+            self.count_producers(usize::from(is_new), 0);
+            state.wants_snapshot |=
+                self.options.snapshot_producers <= state.producers.changed_count();
+        }
+        self.move_pin(&partition, had_pin, &state);
+        self.add_tail_bytes(size);
+        Ok(Appended {
+            base_offset,
+            last_offset,
+            log_append_time,
+            log_start_offset: state.log_start,
+            durability: lsn,
+            duplicate: false,
+        })
+    }
+
+    /// Begins a new segment and journals that it did.
+    pub(super) fn roll(
+        &self,
+        partition: &Partition,
+        state: &mut PartitionState,
+    ) -> Result<Lsn, crate::wal::WalError> {
+        let name = state.dir.as_deref().unwrap_or("").as_bytes();
+        let header = EntryHeader {
+            kind: EntryKind::Segments,
+            topic_partition: partition.id(),
+            base_offset: state.appended_end(),
+            end_offset: Offset::ZERO,
+            argument: super::changes::SEGMENT_ADDED,
+        };
+        let body = Bytes::copy_from_slice(name);
+        let lsn = self
+            .wal
+            .enqueue(Entry::new(header, DurabilityClass::Os, body))?;
+        if !state.segments.is_empty() {
+            self.markers.reach(Marker::SegmentRolled);
+            state.wants_snapshot |= state.producers.count() > 0;
+        }
+        state.roll();
+        state.state_lsn = lsn;
+        Ok(lsn)
+    }
+
+    fn check_producer<'p>(
+        &self,
+        partition: &'p Partition,
+        mut state: MutexGuard<'p, PartitionState>,
+        batch: &AppendBatch<'_>,
+        now: Now,
+    ) -> Result<Checked<'p>, AppendError> {
+        let (Some(producer), AppendOrigin::Client) = (&batch.facts.producer, batch.origin) else {
+            return Ok(Checked::New(state));
+        };
+        let expired_before = self.expired_before(now);
+        let is_transactional = batch.facts.is_transactional;
+        loop {
+            match state
+                .producers
+                .check(producer, is_transactional, expired_before)
+            {
+                SequenceCheck::New => return Ok(Checked::New(state)),
+                SequenceCheck::Duplicate(known) => {
+                    return Ok(Checked::Known(self.duplicate(&state, known)));
+                }
+                SequenceCheck::OutOfOrder { last_sequence } => {
+                    return Err(AppendError::OutOfOrderSequence {
+                        base_sequence: producer.base_sequence,
+                        last_sequence,
+                        durability: revealed(&state, producer.id),
+                    });
+                }
+                SequenceCheck::FencedEpoch { current } => {
+                    return Err(AppendError::InvalidProducerEpoch {
+                        given: producer.epoch,
+                        current,
+                        durability: revealed(&state, producer.id),
+                    });
+                }
+                SequenceCheck::OpenTransaction => {
+                    let durability = revealed(&state, producer.id);
+                    return Err(AppendError::OpenTransaction { durability });
+                }
+                SequenceCheck::SnapshotNeeded => {
+                    drop(state);
+                    self.load_snapshot(partition, now.wall)?;
+                    state = partition.lock();
+                }
+            }
+        }
+    }
+
+    fn duplicate(&self, state: &PartitionState, known: ProducedBatch) -> Appended {
+        let durability = if self
+            .options
+            .planted
+            .is(PlantedBug::DuplicateAcknowledgedEarly)
+        {
+            Lsn::ZERO
+        } else {
+            state.pending.lsn_of(known.last_offset)
+        };
+        let has_append_time = state.config.timestamp_type == TimestampType::LogAppendTime;
+        Appended {
+            base_offset: known.base_offset(),
+            last_offset: known.last_offset,
+            log_append_time: has_append_time.then_some(known.timestamp),
+            log_start_offset: state.log_start,
+            durability,
+            duplicate: true,
+        }
+    }
+
+    /// Producers unused since before this time are forgotten.
+    pub(super) fn expired_before(&self, now: Now) -> Timestamp {
+        let age = self.options.producer_expiration_ms;
+        Timestamp::from_millis(now.wall.as_millis().saturating_sub(age))
+    }
+}
+
+enum Checked<'p> {
+    New(MutexGuard<'p, PartitionState>),
+    Known(Appended),
+}
+
+/// The epoch the batch is appended in, if the partition takes it.
+fn check_standing(
+    state: &PartitionState,
+    leader_epoch: LeaderEpoch,
+    batch: &AppendBatch<'_>,
+) -> Result<LeaderEpoch, AppendError> {
+    match &state.standing {
+        Standing::Good => {}
+        Standing::Damaged { reason } => {
+            return Err(AppendError::Damaged {
+                reason: reason.clone(),
+            });
+        }
+        Standing::Dropped => return Err(AppendError::UnknownPartition),
+    }
+    if let Some(current) = state.leader_epoch.filter(|current| leader_epoch < *current) {
+        return Err(AppendError::FencedLeaderEpoch {
+            given: leader_epoch,
+            current,
+        });
+    }
+    let (size, segment_bytes) = (batch.bytes.len(), state.config.segment_bytes);
+    if (segment_bytes as usize) < size {
+        return Err(AppendError::RecordListTooLarge {
+            size,
+            segment_bytes,
+        });
+    }
+    if batch.origin != AppendOrigin::Replica {
+        return Ok(leader_epoch);
+    }
+    let view = BatchView::parse(batch.bytes).expect("facts exist, so the batch was read before");
+    let (base_offset, appended_end) = (view.base_offset(), state.appended_end());
+    if base_offset != appended_end {
+        return Err(AppendError::NotContiguous {
+            base_offset,
+            appended_end,
+        });
+    }
+    Ok(view.leader_epoch().unwrap_or(leader_epoch))
+}
+
+/// Writes what a leader adds into `bytes`; returns the append time if the topic wants one.
+fn stamp(
+    state: &PartitionState,
+    batch: &AppendBatch<'_>,
+    bytes: &mut [u8],
+    epoch: LeaderEpoch,
+    now: Now,
+) -> Option<Timestamp> {
+    if batch.origin == AppendOrigin::Replica {
+        return None;
+    }
+    let log_append_time = match state.config.timestamp_type {
+        TimestampType::CreateTime => None,
+        TimestampType::LogAppendTime => Some(now.wall),
+    };
+    batch
+        .facts
+        .stamp(bytes, state.appended_end(), epoch, log_append_time);
+    log_append_time
+}
+
+/// The append that a refusal of this producer's batch reveals.
+fn revealed(state: &PartitionState, id: ottla_types::ProducerId) -> Lsn {
+    let last = state.producers.get(id).and_then(|entry| entry.last());
+    last.map_or(Lsn::ZERO, |last| state.pending.lsn_of(last.last_offset))
+}
+
+/// Whether the journal has to sync for entries of this partition.
+pub(super) fn entry_class(state: &PartitionState) -> DurabilityClass {
+    match state.config.durability {
+        Durability::Fsync => DurabilityClass::Fsync,
+        Durability::Os => DurabilityClass::Os,
+    }
+}
+
+/// CRC-32C of a batch. Its header carries that of everything behind the first 21 bytes, checked when the batch
+/// came in: for a large batch the rest is cheaper to combine than to compute. And if memory flipped a bit since, the
+/// journal's checksum does not vouch for it.
+fn body_crc(bytes: &[u8]) -> u32 {
+    if bytes.len() < COMBINE_BYTES_MIN {
+        return crc32c(bytes);
+    }
+    let (head, rest) = bytes.split_at(UNCHECKED_SIZE);
+    let stated = u32::from_be_bytes(head[17..21].try_into().expect("four bytes were asked for"));
+    crc32c_combine(crc32c(head), stated, rest.len() as u64)
+}

@@ -1,0 +1,250 @@
+//! Removes what was dropped, cut off by retention, or replaced: after its journal entry is durable, and not while
+//! somebody still reads it.
+
+use super::LogDir;
+use super::work::TaskStep;
+use crate::disk::OpenMode;
+use crate::partition::Partition;
+use crate::planted::PlantedBug;
+use crate::segment::names::{self, FileKind};
+use crate::segment::{ReadFault, SegmentFile, small_files};
+use ottla_types::{Lsn, Mono, Now, Offset, TopicPartition};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files that may go once an entry is durable and some time has passed.
+pub(super) struct Unlink {
+    /// Their journal entry.
+    pub(super) lsn: Lsn,
+    /// Not before this time.
+    pub(super) due: Mono,
+    /// The checkpoint that must be durable: files that an older one names are kept.
+    pub(super) after_checkpoint: u64,
+    /// Readers hold it.
+    pub(super) file: Option<Arc<SegmentFile>>,
+    /// What to remove.
+    pub(super) paths: Vec<PathBuf>,
+    /// The partition, which may have been dropped: then its directory goes anyway.
+    pub(super) partition: Arc<Partition>,
+}
+
+impl Unlink {
+    /// The files of a segment that retention removed.
+    pub(super) fn of_segment(
+        partition: Arc<Partition>,
+        file: Arc<SegmentFile>,
+        lsn: Lsn,
+        due: Mono,
+    ) -> Unlink {
+        let paths = FileKind::OF_SEGMENT.map(|kind| file.path(kind)).to_vec();
+        Unlink {
+            lsn,
+            due,
+            after_checkpoint: 0,
+            file: Some(file),
+            paths,
+            partition,
+        }
+    }
+
+    /// A producer snapshot that a newer one replaced.
+    pub(super) fn of_snapshot(
+        partition: Arc<Partition>,
+        dir: &str,
+        offset: Offset,
+        after_checkpoint: u64,
+    ) -> Unlink {
+        Unlink {
+            lsn: Lsn::ZERO,
+            due: Mono::ZERO,
+            after_checkpoint,
+            file: None,
+            paths: vec![names::file(dir, offset, FileKind::Snapshot)],
+            partition,
+        }
+    }
+
+    /// Whether it may begin.
+    pub(super) fn is_due(&self, dir: &LogDir, now: Now, checkpoints_count: u64) -> bool {
+        if dir.options.planted.is(PlantedBug::UnlinkBeforeEntry) {
+            return true;
+        }
+        self.lsn <= dir.durable_lsn()
+            && self.due <= now.mono
+            && self.after_checkpoint <= checkpoints_count
+            && self
+                .file
+                .as_ref()
+                .is_none_or(|file| Arc::strong_count(file) == 1)
+    }
+
+    /// Removes one file.
+    pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        let Some(path) = self.paths.pop() else {
+            return Ok(TaskStep::Done);
+        };
+        if self.partition.lock().standing == crate::partition::Standing::Dropped {
+            return Ok(TaskStep::Done);
+        }
+        match dir.disk.remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(if self.paths.is_empty() {
+            TaskStep::Done
+        } else {
+            TaskStep::More
+        })
+    }
+}
+
+/// A dropped partition's directory on its way out: renamed, synced, emptied, removed.
+pub(super) struct Removal {
+    id: TopicPartition,
+    dir: Arc<str>,
+    lsn: Lsn,
+    partition: Option<Arc<Partition>>,
+    stage: Stage,
+}
+
+enum Stage {
+    Look,
+    Rename,
+    SyncRoot,
+    List,
+    Empty(Vec<String>),
+    RemoveDir,
+    SyncRootAgain,
+}
+
+impl Removal {
+    /// Of the directory `dir`, if it is the one of `id`.
+    pub(super) fn new(
+        id: TopicPartition,
+        dir: Arc<str>,
+        lsn: Lsn,
+        partition: Option<Arc<Partition>>,
+    ) -> Removal {
+        Removal {
+            id,
+            dir,
+            lsn,
+            partition,
+            stage: Stage::Look,
+        }
+    }
+
+    /// The name that nobody else may use as long as this is not renamed.
+    pub(super) fn dir(&self) -> &Arc<str> {
+        &self.dir
+    }
+
+    /// Whether it may begin: the drop is durable, and no write to the directory is under way.
+    pub(super) fn is_due(&self, dir: &LogDir) -> bool {
+        let is_idle = self
+            .partition
+            .as_ref()
+            .is_none_or(|partition| !partition.lock().is_in_work);
+        is_idle && self.lsn <= dir.durable_lsn()
+    }
+
+    fn renamed(&self) -> String {
+        if self.dir.ends_with(names::DELETED_SUFFIX) {
+            self.dir.to_string()
+        } else {
+            names::deleted_dir(&self.dir, self.id.topic_id)
+        }
+    }
+
+    /// Does the next step.
+    pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        match std::mem::replace(&mut self.stage, Stage::List) {
+            Stage::Look => self.look(dir),
+            Stage::Rename => {
+                let to = self.renamed();
+                dir.disk.rename(Path::new(&*self.dir), Path::new(&to))?;
+                self.stage = Stage::SyncRoot;
+                Ok(TaskStep::More)
+            }
+            Stage::SyncRoot => {
+                if !dir.options.planted.is(PlantedBug::DirectoryNotSynced) {
+                    dir.disk.sync_dir(Path::new(""))?;
+                }
+                dir.name_is_free(self);
+                Ok(TaskStep::More)
+            }
+            Stage::List => {
+                let files = match dir.disk.list(Path::new(&self.renamed())) {
+                    Ok(files) => files,
+                    Err(error) if error.is_not_found() => return Ok(TaskStep::Done),
+                    Err(error) => return Err(error.into()),
+                };
+                self.stage = Stage::Empty(files.into_iter().map(|file| file.name).collect());
+                Ok(TaskStep::More)
+            }
+            Stage::Empty(mut files) => {
+                let Some(name) = files.pop() else {
+                    self.stage = Stage::RemoveDir;
+                    return Ok(TaskStep::More);
+                };
+                let path = Path::new(&self.renamed()).join(name);
+                dir.disk.remove_file(&path)?;
+                self.stage = Stage::Empty(files);
+                Ok(TaskStep::More)
+            }
+            Stage::RemoveDir => {
+                dir.disk.remove_dir(Path::new(&self.renamed()))?;
+                self.stage = Stage::SyncRootAgain;
+                Ok(TaskStep::More)
+            }
+            Stage::SyncRootAgain => {
+                dir.disk.sync_dir(Path::new(""))?;
+                Ok(TaskStep::Done)
+            }
+        }
+    }
+
+    /// Only the directory of this very topic may go: after a crash its name may belong to a successor.
+    fn look(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        let path = Path::new(&*self.dir).join(small_files::PARTITION_METADATA);
+        let owner = match dir.disk.open(&path, OpenMode::Read) {
+            Ok(file) => {
+                let mut text = vec![0; file.size()? as usize];
+                let size = file.read_at(0, &mut text)?;
+                let text = String::from_utf8_lossy(&text[..size]).into_owned();
+                small_files::parse_partition_metadata(&text)
+            }
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        };
+        if owner == Some(self.id.topic_id) {
+            self.stage = Stage::Rename;
+            return Ok(TaskStep::More);
+        }
+        dir.name_is_free(self);
+        Ok(TaskStep::Done)
+    }
+}
+
+impl LogDir {
+    /// A partition was dropped: its directory goes in the background.
+    pub(super) fn schedule_removal(
+        &self,
+        partition: Arc<Partition>,
+        dir: Arc<str>,
+        lsn: Lsn,
+        now: Now,
+    ) {
+        let _ = now;
+        let removal = Removal::new(partition.id(), dir, lsn, Some(partition));
+        self.pump.lock().add_removal(removal);
+    }
+
+    fn name_is_free(&self, removal: &Removal) {
+        if removal.lsn != Lsn::ZERO {
+            self.pins.lock().let_go(removal.lsn);
+        }
+        self.pump.lock().name_is_free(removal.dir());
+    }
+}

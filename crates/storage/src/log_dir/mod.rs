@@ -1,0 +1,301 @@
+//! A log directory: the public face of storage.
+//!
+//! Requests call [`LogDir::append`] and [`LogDir::read`], which never wait for a device. What has to wait is done
+//! by pumps that somebody else calls: [`LogDir::commit_step`] (the journal), [`LogDir::flush_step`] (segments,
+//! checkpoints, deletions), [`LogDir::retention_step`], [`LogDir::scrub_step`], [`LogDir::zero_step`].
+
+mod cache;
+mod changes;
+mod error;
+mod file_range;
+mod health;
+mod options;
+mod pins;
+mod table;
+
+mod admin;
+mod append;
+mod read;
+mod timestamps;
+
+mod checkpointing;
+mod deletion;
+mod pump;
+mod recovery;
+mod retention;
+mod scrub;
+mod snapshots;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::partition::{Durability, Ends, LogConfig};
+pub use append::{AppendBatch, AppendOrigin, Appended};
+pub use error::{AppendError, OpenError, ReadError, ReadTicket, StorageError};
+pub use file_range::FileRange;
+pub use health::DirHealth;
+pub use options::LogDirOptions;
+pub use pump::PumpStep;
+pub use read::{Part, ReadLimit, ReadPlan};
+pub use recovery::{RecoveryReport, Verdict};
+pub use scrub::{ScrubFinding, ScrubReport};
+pub use timestamps::TimestampOffset;
+
+use crate::disk::{Disk, DiskError, DiskLock};
+use crate::marker::Markers;
+use crate::partition::{Partition, PartitionState};
+pub use admin::PartitionSizes;
+
+use crate::wal::{CommitStep, Wal, WalStats, ZeroStep};
+use file_range::ReadShared;
+use health::Health;
+use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot};
+use parking_lot::{Mutex, RwLock};
+use pins::Pins;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use table::Table;
+
+/// A log directory, open.
+///
+/// Lock order: table, partition, then pins or the journal's queue. The pump's lock is taken before any of them.
+pub struct LogDir {
+    disk: Arc<dyn Disk>,
+    options: LogDirOptions,
+    wal: Wal,
+    reads: Arc<ReadShared>,
+    table: RwLock<Table>,
+    pins: Mutex<Pins>,
+    pump: Mutex<pump::Pump>,
+    unlinks: Mutex<Vec<deletion::Unlink>>,
+    checkpoints: Mutex<checkpointing::Checkpoints>,
+    retention: Mutex<retention::Sweep>,
+    scrub: Mutex<scrub::Scrub>,
+    health: Health,
+    markers: Arc<Markers>,
+    verdict: Verdict,
+    tail_bytes: AtomicUsize,
+    producers_count: AtomicUsize,
+    free_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    _lock: DiskLock,
+}
+
+/// Sizes and counts, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogDirStats {
+    /// Partitions.
+    pub partitions_count: usize,
+    /// Bytes of batches that are only in memory and in the journal.
+    pub tail_bytes: usize,
+    /// Partitions with something that is not synced in a segment.
+    pub dirty_partitions_count: usize,
+    /// Producers remembered in memory.
+    pub producers_count: usize,
+    /// Free bytes on the disk when last asked.
+    pub free_bytes: u64,
+    /// Size of the disk when last asked.
+    pub total_bytes: u64,
+    /// The journal's sizes.
+    pub wal: WalStats,
+}
+
+impl LogDir {
+    /// The pump of the journal: at most one I/O per call. One thread calls it.
+    pub fn commit_step(&self, now: Now) -> CommitStep {
+        let step = self.wal.commit_step(now);
+        if let CommitStep::Failed(error) = &step {
+            self.health.fail(error.to_string());
+        }
+        step
+    }
+
+    /// Prepares the next file of the journal's ring: at most one I/O per call.
+    pub fn zero_step(&self, now: Now) -> ZeroStep {
+        let step = self.wal.zero_step(now);
+        if let ZeroStep::Failed(error) = &step {
+            self.health.fail(error.to_string());
+        }
+        step
+    }
+
+    /// The journal.
+    pub fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// The highest LSN that is fsynced, with all below it.
+    pub fn durable_lsn(&self) -> Lsn {
+        self.wal.durable_lsn()
+    }
+
+    /// The highest LSN that the operating system has, with all below it.
+    pub fn written_lsn(&self) -> Lsn {
+        self.wal.written_lsn()
+    }
+
+    /// Whether what depends on `lsn` may be acknowledged on this partition.
+    pub fn is_durable(&self, slot: PartitionSlot, lsn: Lsn) -> bool {
+        if lsn <= self.durable_lsn() {
+            return true;
+        }
+        if self.written_lsn() < lsn {
+            return false;
+        }
+        let Some(partition) = self.partition(slot) else {
+            return false;
+        };
+        let state = partition.lock();
+        lsn <= self.durable_for(&state)
+    }
+
+    /// The durability that is in effect for a partition.
+    pub fn durability(&self, slot: PartitionSlot) -> Option<Durability> {
+        let partition = self.partition(slot)?;
+        let durability = partition.lock().durability(self.durable_lsn());
+        Some(durability)
+    }
+
+    /// The ends of a partition.
+    pub fn ends(&self, slot: PartitionSlot) -> Option<Ends> {
+        let partition = self.partition(slot)?;
+        // Asked before the state: an append in between can only make the answer too small.
+        let (written, durable) = (self.written_lsn(), self.durable_lsn());
+        let ends = partition.lock().ends(written, durable);
+        Some(ends)
+    }
+
+    /// The epoch that the newest record, or a newer leadership, has.
+    pub fn latest_epoch(&self, slot: PartitionSlot) -> Option<LeaderEpoch> {
+        let partition = self.partition(slot)?;
+        let state = partition.lock();
+        state.epochs.latest().max(state.leader_epoch)
+    }
+
+    /// The epoch that wrote `offset`.
+    pub fn epoch_of(&self, slot: PartitionSlot, offset: Offset) -> Option<LeaderEpoch> {
+        self.partition(slot)?.lock().epochs.epoch_of(offset)
+    }
+
+    /// The largest known epoch not above `epoch`, and the offset after its last record (KIP-101, KIP-279).
+    pub fn epoch_end_offset(
+        &self,
+        slot: PartitionSlot,
+        epoch: LeaderEpoch,
+    ) -> Option<(LeaderEpoch, Offset)> {
+        let partition = self.partition(slot)?;
+        let state = partition.lock();
+        if state.leader_epoch == Some(epoch) {
+            return Some((epoch, state.appended_end()));
+        }
+        state.epochs.end_offset(epoch, state.appended_end())
+    }
+
+    /// Whether the directory takes part.
+    pub fn health(&self) -> DirHealth {
+        self.health.get()
+    }
+
+    /// What recovery said about the directory.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// What this run has reached so far.
+    pub fn markers(&self) -> &Markers {
+        &self.markers
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &LogDirOptions {
+        &self.options
+    }
+
+    /// True when producers should wait before they send more: tails or the journal's queue hold more than they
+    /// should. Asked before an append is tried; appends themselves are not refused.
+    pub fn is_congested(&self) -> bool {
+        let tails_max = self.options.tail_bytes_max + self.options.tail_bytes_max / 2;
+        tails_max < self.tail_bytes.load(Ordering::Relaxed)
+            || self.options.tail_bytes_max as u64 / 2 < self.wal.queued_bytes()
+    }
+
+    /// Sizes and counts.
+    pub fn stats(&self) -> LogDirStats {
+        LogDirStats {
+            partitions_count: self.table.read().count(),
+            tail_bytes: self.tail_bytes.load(Ordering::Relaxed),
+            dirty_partitions_count: self.pins.lock().count(),
+            producers_count: self.producers_count.load(Ordering::Relaxed),
+            free_bytes: self.free_bytes.load(Ordering::Relaxed),
+            total_bytes: self.total_bytes.load(Ordering::Relaxed),
+            wal: self.wal.stats(),
+        }
+    }
+
+    fn partition(&self, slot: PartitionSlot) -> Option<Arc<Partition>> {
+        self.table.read().get(slot).cloned()
+    }
+
+    fn durable_for(&self, state: &PartitionState) -> Lsn {
+        state.durable_lsn(self.written_lsn(), self.durable_lsn())
+    }
+
+    fn check_online(&self) -> Result<(), ReadError> {
+        if self.health.is_offline() {
+            Err(ReadError::Offline)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn admit(&self) -> Result<(), AppendError> {
+        match self.health.get() {
+            DirHealth::Online => Ok(()),
+            DirHealth::Full => Err(AppendError::Full),
+            DirHealth::Offline { .. } => Err(AppendError::Offline),
+        }
+    }
+
+    /// An operation of a pump failed. A full disk is waited out; anything else ends the directory's service.
+    fn failed(&self, error: &DiskError) {
+        if error.is_full() {
+            self.health.set_full(true);
+        } else {
+            self.health.fail(error.to_string());
+        }
+    }
+
+    fn add_tail_bytes(&self, bytes: usize) {
+        self.tail_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn free_tail_bytes(&self, bytes: usize) {
+        self.tail_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn count_producers(&self, more: usize, fewer: usize) {
+        self.producers_count.fetch_add(more, Ordering::Relaxed);
+        self.producers_count.fetch_sub(fewer, Ordering::Relaxed);
+    }
+
+    /// The partition's pin may have moved from `had` while `state` was locked.
+    fn move_pin(&self, partition: &Partition, had: Option<Lsn>, state: &PartitionState) {
+        if had != state.pin {
+            self.pins.lock().moved(partition.slot(), had, state.pin);
+        }
+    }
+}
+
+/// Names that the directory uses beside those of partitions.
+pub(crate) mod dir_names {
+    /// Locked by the process that uses the directory.
+    pub(crate) const LOCK: &str = ".lock";
+    /// The journal.
+    pub(crate) const WAL: &str = "wal";
+}
+
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<LogDir>();
+};

@@ -1,0 +1,384 @@
+//! What the flusher does, and in which order: one I/O per step, from as many threads as call it.
+
+use super::LogDir;
+use super::checkpointing::CheckpointTask;
+use super::deletion::{Removal, Unlink};
+use super::snapshots::SnapshotTask;
+use super::work::{FlushTask, Goal, TaskStep};
+use crate::marker::Marker;
+use crate::partition::Partition;
+use crate::segment::ReadFault;
+use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
+use bytes::Bytes;
+use ottla_types::{Mono, Now, PartitionSlot};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often an idle pump looks whether there is something to do.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often tails are looked through for idle ones.
+const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a flush waits after the disk was full.
+const FULL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Tails are rewritten forward in the journal in portions of this size, with commits in between.
+const REWRITE_BYTES_MAX: usize = 1 << 20;
+/// Partitions that are taken into work at once.
+const TASKS_MAX: usize = 64;
+
+/// What a step of a pump did, and when to call it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PumpStep {
+    /// At most one I/O. Call again at once.
+    Worked,
+    /// Nothing to do before this time.
+    Waiting {
+        /// When to call again.
+        until: Mono,
+    },
+    /// The directory is offline; there is nothing to do any more.
+    Offline,
+}
+
+/// Work on files that is under way or waits for its time.
+#[derive(Default)]
+pub(super) struct Pump {
+    tasks: VecDeque<Task>,
+    /// Tasks that a thread has taken out for a step.
+    stepping_count: usize,
+    removals: Vec<Removal>,
+    /// Directory names whose old owner is not gone yet.
+    busy_names: BTreeSet<Arc<str>>,
+    next_space_look: Mono,
+    next_idle_sweep: Mono,
+    blocked_until: Mono,
+    is_draining: bool,
+}
+
+enum Task {
+    Flush(FlushTask),
+    Snapshot(SnapshotTask),
+    Remove(Removal),
+    Unlink(Unlink),
+    Checkpoint(Box<CheckpointTask>),
+}
+
+impl Pump {
+    /// A dropped partition's directory is to be removed.
+    pub(super) fn add_removal(&mut self, removal: Removal) {
+        self.busy_names.insert(Arc::clone(removal.dir()));
+        self.removals.push(removal);
+    }
+
+    /// The directory of that name is renamed or was never made.
+    pub(super) fn name_is_free(&mut self, dir: &Arc<str>) {
+        self.busy_names.remove(dir);
+    }
+
+    fn has_checkpoint(&self) -> bool {
+        let is_one = |task: &Task| matches!(task, Task::Checkpoint(_));
+        self.tasks.iter().any(is_one)
+    }
+}
+
+impl LogDir {
+    /// The pump of segments, snapshots, checkpoints and deletions: at most one I/O per call. Several threads may call
+    /// it at once: each works on another partition, so that fsyncs run side by side.
+    pub fn flush_step(&self, now: Now) -> PumpStep {
+        if self.health.is_offline() {
+            return PumpStep::Offline;
+        }
+        let mut pump = self.pump.lock();
+        if pump.tasks.is_empty() && !self.find_work(&mut pump, now) {
+            let until = now.mono.plus(LOOK_INTERVAL);
+            return PumpStep::Waiting { until };
+        }
+        let Some(task) = pump.tasks.pop_front() else {
+            return PumpStep::Worked;
+        };
+        pump.stepping_count += 1;
+        drop(pump);
+        let (task, step) = self.step_task(task, now);
+        let mut pump = self.pump.lock();
+        pump.stepping_count -= 1;
+        match step {
+            // The same partition goes on first: fewer files are half written, and caches stay warm.
+            Ok(TaskStep::More) => pump.tasks.push_front(task),
+            Ok(TaskStep::Done) => finish_task(&mut pump, task),
+            Err(fault) => self.task_failed(&mut pump, task, &fault, now),
+        }
+        PumpStep::Worked
+    }
+
+    fn step_task(&self, mut task: Task, now: Now) -> (Task, Result<TaskStep, ReadFault>) {
+        let step = match &mut task {
+            Task::Flush(task) => task.step(self),
+            Task::Snapshot(task) => task.step(self, now.wall),
+            Task::Remove(task) => task.step(self),
+            Task::Unlink(task) => task.step(self),
+            Task::Checkpoint(task) => task.step(self),
+        };
+        (task, step)
+    }
+
+    fn task_failed(&self, pump: &mut Pump, task: Task, fault: &ReadFault, now: Now) {
+        match fault {
+            ReadFault::Disk(error) => self.failed(error),
+            // Named already; the partition is set aside and the others go on.
+            ReadFault::Corrupt { .. } | ReadFault::NewerVersion { .. } => {}
+        }
+        pump.blocked_until = now.mono.plus(FULL_RETRY_INTERVAL);
+        match task {
+            Task::Flush(task) => task.fail(self),
+            Task::Snapshot(task) => task.release(),
+            Task::Checkpoint(task) => task.abandon(self),
+            Task::Remove(removal) => pump.removals.push(removal),
+            Task::Unlink(unlink) => self.unlinks.lock().push(unlink),
+        }
+    }
+
+    /// Looks for something to do, most urgent first. Returns whether there is.
+    fn find_work(&self, pump: &mut Pump, now: Now) -> bool {
+        if pump.next_space_look <= now.mono {
+            pump.next_space_look = now.mono.plus(self.options.space_interval);
+            self.look_at_space();
+            return true;
+        }
+        self.start_deletions(pump, now);
+        if pump.blocked_until <= now.mono {
+            self.relieve_journal(pump, now);
+            self.relieve_memory(pump);
+            self.flush_idle(pump, now);
+        }
+        if pump.tasks.is_empty() && pump.stepping_count == 0 {
+            self.start_checkpoint(pump, now);
+        }
+        !pump.tasks.is_empty()
+    }
+
+    /// Decides whether producers are let in: they are not while free space is under what is not flushed plus a
+    /// reserve.
+    fn look_at_space(&self) {
+        match self.disk.space() {
+            Ok(space) => {
+                self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
+                self.total_bytes.store(space.total_bytes, Ordering::Relaxed);
+                let percent = u64::from(self.options.reserve_percent);
+                let reserve = self
+                    .options
+                    .reserve_bytes
+                    .max(space.total_bytes / 100 * percent);
+                let unflushed = self.tail_bytes.load(Ordering::Relaxed) as u64;
+                self.health.set_full(space.free_bytes < reserve + unflushed);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn start_deletions(&self, pump: &mut Pump, now: Now) {
+        let checkpoints_count = self.checkpoints.lock().count();
+        let mut waiting = Vec::new();
+        for removal in std::mem::take(&mut pump.removals) {
+            if removal.is_due(self) {
+                pump.tasks.push_back(Task::Remove(removal));
+            } else {
+                waiting.push(removal);
+            }
+        }
+        pump.removals = waiting;
+        let is_due = |unlink: &mut Unlink| unlink.is_due(self, now, checkpoints_count);
+        for unlink in self.unlinks.lock().extract_if(.., is_due) {
+            pump.tasks.push_back(Task::Unlink(unlink));
+        }
+    }
+
+    /// The journal needs its oldest entries released: small tails are rewritten at its head, others are synced.
+    fn relieve_journal(&self, pump: &mut Pump, now: Now) {
+        let Some(pressure) = self.wal.pressure(now) else {
+            return;
+        };
+        let slots = self
+            .pins
+            .lock()
+            .partitions_below(pressure.release_to, 8 * TASKS_MAX);
+        let mut rewritten = 0;
+        for slot in slots {
+            if REWRITE_BYTES_MAX <= rewritten || REWRITE_BYTES_MAX as u64 <= self.wal.queued_bytes()
+            {
+                break;
+            }
+            let Some(partition) = self.partition(slot) else {
+                continue;
+            };
+            match self.rewrite_tail(&partition) {
+                0 => self.start_flush(pump, &partition, Goal::Synced),
+                bytes => rewritten += bytes,
+            }
+            if TASKS_MAX <= pump.tasks.len() {
+                break;
+            }
+        }
+    }
+
+    /// Puts a small tail into the journal again, as one entry in place of its old ones. Returns the bytes queued;
+    /// 0 when the tail must be flushed instead.
+    fn rewrite_tail(&self, partition: &Partition) -> usize {
+        let mut state = partition.lock();
+        let is_wholly_in_memory = state.written_end() == state.synced_end;
+        let is_small = state.tail.bytes() < self.options.rewrite_bytes_max;
+        let is_fresh = state.rewrites_count < self.options.rewrites_max;
+        let may_be_flushed = state.dir.is_some();
+        if !is_wholly_in_memory || state.is_in_work || state.pin.is_none() {
+            return 0;
+        }
+        if !(is_small && is_fresh) && may_be_flushed || state.tail.first().is_none() {
+            return 0;
+        }
+        let header = EntryHeader {
+            kind: EntryKind::Tail,
+            topic_partition: partition.id(),
+            base_offset: state.tail.base(),
+            end_offset: state.tail.end(),
+            argument: 0,
+        };
+        let parts: Vec<Bytes> = state
+            .tail
+            .batches()
+            .map(|batch| batch.bytes.clone())
+            .collect();
+        let bytes = state.tail.bytes();
+        // Of the class of the partition: it replaces entries that may have been durable.
+        let entry = Entry::new(header, DurabilityClass::Fsync, parts);
+        let Ok(lsn) = self.wal.enqueue(entry) else {
+            return 0;
+        };
+        let had_pin = state.pin;
+        state.tail.moved_to(lsn);
+        state.pin = Some(lsn);
+        state.state_lsn = lsn;
+        state.rewrites_count += 1;
+        self.move_pin(partition, had_pin, &state);
+        self.markers.reach(Marker::TailRewritten);
+        bytes
+    }
+
+    /// Tails hold more than they may: the largest are written to their segments.
+    fn relieve_memory(&self, pump: &mut Pump) {
+        let bytes = self.tail_bytes.load(Ordering::Relaxed);
+        if bytes <= self.options.tail_bytes_max {
+            return;
+        }
+        let slots = self.pins.lock().partitions();
+        let mut sizes: Vec<(usize, Arc<Partition>)> = Vec::with_capacity(slots.len());
+        for slot in slots {
+            if let Some(partition) = self.partition(slot) {
+                let size = partition.lock().tail.bytes();
+                sizes.push((size, partition));
+            }
+        }
+        sizes.sort_by_key(|(size, partition)| (std::cmp::Reverse(*size), partition.slot()));
+        let wanted = bytes - self.options.tail_bytes_max / 4 * 3;
+        let mut freed = 0;
+        for (size, partition) in sizes {
+            if wanted <= freed || size == 0 {
+                break;
+            }
+            freed += size;
+            self.start_flush(pump, &partition, Goal::Written);
+        }
+    }
+
+    /// Tails that nobody appends to are flushed, so that files show what slow topics hold.
+    fn flush_idle(&self, pump: &mut Pump, now: Now) {
+        if now.mono < pump.next_idle_sweep {
+            return;
+        }
+        pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
+        let mut budget = self.options.idle_flushes_per_second;
+        for slot in self.pins.lock().partitions() {
+            let Some(partition) = self.partition(slot) else {
+                continue;
+            };
+            let idle = now.mono.since(partition.lock().last_append);
+            if budget == 0 {
+                break;
+            }
+            if self.options.tail_idle <= idle || pump.is_draining {
+                budget -= 1;
+                self.start_flush(pump, &partition, Goal::Synced);
+            }
+        }
+    }
+
+    fn start_flush(&self, pump: &mut Pump, partition: &Arc<Partition>, goal: Goal) {
+        let mut state = partition.lock();
+        let is_busy = state
+            .dir
+            .as_ref()
+            .is_some_and(|dir| pump.busy_names.contains(dir));
+        if state.is_in_work || state.dir.is_none() || is_busy {
+            return;
+        }
+        state.is_in_work = true;
+        drop(state);
+        let task = FlushTask::new(Arc::clone(partition), goal);
+        pump.tasks.push_back(Task::Flush(task));
+    }
+
+    fn start_checkpoint(&self, pump: &mut Pump, now: Now) {
+        if pump.has_checkpoint() {
+            return;
+        }
+        if let Some(task) = self.checkpoint_due(now, pump.is_draining) {
+            pump.tasks.push_back(Task::Checkpoint(Box::new(task)));
+        }
+    }
+
+    /// Brings a partition's tail to its files, or to the device, without waiting for its time: tests, tools, and
+    /// `flush.messages`.
+    pub fn request_flush(&self, slot: PartitionSlot, synced: bool) {
+        if let Some(partition) = self.partition(slot) {
+            let goal = if synced { Goal::Synced } else { Goal::Written };
+            self.start_flush(&mut self.pump.lock(), &partition, goal);
+        }
+    }
+
+    /// One step towards a directory that a restart opens without replaying much: everything is flushed and synced, a
+    /// checkpoint is written, the journal is drained. The other pumps go on meanwhile.
+    pub fn shutdown_step(&self, now: Now) -> PumpStep {
+        {
+            let mut pump = self.pump.lock();
+            if !pump.is_draining {
+                pump.is_draining = true;
+                pump.next_idle_sweep = now.mono;
+            }
+        }
+        let step = self.flush_step(now);
+        if matches!(step, PumpStep::Waiting { .. }) {
+            self.wal.begin_shutdown();
+        }
+        step
+    }
+
+    /// True when a shutdown has nothing left to do.
+    pub fn is_drained(&self) -> bool {
+        let pump = self.pump.lock();
+        let is_idle = pump.tasks.is_empty() && pump.stepping_count == 0;
+        drop(pump);
+        is_idle && self.pins.lock().oldest().is_none() && self.wal.is_clean()
+    }
+}
+
+fn finish_task(pump: &mut Pump, task: Task) {
+    match task {
+        Task::Flush(task) => {
+            if let Some(partition) = task.release() {
+                pump.tasks
+                    .push_back(Task::Snapshot(SnapshotTask::new(partition)));
+            }
+        }
+        Task::Snapshot(task) => task.release(),
+        Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) => {}
+    }
+}

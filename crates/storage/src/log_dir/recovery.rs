@@ -1,0 +1,547 @@
+//! Opening a log directory: the newest checkpoint, then the journal from there on. No segment, index or partition
+//! directory is opened.
+
+use super::cache::FileCache;
+use super::changes;
+use super::checkpointing::{Checkpoints, Restored};
+use super::deletion::Removal;
+use super::file_range::ReadShared;
+use super::health::Health;
+use super::pins::Pins;
+use super::pump::Pump;
+use super::retention::Sweep;
+use super::scrub::Scrub;
+use super::table::Table;
+use super::{LogDir, LogDirOptions, OpenError, dir_names};
+use crate::disk::{Disk, DiskError};
+use crate::marker::Markers;
+use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch};
+use crate::planted::PlantedBug;
+use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
+use ottla_records::batches;
+use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+/// What a restart means for the replicas in this directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was shut down in order.
+    Clean,
+    /// Everything that was acknowledged as durable is there.
+    Recovered,
+    /// Something that was acknowledged may be missing.
+    Lossy,
+}
+
+/// What recovery found and did.
+#[derive(Clone, Debug)]
+pub struct RecoveryReport {
+    /// What it means.
+    pub verdict: Verdict,
+    /// Bytes read: checkpoints and journal.
+    pub bytes_read: u64,
+    /// Journal entries applied.
+    pub entries_count: u64,
+    /// Partitions that are there now.
+    pub partitions_count: usize,
+    /// Partitions that lost data, with the reason.
+    pub damaged: Vec<(TopicPartition, String)>,
+    /// The directory was made just now.
+    pub is_new: bool,
+    /// No checkpoint was valid although there should be one: everything was read.
+    pub was_rebuilt: bool,
+}
+
+impl LogDir {
+    /// Opens the directory that is `disk`'s root, making it when it is empty.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: LogDirOptions,
+        now: Now,
+    ) -> Result<(LogDir, RecoveryReport), OpenError> {
+        let lock = disk
+            .lock(Path::new(dir_names::LOCK))
+            .map_err(|error| match error {
+                DiskError::AlreadyLocked { .. } => OpenError::Locked,
+                DiskError::NotFound { .. }
+                | DiskError::AlreadyExists { .. }
+                | DiskError::Full { .. }
+                | DiskError::Io { .. } => OpenError::Disk(error),
+            })?;
+        let markers = Arc::new(Markers::new());
+        let (checkpoints, restored) = Checkpoints::open(&disk, &markers)?;
+        let mut replay = Replay::new(restored, &options, now);
+        let start = replay.restored.start;
+        let (wal, recovery) = Wal::open(
+            Arc::clone(&disk),
+            Path::new(dir_names::WAL),
+            options.wal,
+            Arc::clone(&markers),
+            start,
+            &mut |replayed| replay.apply(replayed),
+        )?;
+        disk.sync_dir(Path::new(""))?;
+        replay.finish();
+        let is_lossy =
+            recovery.is_lossy() || replay.restored.was_rebuilt || !replay.damaged().is_empty();
+        let verdict = if is_lossy {
+            Verdict::Lossy
+        } else if recovery.is_clean() {
+            Verdict::Clean
+        } else {
+            Verdict::Recovered
+        };
+        let report = RecoveryReport {
+            verdict,
+            bytes_read: recovery.bytes_read + replay.restored.bytes_read,
+            entries_count: recovery.entries_count,
+            partitions_count: replay.partitions.len(),
+            damaged: replay.damaged(),
+            is_new: recovery.is_new && replay.restored.start.is_none(),
+            was_rebuilt: replay.restored.was_rebuilt,
+        };
+        let reads = Arc::new(ReadShared {
+            disk: Arc::clone(&disk),
+            cache: FileCache::new(options.open_files_max),
+        });
+        let dir = LogDir {
+            disk,
+            wal,
+            reads,
+            table: RwLock::new(Table::default()),
+            pins: Mutex::new(Pins::default()),
+            pump: Mutex::new(Pump::default()),
+            unlinks: Mutex::default(),
+            checkpoints: Mutex::new(checkpoints),
+            retention: Mutex::new(Sweep::default()),
+            scrub: Mutex::new(Scrub::default()),
+            health: Health::default(),
+            markers,
+            verdict,
+            tail_bytes: AtomicUsize::new(0),
+            producers_count: AtomicUsize::new(0),
+            free_bytes: AtomicU64::new(u64::MAX),
+            total_bytes: AtomicU64::new(0),
+            options,
+            _lock: lock,
+        };
+        dir.take_over(replay);
+        Ok((dir, report))
+    }
+
+    fn take_over(&self, replay: Replay) {
+        let mut table = self.table.write();
+        for (id, recovering) in replay.partitions {
+            let state = recovering.state;
+            state.check();
+            self.add_tail_bytes(state.tail.bytes());
+            self.count_producers(state.producers.count(), 0);
+            let pin = state.pin;
+            let slot = table.insert(id, state).slot();
+            self.pins.lock().moved(slot, None, pin);
+        }
+        drop(table);
+        for (id, dir, lsn) in replay.drops {
+            self.pins.lock().hold(lsn);
+            let removal = Removal::new(id, Arc::from(dir), lsn, None);
+            self.pump.lock().add_removal(removal);
+        }
+    }
+}
+
+/// A partition while its entries are applied.
+struct Recovering {
+    state: PartitionState,
+    /// Entries below it are in the segments: nothing of them is needed.
+    tail_lsn: Lsn,
+    /// Batches between `tail_lsn` and the checkpoint's `state_lsn`, whose effects the checkpoint has: only their
+    /// bytes are missing. They are checked for gaps when they are complete.
+    collected: Vec<TailBatch>,
+    /// The tail that the checkpoint says exists.
+    expected_end: Offset,
+    is_settled: bool,
+}
+
+struct Replay {
+    restored: Restored,
+    partitions: BTreeMap<TopicPartition, Recovering>,
+    drops: Vec<(TopicPartition, String, Lsn)>,
+    now: Now,
+    is_tail_planted: bool,
+}
+
+impl Replay {
+    fn new(mut restored: Restored, options: &LogDirOptions, now: Now) -> Replay {
+        let mut partitions = BTreeMap::new();
+        for record in std::mem::take(&mut restored.partitions) {
+            let state = record.state;
+            let recovering = Recovering {
+                tail_lsn: record.tail_lsn,
+                collected: Vec::new(),
+                expected_end: record.appended_end,
+                is_settled: false,
+                state,
+            };
+            partitions.insert(record.id, recovering);
+        }
+        Replay {
+            restored,
+            partitions,
+            drops: Vec::new(),
+            now,
+            is_tail_planted: options.planted.is(PlantedBug::TailBesideEntries),
+        }
+    }
+
+    fn apply(&mut self, replayed: Replayed) {
+        match replayed {
+            Replayed::Entry(entry) => self.apply_entry(&entry),
+            Replayed::Damage(Damage::Entry { lsn, header }) => self.lose(lsn, &header),
+            Replayed::Damage(Damage::Unnamed { .. }) => self.suspect_all(),
+        }
+    }
+
+    fn apply_entry(&mut self, entry: &ReplayedEntry) {
+        let id = entry.header.topic_partition;
+        if entry.header.kind == EntryKind::Drop {
+            self.partitions.remove(&id);
+            let dir = String::from_utf8_lossy(&entry.body).into_owned();
+            if !dir.is_empty() {
+                self.drops.push((id, dir, entry.lsn));
+            }
+            return;
+        }
+        let recovering = self.partitions.entry(id).or_insert_with(|| Recovering {
+            state: PartitionState::new(LogConfig::default()),
+            tail_lsn: Lsn::ZERO,
+            collected: Vec::new(),
+            expected_end: Offset::ZERO,
+            is_settled: true,
+        });
+        if entry.lsn < recovering.tail_lsn {
+            return;
+        }
+        if entry.lsn <= recovering.state.state_lsn && !recovering.is_settled {
+            recovering.collect(entry);
+            return;
+        }
+        if entry.lsn <= recovering.state.state_lsn {
+            return; // applied before
+        }
+        recovering.settle();
+        recovering.apply(entry, self.now, self.is_tail_planted);
+        recovering.state.state_lsn = entry.lsn;
+    }
+
+    /// An entry that had been acknowledged is unreadable.
+    fn lose(&mut self, lsn: Lsn, header: &EntryHeader) {
+        let Some(recovering) = self.partitions.get_mut(&header.topic_partition) else {
+            // Its partition is not known from anywhere else: it comes back empty and says why.
+            let mut state = PartitionState::new(LogConfig::default());
+            damage(&mut state, &format!("journal entry {lsn} is unreadable"));
+            self.partitions.insert(
+                header.topic_partition,
+                Recovering {
+                    state,
+                    tail_lsn: Lsn::ZERO,
+                    collected: Vec::new(),
+                    expected_end: Offset::ZERO,
+                    is_settled: true,
+                },
+            );
+            return;
+        };
+        let is_in_segment = header.end_offset <= recovering.state.synced_end;
+        let is_batches = matches!(header.kind, EntryKind::Append | EntryKind::Tail);
+        let is_known = lsn <= recovering.state.state_lsn;
+        if lsn < recovering.tail_lsn || is_known && !is_batches {
+            return; // the checkpoint knows what it said
+        }
+        if is_batches && is_in_segment || header.kind == EntryKind::Synced {
+            return; // nothing that is not in the files as well
+        }
+        if is_known {
+            return; // a hole in the collected tail, found when it is settled
+        }
+        recovering.settle();
+        let reason = format!("journal entry {lsn} ({:?}) is unreadable", header.kind);
+        damage(&mut recovering.state, &reason);
+    }
+
+    /// Entries were lost of which not even the names are known.
+    fn suspect_all(&mut self) {
+        for recovering in self.partitions.values_mut() {
+            damage(&mut recovering.state, "a part of the journal is unreadable");
+        }
+    }
+
+    fn finish(&mut self) {
+        for recovering in self.partitions.values_mut() {
+            recovering.settle();
+            let state = &mut recovering.state;
+            state.pin = state.tail.first().map(|batch| batch.lsn);
+        }
+    }
+
+    fn damaged(&self) -> Vec<(TopicPartition, String)> {
+        self.partitions
+            .iter()
+            .filter_map(|(id, recovering)| match &recovering.state.standing {
+                Standing::Damaged { reason } => Some((*id, reason.clone())),
+                Standing::Good | Standing::Dropped => None,
+            })
+            .collect()
+    }
+}
+
+fn damage(state: &mut PartitionState, reason: &str) {
+    if state.standing == Standing::Good {
+        state.standing = Standing::Damaged {
+            reason: reason.to_owned(),
+        };
+    }
+}
+
+impl Recovering {
+    /// Takes the bytes of an entry whose effects the checkpoint has.
+    fn collect(&mut self, entry: &ReplayedEntry) {
+        match entry.header.kind {
+            EntryKind::Append | EntryKind::Tail => {
+                let base = entry.header.base_offset;
+                self.collected.retain(|batch| batch.base_offset < base);
+                for view in batches(&entry.body).flatten() {
+                    if self.state.synced_end <= view.base_offset() {
+                        self.collected.push(tail_batch(&view, entry.lsn));
+                    }
+                }
+            }
+            EntryKind::Truncate => {
+                let end = entry.header.base_offset;
+                self.collected.retain(|batch| batch.last_offset < end);
+            }
+            EntryKind::InSegment
+            | EntryKind::Synced
+            | EntryKind::LogStart
+            | EntryKind::Segments
+            | EntryKind::Drop => {}
+        }
+    }
+
+    /// The checkpoint's state is complete now: what was collected becomes the tail, up to the first hole.
+    fn settle(&mut self) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        let mut end = self.state.synced_end;
+        let mut tail = Tail::empty_at(end);
+        for batch in std::mem::take(&mut self.collected) {
+            if batch.base_offset != end || self.expected_end <= batch.base_offset {
+                break;
+            }
+            end = batch.last_offset.next();
+            tail.push(batch);
+        }
+        self.state.tail = tail;
+        if end < self.expected_end {
+            let reason = format!("the journal lost offsets {end}..{}", self.expected_end);
+            damage(&mut self.state, &reason);
+            self.cut_after_damage(end);
+        }
+        self.recount_segments();
+    }
+
+    /// Batches that the checkpoint knew are gone: so is what they changed.
+    fn cut_after_damage(&mut self, end: Offset) {
+        let state = &mut self.state;
+        state.epochs.truncate_to(end);
+        state.producers.truncate_to(end);
+        state.segments.retain(|segment| segment.base_offset <= end);
+        state.log_start = state.log_start.min(end);
+    }
+
+    /// What is beyond the synced size of a segment is what the tail has.
+    fn recount_segments(&mut self) {
+        let state = &mut self.state;
+        for segment in &mut state.segments {
+            segment.written_size = segment.synced_size;
+            segment.size = segment.synced_size;
+        }
+        let batches: Vec<(Offset, usize, Timestamp)> = state
+            .tail
+            .batches()
+            .map(|batch| (batch.base_offset, batch.bytes.len(), batch.max_timestamp))
+            .collect();
+        for (offset, size, timestamp) in batches {
+            match state.segment_index(offset) {
+                Some(index) => state.segments[index].push(size, timestamp),
+                None => {
+                    let mut segment = Segment::empty(offset);
+                    segment.push(size, timestamp);
+                    state.segments.push(segment);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &ReplayedEntry, now: Now, is_tail_planted: bool) {
+        let header = &entry.header;
+        match header.kind {
+            EntryKind::Append => self.append(entry, now),
+            EntryKind::Tail => self.replace_tail(entry, now, is_tail_planted),
+            EntryKind::InSegment => self.in_segment(header),
+            EntryKind::Synced => self.synced(header),
+            EntryKind::Truncate => {
+                let position = header.argument as u32;
+                if header.base_offset <= self.state.appended_end() {
+                    self.state.truncate_to(header.base_offset, position);
+                }
+            }
+            EntryKind::LogStart => {
+                let start = header.base_offset.min(self.state.appended_end());
+                self.state.start_from(start);
+            }
+            EntryKind::Segments => self.segments(entry),
+            EntryKind::Drop => {}
+        }
+    }
+
+    fn append(&mut self, entry: &ReplayedEntry, now: Now) {
+        let end = self.state.appended_end();
+        let base = entry.header.base_offset;
+        if self.state.standing != Standing::Good {
+            return; // behind a loss: not reachable without a gap
+        }
+        if base != end {
+            let reason = format!("the journal goes on at offset {base}, the log ends at {end}");
+            return damage(&mut self.state, &reason);
+        }
+        let Some(Ok(view)) = batches(&entry.body).next() else {
+            return damage(
+                &mut self.state,
+                &format!("journal entry {} is no batch", entry.lsn),
+            );
+        };
+        if self.state.segments.is_empty() {
+            self.state.segments.push(Segment::empty(base));
+        }
+        let batch = tail_batch(&view, entry.lsn);
+        let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
+        self.state.push_batch(batch, epoch);
+        let used = Timestamp::from_millis(entry.header.argument as i64).min(now.wall);
+        if let Some(producer) = view.producer() {
+            let (last, timestamp) = (view.last_offset(), view.max_timestamp());
+            let is_transactional = view.is_transactional();
+            self.state
+                .push_producer(&producer, base, last, timestamp, is_transactional, used);
+        }
+    }
+
+    /// Puts the bytes of `entry` in place of every live entry from its base on. The effects of the batches are known
+    /// already, unless a loss before it is healed by it.
+    fn replace_tail(&mut self, entry: &ReplayedEntry, now: Now, is_planted: bool) {
+        let (base, end) = (entry.header.base_offset, self.state.appended_end());
+        if end < base || self.state.standing != Standing::Good {
+            return damage(&mut self.state, "a rewritten tail lies behind a loss");
+        }
+        if is_planted {
+            return self.put_beside(entry);
+        }
+        if entry.header.end_offset < end {
+            return damage(
+                &mut self.state,
+                "a rewritten tail is shorter than what it replaces",
+            );
+        }
+        for view in batches(&entry.body).flatten() {
+            if view.base_offset() < end {
+                continue;
+            }
+            let single = ReplayedEntry {
+                header: EntryHeader {
+                    base_offset: view.base_offset(),
+                    end_offset: view.last_offset().next(),
+                    argument: now.wall.as_millis() as u64,
+                    ..entry.header
+                },
+                body: entry.body.slice_ref(view.bytes()),
+                ..entry.clone()
+            };
+            self.append(&single, now);
+        }
+        self.state.tail.moved_to(entry.lsn);
+    }
+
+    /// The planted bug: the batches are there twice afterwards.
+    fn put_beside(&mut self, entry: &ReplayedEntry) {
+        for view in batches(&entry.body).flatten() {
+            let mut bytes = view.bytes().to_vec();
+            let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
+            ottla_records::stamp(&mut bytes, self.state.appended_end(), epoch);
+            let again = batches(&bytes)
+                .flatten()
+                .next()
+                .expect("it was a batch before");
+            let batch = tail_batch(&again, entry.lsn);
+            self.state.push_batch(batch, epoch);
+        }
+    }
+
+    /// A large batch that went around the journal: fsynced in its segment before this entry was queued.
+    fn in_segment(&mut self, header: &EntryHeader) {
+        let state = &mut self.state;
+        if state.standing != Standing::Good || header.base_offset != state.appended_end() {
+            return damage(state, "a large batch lies behind a loss");
+        }
+        damage(state, "a large batch without a description");
+    }
+
+    fn synced(&mut self, header: &EntryHeader) {
+        let state = &mut self.state;
+        let Some(index) = state.segment_index(header.base_offset) else {
+            return;
+        };
+        if state.segments[index].base_offset != header.base_offset {
+            return; // of a segment that a truncation removed
+        }
+        let end = header.end_offset.min(state.appended_end());
+        let position = header.argument as u32;
+        if end < header.end_offset || end < state.synced_end {
+            return;
+        }
+        state.tail.drop_below(end);
+        state.synced_end = end;
+        let segment = &mut state.segments[index];
+        if segment.size < position {
+            return damage(state, "a segment was synced beyond its end");
+        }
+        segment.written_size = segment.written_size.max(position);
+        segment.synced_size = segment.written_size;
+        state.has_dir = true;
+    }
+
+    fn segments(&mut self, entry: &ReplayedEntry) {
+        let (base, state) = (entry.header.base_offset, &mut self.state);
+        if entry.header.argument == changes::SEGMENT_ADDED {
+            if state.dir.is_none() && !entry.body.is_empty() {
+                state.dir = Some(Arc::from(String::from_utf8_lossy(&entry.body)));
+            }
+            let is_next = base == state.appended_end()
+                && state
+                    .segments
+                    .last()
+                    .is_none_or(|last| last.base_offset < base);
+            if is_next {
+                state.segments.push(Segment::empty(base));
+            }
+        } else if entry.header.argument == changes::SEGMENTS_REMOVED {
+            let end = entry.header.end_offset;
+            state
+                .segments
+                .retain(|segment| segment.base_offset < base || end <= segment.base_offset);
+        }
+    }
+}

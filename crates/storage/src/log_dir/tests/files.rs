@@ -1,0 +1,201 @@
+use super::harness::*;
+use crate::disk::{Disk, OpenMode};
+use crate::log_dir::{ReadError, ReadLimit};
+use crate::partition::LogConfig;
+use crate::segment::{Access, ReadFault};
+use ottla_types::Offset;
+use std::path::Path;
+
+fn read(h: &Harness, path: &str) -> Vec<u8> {
+    let file = h
+        .disk
+        .open(Path::new(path), OpenMode::Read)
+        .expect("the file exists");
+    let mut bytes = vec![0; file.size().expect("a size") as usize];
+    file.read_at(0, &mut bytes).expect("readable");
+    bytes
+}
+
+#[test]
+fn segment_files_are_exactly_the_batches() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(
+        1,
+        LogConfig {
+            segment_bytes: 3_000,
+            ..LogConfig::default()
+        },
+    );
+    for index in 0..8 {
+        h.append(slot, &batch(None, &[1_000 + index], &[index as u8; 900]));
+    }
+    let before = h.read_all(slot, 0, 1 << 20);
+    h.flush(slot);
+    assert_eq!(h.read_all(slot, 0, 1 << 20), before);
+    let mut log = read(&h, "topic1-1/00000000000000000000.log");
+    log.extend(read(&h, "topic1-1/00000000000000000003.log"));
+    log.extend(read(&h, "topic1-1/00000000000000000006.log"));
+    let expected: Vec<u8> = before.into_iter().flat_map(|(_, _, bytes)| bytes).collect();
+    assert!(log == expected);
+    let metadata = String::from_utf8(read(&h, "topic1-1/partition.metadata")).expect("text");
+    assert_eq!(
+        metadata,
+        format!("version: 0\ntopic_id: {}", partition(1).topic_id)
+    );
+    let epochs = read(&h, "topic1-1/leader-epoch-checkpoint");
+    assert_eq!(epochs, b"0\n1\n1 0\n");
+}
+
+#[test]
+fn a_flipped_bit_is_named_and_never_served() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    for index in 0..4 {
+        h.append(slot, &batch(None, &[1_000 + index], &[index as u8; 30_000]));
+        h.flush(slot);
+    }
+    let h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    let path = Path::new("topic1-1/00000000000000000000.log");
+    let file = h.disk.open(path, OpenMode::ReadWrite).expect("there");
+    // Inside the leader epoch of the third batch, which Kafka's checksum does not cover.
+    let size = file.size().expect("a size") / 4;
+    let at = 2 * size + 15;
+    let mut byte = [0];
+    file.read_at(at, &mut byte).expect("readable");
+    file.write_at(at, &[&[byte[0] ^ 4]]).expect("writable");
+    let limit = ReadLimit {
+        end: Offset::new(4),
+        bytes_max: 1 << 20,
+        at_least_one_batch: true,
+    };
+    let plan = h
+        .dir
+        .read_with(slot, Offset::new(0), limit, Access::Wait)
+        .expect("planned");
+    let crate::log_dir::Part::File(range) = &plan.parts[0] else {
+        panic!("it is on disk")
+    };
+    let fault = range.load(0, 1 << 20).expect_err("corrupt");
+    let position = 2 * size as u32;
+    let expected = ReadFault::Corrupt {
+        partition: partition(1),
+        base_offset: Offset::ZERO,
+        position,
+    };
+    assert_eq!(fault, expected);
+    // From now on reads end before it, one that begins there is refused, and the rest is served.
+    let plan = h
+        .dir
+        .read_with(slot, Offset::new(0), limit, Access::Wait)
+        .expect("planned");
+    assert_eq!(plan.next_offset, Offset::new(2));
+    let refused = h.dir.read_with(slot, Offset::new(2), limit, Access::Wait);
+    assert_eq!(refused.expect_err("corrupt"), ReadError::Fault(expected));
+    let plan = h
+        .dir
+        .read_with(slot, Offset::new(3), limit, Access::Wait)
+        .expect("planned");
+    assert_eq!(plan.next_offset, Offset::new(4));
+}
+
+#[test]
+fn a_missing_sidecar_is_made_again() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    for index in 0..20 {
+        h.append(slot, &batch(None, &[1_000 + index], &[index as u8; 10_000]));
+        if index % 6 == 0 {
+            h.flush(slot);
+        }
+    }
+    h.flush(slot);
+    let before = h.read_all(slot, 0, 1 << 20);
+    let sums = Path::new("topic1-1/00000000000000000000.sums");
+    for kept in [0u64, 10, 40, 100, 125] {
+        let size = h.disk.open(sums, OpenMode::ReadWrite).expect("there");
+        size.set_len(kept).expect("writable");
+        h = h.restart();
+        let slot = h.create(1, LogConfig::default());
+        let all = h.read_all(slot, 0, 1 << 20);
+        assert!(all[..before.len()] == before[..], "kept {kept}");
+        // The next write mends the file.
+        h.append(slot, &batch(None, &[2_000], b"x"));
+        h.flush(slot);
+        let end = h.dir.ends(slot).expect("there").appended_end;
+        h = h.restart();
+        let slot = h.create(1, LogConfig::default());
+        assert_eq!(h.dir.ends(slot).expect("there").synced_end, end);
+        assert!(h.read_all(slot, 0, 1 << 20)[..before.len()] == before[..]);
+    }
+}
+
+#[test]
+fn a_batch_in_pieces_is_read_as_one() {
+    let mut options = small_options();
+    options.wal = crate::wal::WalOptions::default();
+    options.tail_bytes_max = 64 << 20;
+    let mut h = Harness::new(options);
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1], b"before"));
+    h.append(slot, &batch(None, &[2, 3], &vec![7; 1_500_000]));
+    h.append(slot, &batch(None, &[4], b"after"));
+    let before = h.read_all(slot, 0, 1 << 20);
+    h.flush(slot);
+    let h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    for from in 0..4 {
+        let expected: Vec<_> = before
+            .iter()
+            .filter(|(_, last, _)| from <= *last)
+            .cloned()
+            .collect();
+        assert!(h.read_all(slot, from, 1 << 20) == expected, "from {from}");
+    }
+    let limit = ReadLimit {
+        end: Offset::new(4),
+        bytes_max: 100,
+        at_least_one_batch: false,
+    };
+    let plan = h
+        .dir
+        .read_with(slot, Offset::new(1), limit, Access::Wait)
+        .expect("planned");
+    assert_eq!(plan.size, 0);
+}
+
+#[test]
+fn dropped_partitions_leave_nothing_and_names_can_be_used_again() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1], b"old"));
+    h.flush(slot);
+    h.append(slot, &batch(None, &[1], b"tail"));
+    let lsn = h.dir.drop_partition(slot, h.now).expect("there");
+    assert_eq!(h.dir.slot(partition(1)), None);
+    // Another topic of the same name, before anything of the old one is gone.
+    let mut other = partition(1);
+    other.topic_id = partition(2).topic_id;
+    let successor = h
+        .dir
+        .create_partition(other, "topic1", LogConfig::default());
+    let successor = successor.expect("online");
+    h.append(successor, &batch(None, &[1], b"new"));
+    h.dir.request_flush(successor, true);
+    h.settle();
+    assert!(h.dir.is_durable(successor, lsn));
+    h.flush(successor);
+    let names: Vec<_> = h.disk.list(Path::new("")).expect("listed");
+    let dirs: Vec<_> = names
+        .iter()
+        .filter(|entry| entry.name.starts_with("topic"))
+        .collect();
+    assert_eq!(dirs.len(), 1, "{dirs:?}");
+    let metadata = String::from_utf8(read(&h, "topic1-1/partition.metadata")).expect("text");
+    assert!(metadata.contains(&other.topic_id.to_string()));
+    assert_eq!(h.read_all(successor, 0, 1 << 20).len(), 1);
+    let h = h.restart();
+    assert_eq!(h.dir.slot(partition(1)), None);
+    let successor = h.dir.slot(other).expect("recovered");
+    assert_eq!(h.read_all(successor, 0, 1 << 20).len(), 1);
+}

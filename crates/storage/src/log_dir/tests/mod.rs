@@ -1,0 +1,5 @@
+mod harness;
+
+mod appends;
+mod files;
+mod restarts;

@@ -1,0 +1,528 @@
+//! One partition's log in memory: its ends, its tail, its segments, and what its batches changed.
+
+mod config;
+mod ends;
+mod segment;
+mod tail;
+
+pub use config::{Durability, LogConfig};
+pub use ends::Ends;
+
+pub(crate) use ends::PendingAppends;
+pub(crate) use segment::{NO_TIMESTAMP, Segment};
+pub(crate) use tail::{Tail, TailBatch};
+
+use crate::leader_epochs::LeaderEpochs;
+use crate::producer_state::{ProducedBatch, ProducerState};
+use crate::segment::{SegmentFile, names};
+use bytes::Bytes;
+use ottla_records::{BatchView, ProducerBatch};
+use ottla_types::{LeaderEpoch, Lsn, Mono, Offset, PartitionSlot, Timestamp, TopicPartition};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+
+/// A partition of a log directory. Its lock is held for microseconds and never across a system call.
+pub(crate) struct Partition {
+    slot: PartitionSlot,
+    id: TopicPartition,
+    state: Mutex<PartitionState>,
+}
+
+impl Partition {
+    /// A partition with this state.
+    pub(crate) fn new(slot: PartitionSlot, id: TopicPartition, state: PartitionState) -> Partition {
+        Partition {
+            slot,
+            id,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Its number in this process.
+    pub(crate) fn slot(&self) -> PartitionSlot {
+        self.slot
+    }
+
+    /// Its name for ever.
+    pub(crate) fn id(&self) -> TopicPartition {
+        self.id
+    }
+
+    /// Its state, locked.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, PartitionState> {
+        self.state.lock()
+    }
+}
+
+/// Whether a partition takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Reads and writes.
+    Good,
+    /// Data that was there is lost: it ends before the loss, is readable below, and refuses appends.
+    Damaged {
+        /// Why, for messages.
+        reason: String,
+    },
+    /// It was dropped.
+    Dropped,
+}
+
+/// Everything that is known of a partition.
+///
+/// Invariants, see [`PartitionState::check`]:
+///  * `log_start <= appended_end`, `synced_end <= written_end <= appended_end`
+///  * segments ascend by base offset; the first one begins at or below `log_start`
+///  * the tail begins where the written bytes end
+#[derive(Debug)]
+pub(crate) struct PartitionState {
+    /// Directory name `<topic>-<partition>`; `None` while the topic's name is unknown (a stray).
+    pub(crate) dir: Option<Arc<str>>,
+    pub(crate) config: LogConfig,
+    pub(crate) standing: Standing,
+    /// Moves with every change that makes a write or read in flight stale.
+    pub(crate) generation: u64,
+    pub(crate) log_start: Offset,
+    pub(crate) synced_end: Offset,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) tail: Tail,
+    pub(crate) pending: PendingAppends,
+    /// The journal must keep this entry and all after it: the oldest one that is not synced in a segment.
+    pub(crate) pin: Option<Lsn>,
+    /// The last journal entry that this state contains.
+    pub(crate) state_lsn: Lsn,
+    pub(crate) epochs: LeaderEpochs,
+    pub(crate) producers: ProducerState,
+    /// The current leader epoch; appends of older ones are fenced.
+    pub(crate) leader_epoch: Option<LeaderEpoch>,
+    /// Entries below it count as durable when written, although the topic asks for fsync by now.
+    pub(crate) fsync_from: Lsn,
+    pub(crate) last_append: Mono,
+    /// How often the tail was rewritten forward in the journal since it was last flushed.
+    pub(crate) rewrites_count: u8,
+    /// Work on the files is queued or going on.
+    pub(crate) is_in_work: bool,
+    /// The directory exists (as far as we know).
+    pub(crate) has_dir: bool,
+    /// Names in the directory wait for being synced.
+    pub(crate) dir_is_dirty: bool,
+    /// Epochs changed since `leader-epoch-checkpoint` was written.
+    pub(crate) epochs_are_dirty: bool,
+    /// A producer snapshot is due.
+    pub(crate) wants_snapshot: bool,
+}
+
+impl PartitionState {
+    /// An empty log.
+    pub(crate) fn new(config: LogConfig) -> PartitionState {
+        PartitionState {
+            dir: None,
+            config,
+            standing: Standing::Good,
+            generation: 0,
+            log_start: Offset::ZERO,
+            synced_end: Offset::ZERO,
+            segments: Vec::new(),
+            tail: Tail::empty_at(Offset::ZERO),
+            pending: PendingAppends::default(),
+            pin: None,
+            state_lsn: Lsn::ZERO,
+            epochs: LeaderEpochs::default(),
+            producers: ProducerState::default(),
+            leader_epoch: None,
+            fsync_from: Lsn::ZERO,
+            last_append: Mono::ZERO,
+            rewrites_count: 0,
+            is_in_work: false,
+            has_dir: false,
+            dir_is_dirty: false,
+            epochs_are_dirty: false,
+            wants_snapshot: false,
+        }
+    }
+
+    /// The next record gets it.
+    pub(crate) fn appended_end(&self) -> Offset {
+        self.tail.end()
+    }
+
+    /// Below it, bytes are in segment files.
+    pub(crate) fn written_end(&self) -> Offset {
+        self.tail.base()
+    }
+
+    /// What counts as durable, given what the journal has done.
+    pub(crate) fn durable_lsn(&self, written: Lsn, durable: Lsn) -> Lsn {
+        match self.durability(durable) {
+            Durability::Fsync => durable,
+            Durability::Os => written.max(durable),
+        }
+    }
+
+    /// The topic's durability, as far as it has taken effect.
+    pub(crate) fn durability(&self, durable: Lsn) -> Durability {
+        match self.config.durability {
+            Durability::Os => Durability::Os,
+            // Switched lately: what was acknowledged when written must not turn undurable again.
+            Durability::Fsync if durable.next() < self.fsync_from => Durability::Os,
+            Durability::Fsync => Durability::Fsync,
+        }
+    }
+
+    /// All ends.
+    pub(crate) fn ends(&self, written: Lsn, durable: Lsn) -> Ends {
+        let durable_lsn = self.durable_lsn(written, durable);
+        let appended_end = self.appended_end();
+        Ends {
+            log_start: self.log_start,
+            appended_end,
+            durable_end: self.pending.durable_end(durable_lsn, appended_end),
+            written_end: self.written_end(),
+            synced_end: self.synced_end,
+        }
+    }
+
+    /// The end up to which retention may look: what is not durable stays.
+    pub(crate) fn durable_end_for_retention(&self, durable: Lsn) -> Offset {
+        self.pending.durable_end(durable, self.appended_end())
+    }
+
+    /// Whether a batch must go into a new segment (Kafka's `LogSegment.shouldRoll`).
+    pub(crate) fn must_roll(
+        &self,
+        size: usize,
+        last_offset: Offset,
+        max_timestamp: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let Some(active) = self.segments.last() else {
+            return true;
+        };
+        if active.size == 0 {
+            return false;
+        }
+        let room = u64::from(self.config.segment_bytes).saturating_sub(size as u64);
+        let waited = if active.first_timestamp.as_millis() >= 0 && max_timestamp.as_millis() >= 0 {
+            max_timestamp
+                .as_millis()
+                .saturating_sub(active.first_timestamp.as_millis())
+        } else {
+            // Without timestamps nothing says how old the segment is; it rolls by size.
+            let _ = now;
+            0
+        };
+        let relative = active.base_offset.distance_to(last_offset);
+        room < u64::from(active.size)
+            || self.config.segment_ms < waited
+            || i32::MAX as u64 <= relative
+            || self.index_is_full(active)
+    }
+
+    fn index_is_full(&self, active: &Segment) -> bool {
+        let units = active.file.as_ref().and_then(|file| file.units());
+        let entries_max = self.config.segment_index_bytes / 12;
+        units.is_some_and(|units| entries_max.max(1) <= units.list().len() as u32)
+    }
+
+    /// Begins a new segment at the end of the log.
+    pub(crate) fn roll(&mut self) {
+        self.segments.push(Segment::empty(self.appended_end()));
+    }
+
+    /// Takes a batch into tail, active segment, epochs. The caller takes care of journal and producers.
+    pub(crate) fn push_batch(&mut self, batch: TailBatch, epoch: LeaderEpoch) {
+        let active = self
+            .segments
+            .last_mut()
+            .expect("a segment was rolled first");
+        active.push(batch.bytes.len(), batch.max_timestamp);
+        if self.pin.is_none() {
+            self.pin = Some(batch.lsn);
+        }
+        self.state_lsn = self.state_lsn.max(batch.lsn);
+        self.epochs_are_dirty |= self.epochs.assign(epoch, batch.base_offset);
+        self.leader_epoch = self.leader_epoch.max(Some(epoch));
+        self.tail.push(batch);
+    }
+
+    /// Notes what a producer appended. Returns whether the producer is new in memory.
+    pub(crate) fn push_producer(
+        &mut self,
+        producer: &ProducerBatch,
+        base_offset: Offset,
+        last_offset: Offset,
+        timestamp: Timestamp,
+        is_transactional: bool,
+        used: Timestamp,
+    ) -> bool {
+        let batch = ProducedBatch {
+            last_sequence: producer.last_sequence,
+            last_offset,
+            offset_delta: base_offset.distance_to(last_offset) as i32,
+            timestamp,
+        };
+        let transactional = is_transactional.then_some(base_offset);
+        self.producers
+            .push(producer.id, producer.epoch, batch, transactional, used)
+    }
+
+    /// Index of the segment that `offset` lies in.
+    pub(crate) fn segment_index(&self, offset: Offset) -> Option<usize> {
+        self.segments
+            .partition_point(|segment| segment.base_offset <= offset)
+            .checked_sub(1)
+    }
+
+    /// Where the segment at `index` ends: the next one's base, or the end of the log.
+    pub(crate) fn segment_end(&self, index: usize) -> Offset {
+        self.segments
+            .get(index + 1)
+            .map_or(self.appended_end(), |next| next.base_offset)
+    }
+
+    /// The file of the segment at `index`.
+    pub(crate) fn segment_file(&mut self, id: TopicPartition, index: usize) -> Arc<SegmentFile> {
+        let dir = self.dir.clone().unwrap_or_else(|| Arc::from(""));
+        let segment = &mut self.segments[index];
+        let base_offset = segment.base_offset;
+        let new = || Arc::new(SegmentFile::new(id, dir, base_offset));
+        Arc::clone(segment.file.get_or_insert_with(new))
+    }
+
+    /// Bytes of all segments, the tail included.
+    pub(crate) fn size(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| u64::from(segment.size))
+            .sum()
+    }
+
+    /// The largest timestamp of the log's records; `None` when none has one.
+    pub(crate) fn largest_timestamp(&self) -> Option<Timestamp> {
+        let largest = self
+            .segments
+            .iter()
+            .map(|segment| segment.largest_timestamp);
+        largest.max().filter(|largest| NO_TIMESTAMP < *largest)
+    }
+
+    /// Everything from `end` on is gone. `position` is where `end` lies in the segment it lies in, for an
+    /// `end` below what is written. Returns the tail bytes freed and the producers forgotten.
+    pub(crate) fn truncate_to(&mut self, end: Offset, position: u32) -> (usize, usize) {
+        let tail_base = self.tail.base();
+        let mut sizes: Vec<(Offset, u32)> = Vec::new();
+        for batch in self.tail.from(end) {
+            sizes.push((batch.base_offset, batch.bytes.len() as u32));
+        }
+        for (offset, size) in sizes {
+            let index = self
+                .segment_index(offset)
+                .expect("the tail lies in segments");
+            self.segments[index].size -= size;
+        }
+        let freed = self.tail.truncate_to(end);
+        while self.segments.len() > 1
+            && self
+                .segments
+                .last()
+                .is_some_and(|last| end <= last.base_offset)
+        {
+            self.segments.pop();
+        }
+        if end < tail_base {
+            let last = self.segments.last_mut().expect("there is one left");
+            last.size = position;
+            last.written_size = position;
+            last.synced_size = last.synced_size.min(position);
+            if let Some(file) = &last.file {
+                file.truncated_to(position);
+            }
+            last.is_verified = false;
+        }
+        self.synced_end = self.synced_end.min(end);
+        self.log_start = self.log_start.min(end);
+        self.pending.truncate_to(end);
+        self.epochs.truncate_to(end);
+        self.epochs_are_dirty = true;
+        let forgotten = self.producers.truncate_to(end);
+        self.generation += 1;
+        if self.written_end() == self.synced_end {
+            self.pin = self.tail.first().map(|batch| batch.lsn);
+        }
+        (freed, forgotten)
+    }
+
+    /// The log starts at `start` now: epochs before it go. Segments are removed by retention.
+    pub(crate) fn start_from(&mut self, start: Offset) {
+        self.log_start = self.log_start.max(start);
+        self.epochs.start_from(self.log_start);
+        self.epochs_are_dirty = true;
+    }
+
+    /// What may be flushed next: tail batches that lie in one segment, up to about `bytes_max`.
+    pub(crate) fn plan_write(&mut self, id: TopicPartition, bytes_max: usize) -> Option<WritePlan> {
+        let first = self.tail.first()?;
+        let index = self
+            .segment_index(first.base_offset)
+            .expect("the tail lies in segments");
+        let end = self.segment_end(index);
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        for batch in self.tail.batches() {
+            if end <= batch.base_offset || bytes_max <= bytes {
+                break;
+            }
+            bytes += batch.bytes.len();
+            batches.push(batch.clone());
+        }
+        Some(WritePlan {
+            generation: self.generation,
+            segment_base: self.segments[index].base_offset,
+            file: self.segment_file(id, index),
+            position: self.segments[index].written_size,
+            is_verified: self.segments[index].is_verified,
+            batches,
+        })
+    }
+
+    /// The bytes of `plan` are in the segment file. Returns the tail bytes freed; 0 when a truncation came
+    /// between: then the file is cut before the next write.
+    pub(crate) fn complete_write(&mut self, plan: &WritePlan) -> usize {
+        if plan.generation != self.generation {
+            self.distrust_files();
+            return 0;
+        }
+        let index = self
+            .segment_index(plan.segment_base)
+            .expect("same generation, same segments");
+        self.segments[index].written_size += plan.size();
+        self.segments[index].is_verified = true;
+        let end = plan.end_offset();
+        self.tail.drop_below(end)
+    }
+
+    /// The files may hold more than they should: they are checked before the next write.
+    pub(crate) fn distrust_files(&mut self) {
+        for segment in &mut self.segments {
+            segment.is_verified = false;
+        }
+    }
+
+    /// The oldest segment with bytes that wait for a sync.
+    pub(crate) fn plan_sync(&mut self, id: TopicPartition) -> Option<SyncPlan> {
+        let unsynced = |segment: &Segment| segment.synced_size < segment.written_size;
+        let index = self.segments.iter().position(unsynced)?;
+        let size = self.segments[index].written_size;
+        let end_offset = self.segment_end(index).min(self.written_end());
+        Some(SyncPlan {
+            generation: self.generation,
+            segment_base: self.segments[index].base_offset,
+            file: self.segment_file(id, index),
+            size,
+            end_offset,
+        })
+    }
+
+    /// The bytes of `plan` are on the device. Returns false when a truncation came between.
+    pub(crate) fn complete_sync(&mut self, plan: &SyncPlan) -> bool {
+        if plan.generation != self.generation {
+            return false;
+        }
+        let index = self
+            .segment_index(plan.segment_base)
+            .expect("same generation, same segments");
+        let segment = &mut self.segments[index];
+        segment.synced_size = segment.synced_size.max(plan.size);
+        self.synced_end = self.synced_end.max(plan.end_offset);
+        if self.synced_end == self.written_end() {
+            self.pin = self.tail.first().map(|batch| batch.lsn);
+            self.rewrites_count = 0;
+        }
+        true
+    }
+
+    /// Panics when an invariant is broken.
+    pub(crate) fn check(&self) {
+        self.tail.check();
+        assert!(
+            self.log_start <= self.appended_end(),
+            "the log starts in itself"
+        );
+        assert!(
+            self.synced_end <= self.written_end(),
+            "what is synced is written"
+        );
+        let ascending = |pair: &[Segment]| pair[0].base_offset < pair[1].base_offset;
+        assert!(self.segments.windows(2).all(ascending), "segments ascend");
+        for segment in &self.segments {
+            assert!(
+                segment.synced_size <= segment.written_size,
+                "synced is written"
+            );
+            assert!(segment.written_size <= segment.size, "written is there");
+        }
+        let unwritten: usize = self
+            .segments
+            .iter()
+            .map(|segment| (segment.size - segment.written_size) as usize)
+            .sum();
+        assert_eq!(
+            unwritten,
+            self.tail.bytes(),
+            "the tail is what is not written"
+        );
+    }
+}
+
+/// Batches to write to a segment file. Made under the lock, carried out without it.
+#[derive(Debug)]
+pub(crate) struct WritePlan {
+    pub(crate) generation: u64,
+    pub(crate) segment_base: Offset,
+    pub(crate) file: Arc<SegmentFile>,
+    pub(crate) position: u32,
+    pub(crate) is_verified: bool,
+    pub(crate) batches: Vec<TailBatch>,
+}
+
+impl WritePlan {
+    /// Bytes to write.
+    pub(crate) fn size(&self) -> u32 {
+        self.batches
+            .iter()
+            .map(|batch| batch.bytes.len() as u32)
+            .sum()
+    }
+
+    /// Offset after the last batch.
+    pub(crate) fn end_offset(&self) -> Offset {
+        let last = self.batches.last().expect("a plan has batches");
+        last.last_offset.next()
+    }
+}
+
+/// A segment file to sync.
+#[derive(Debug)]
+pub(crate) struct SyncPlan {
+    pub(crate) generation: u64,
+    pub(crate) segment_base: Offset,
+    pub(crate) file: Arc<SegmentFile>,
+    pub(crate) size: u32,
+    pub(crate) end_offset: Offset,
+}
+
+/// The parts of a batch that the state needs, taken from its header (replay, replication).
+pub(crate) fn tail_batch(view: &BatchView<'_>, lsn: Lsn) -> TailBatch {
+    TailBatch {
+        base_offset: view.base_offset(),
+        last_offset: view.last_offset(),
+        lsn,
+        max_timestamp: view.max_timestamp(),
+        bytes: Bytes::copy_from_slice(view.bytes()),
+    }
+}
+
+/// The directory of a partition.
+pub(crate) fn dir_name(topic_name: &str, id: TopicPartition) -> Arc<str> {
+    Arc::from(names::partition_dir(topic_name, id.partition))
+}

@@ -1,0 +1,55 @@
+use crate::segment::SegmentFile;
+use ottla_types::{Offset, Timestamp};
+use std::sync::Arc;
+
+/// "No record has a timestamp", as Kafka writes it.
+pub(crate) const NO_TIMESTAMP: Timestamp = Timestamp::from_millis(-1);
+
+/// What a partition knows of one of its segments.
+///
+/// Invariant: `synced_size <= written_size <= size`.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    /// The first offset it may hold.
+    pub(crate) base_offset: Offset,
+    /// Bytes of its batches, those in the tail included.
+    pub(crate) size: u32,
+    /// Bytes in its file.
+    pub(crate) written_size: u32,
+    /// Bytes in its file that were synced.
+    pub(crate) synced_size: u32,
+    /// Largest timestamp of its first batch; `segment.ms` counts from it.
+    pub(crate) first_timestamp: Timestamp,
+    /// Largest timestamp of its records; -1 for none.
+    pub(crate) largest_timestamp: Timestamp,
+    /// This process knows that its files hold exactly what was written. Not so after a crash, a truncation, or
+    /// a failed write: then they are checked and cut before the next write.
+    pub(crate) is_verified: bool,
+    /// Its file, once somebody needed it.
+    pub(crate) file: Option<Arc<SegmentFile>>,
+}
+
+impl Segment {
+    /// A segment without batches.
+    pub(crate) fn empty(base_offset: Offset) -> Segment {
+        Segment {
+            base_offset,
+            size: 0,
+            written_size: 0,
+            synced_size: 0,
+            first_timestamp: NO_TIMESTAMP,
+            largest_timestamp: NO_TIMESTAMP,
+            is_verified: false,
+            file: None,
+        }
+    }
+
+    /// Notes a batch at its end.
+    pub(crate) fn push(&mut self, size: usize, max_timestamp: Timestamp) {
+        if self.size == 0 {
+            self.first_timestamp = max_timestamp;
+        }
+        self.size += u32::try_from(size).expect("a batch is smaller than a segment");
+        self.largest_timestamp = self.largest_timestamp.max(max_timestamp);
+    }
+}

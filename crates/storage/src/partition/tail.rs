@@ -1,0 +1,140 @@
+use bytes::Bytes;
+use ottla_types::{Lsn, Offset, Timestamp};
+use std::collections::VecDeque;
+
+/// A batch that is not in a segment file yet. It owns its bytes: nothing else lives in their allocation.
+#[derive(Clone, Debug)]
+pub(crate) struct TailBatch {
+    /// Offset of its first record.
+    pub(crate) base_offset: Offset,
+    /// Offset of its last record (inclusive).
+    pub(crate) last_offset: Offset,
+    /// The journal entry that holds it.
+    pub(crate) lsn: Lsn,
+    /// Its largest timestamp.
+    pub(crate) max_timestamp: Timestamp,
+    /// The whole batch, shared with the journal's queue.
+    pub(crate) bytes: Bytes,
+}
+
+/// The end of a log that is only in memory (and in the journal).
+///
+/// Invariants: the batches lie in `base..end` without a gap between them; `bytes` is the sum of their sizes.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    base: Offset,
+    end: Offset,
+    bytes: usize,
+    batches: VecDeque<TailBatch>,
+}
+
+impl Tail {
+    /// An empty tail of a log that ends at `end`.
+    pub(crate) fn empty_at(end: Offset) -> Tail {
+        Tail {
+            base: end,
+            end,
+            ..Tail::default()
+        }
+    }
+
+    /// Where it begins: the end of what is in segment files.
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    /// Where the log ends.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Size of its batches in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Its batches, oldest first.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &TailBatch> {
+        self.batches.iter()
+    }
+
+    /// Its oldest batch.
+    pub(crate) fn first(&self) -> Option<&TailBatch> {
+        self.batches.front()
+    }
+
+    /// The batches from the one that holds `offset` on.
+    pub(crate) fn from(&self, offset: Offset) -> impl Iterator<Item = &TailBatch> {
+        let first = self
+            .batches
+            .partition_point(|batch| batch.last_offset < offset);
+        self.batches.range(first..)
+    }
+
+    /// Puts a batch at the end.
+    pub(crate) fn push(&mut self, batch: TailBatch) {
+        assert!(self.end <= batch.base_offset, "offsets only grow");
+        assert!(
+            batch.base_offset <= batch.last_offset,
+            "a batch has an offset"
+        );
+        self.end = batch.last_offset.next();
+        self.bytes += batch.bytes.len();
+        self.batches.push_back(batch);
+    }
+
+    /// Drops the batches below `end`, which are in segment files now. Returns the bytes freed.
+    pub(crate) fn drop_below(&mut self, end: Offset) -> usize {
+        let before = self.bytes;
+        while self
+            .batches
+            .front()
+            .is_some_and(|batch| batch.last_offset < end)
+        {
+            let batch = self.batches.pop_front().expect("there is a first one");
+            self.bytes -= batch.bytes.len();
+        }
+        self.base = self.base.max(end);
+        self.end = self.end.max(end);
+        if self.batches.is_empty() && self.batches.capacity() > 16 {
+            self.batches = VecDeque::new();
+        }
+        before - self.bytes
+    }
+
+    /// Drops the batches at or above `end`, where the log ends now. Returns the bytes freed.
+    pub(crate) fn truncate_to(&mut self, end: Offset) -> usize {
+        let before = self.bytes;
+        while self
+            .batches
+            .back()
+            .is_some_and(|batch| end <= batch.last_offset)
+        {
+            let batch = self.batches.pop_back().expect("there is a last one");
+            self.bytes -= batch.bytes.len();
+        }
+        self.base = self.base.min(end);
+        self.end = end;
+        before - self.bytes
+    }
+
+    /// All batches are in the journal entry `lsn` now.
+    pub(crate) fn moved_to(&mut self, lsn: Lsn) {
+        for batch in &mut self.batches {
+            batch.lsn = lsn;
+        }
+    }
+
+    /// Panics when an invariant is broken.
+    pub(crate) fn check(&self) {
+        let mut end = self.base;
+        let mut bytes = 0;
+        for batch in &self.batches {
+            assert!(end <= batch.base_offset, "batches overlap");
+            end = batch.last_offset.next();
+            bytes += batch.bytes.len();
+        }
+        assert!(end <= self.end, "the tail ends behind its last batch");
+        assert_eq!(bytes, self.bytes);
+    }
+}

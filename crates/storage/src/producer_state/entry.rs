@@ -1,0 +1,158 @@
+use ottla_records::ProducerBatch;
+use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+/// How many batches of a producer are remembered, so that it may have that many in flight
+/// (`max.in.flight.requests.per.connection` of idempotent producers is at most 5).
+pub const WINDOW_BATCHES_COUNT: usize = 5;
+
+/// What is remembered of one batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProducedBatch {
+    /// Sequence of its last record (inclusive).
+    pub last_sequence: Sequence,
+    /// Offset of its last record (inclusive).
+    pub last_offset: Offset,
+    /// Last offset minus base offset; also last sequence minus base sequence.
+    pub offset_delta: i32,
+    /// The batch's largest timestamp.
+    pub timestamp: Timestamp,
+}
+
+impl ProducedBatch {
+    /// Offset of its first record.
+    pub fn base_offset(&self) -> Offset {
+        Offset::new(self.last_offset.get() - i64::from(self.offset_delta))
+    }
+
+    /// Sequence of its first record; sequences wrap to 0 after `i32::MAX`.
+    pub fn base_sequence(&self) -> Sequence {
+        let base = i64::from(self.last_sequence.get()) - i64::from(self.offset_delta);
+        Sequence::new((base & i64::from(i32::MAX)) as i32)
+    }
+}
+
+/// What a partition knows of one producer: its last batches, newest last.
+///
+/// Invariants: at most [`WINDOW_BATCHES_COUNT`] batches, all of `epoch`, offsets ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerEntry {
+    id: ProducerId,
+    epoch: ProducerEpoch,
+    batches: [ProducedBatch; WINDOW_BATCHES_COUNT],
+    batches_count: u8,
+    /// Wall time of the last append; expiry counts from it. Kafka counts from the batch's own timestamp,
+    /// which for imported history lies years back and would forget a producer that is still at work.
+    last_used: Timestamp,
+    /// Offset of the first record of the open transaction.
+    transaction_start: Option<Offset>,
+}
+
+impl ProducerEntry {
+    /// A producer of which nothing is known yet.
+    pub fn new(id: ProducerId, epoch: ProducerEpoch, last_used: Timestamp) -> ProducerEntry {
+        ProducerEntry {
+            id,
+            epoch,
+            batches: Default::default(),
+            batches_count: 0,
+            last_used,
+            transaction_start: None,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> ProducerId {
+        self.id
+    }
+
+    /// Its epoch.
+    pub fn epoch(&self) -> ProducerEpoch {
+        self.epoch
+    }
+
+    /// The remembered batches, oldest first.
+    pub fn batches(&self) -> &[ProducedBatch] {
+        &self.batches[..usize::from(self.batches_count)]
+    }
+
+    /// The newest batch.
+    pub fn last(&self) -> Option<&ProducedBatch> {
+        self.batches().last()
+    }
+
+    /// Wall time of the last append.
+    pub fn last_used(&self) -> Timestamp {
+        self.last_used
+    }
+
+    /// Offset of the first record of the open transaction.
+    pub fn transaction_start(&self) -> Option<Offset> {
+        self.transaction_start
+    }
+
+    /// Opens or ends a transaction.
+    pub fn set_transaction_start(&mut self, start: Option<Offset>) {
+        self.transaction_start = start;
+    }
+
+    /// The remembered batch with exactly these sequences.
+    pub fn duplicate_of(&self, batch: &ProducerBatch) -> Option<ProducedBatch> {
+        if batch.epoch != self.epoch {
+            return None;
+        }
+        self.batches()
+            .iter()
+            .find(|known| {
+                known.base_sequence() == batch.base_sequence
+                    && known.last_sequence == batch.last_sequence
+            })
+            .copied()
+    }
+
+    /// Notes an appended batch; a new epoch forgets the batches of the old one.
+    pub fn push(&mut self, epoch: ProducerEpoch, batch: ProducedBatch, used: Timestamp) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.batches_count = 0;
+        }
+        let mut count = usize::from(self.batches_count);
+        if count == WINDOW_BATCHES_COUNT {
+            self.batches.copy_within(1.., 0);
+            count -= 1;
+        }
+        self.batches[count] = batch;
+        self.batches_count = (count + 1) as u8;
+        self.last_used = self.last_used.max(used);
+    }
+
+    /// Forgets batches at or above `end`; returns whether any is left.
+    pub fn truncate_to(&mut self, end: Offset) -> bool {
+        while self.last().is_some_and(|batch| end <= batch.last_offset) {
+            self.batches_count -= 1;
+        }
+        if self.transaction_start.is_some_and(|start| end <= start) {
+            self.transaction_start = None;
+        }
+        self.batches_count > 0
+    }
+
+    /// Puts the batches of `older`, as a snapshot knew this producer, under those of this entry.
+    pub fn merge_older(&mut self, older: &ProducerEntry) {
+        if older.epoch != self.epoch {
+            return;
+        }
+        let first = self.batches().first().map(|batch| batch.base_offset());
+        let mut merged: Vec<ProducedBatch> = older
+            .batches()
+            .iter()
+            .filter(|batch| first.is_none_or(|first| batch.last_offset < first))
+            .copied()
+            .collect();
+        merged.extend_from_slice(self.batches());
+        let from = merged.len().saturating_sub(WINDOW_BATCHES_COUNT);
+        let newest = &merged[from..];
+        self.batches[..newest.len()].copy_from_slice(newest);
+        self.batches_count = newest.len() as u8;
+        self.last_used = self.last_used.max(older.last_used);
+    }
+}

@@ -1,0 +1,372 @@
+use crate::disk::{Disk, DiskError, DiskFile, OpenMode};
+use crate::segment::chain::Walk;
+use crate::segment::names::{self, FileKind};
+use crate::segment::sidecar::{self, FlushedBatch, Sidecar, Unit};
+use crate::segment::units::Units;
+use ottla_records::BatchView;
+use ottla_types::{Offset, TopicPartition};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Bytes read at once where a sidecar is made again.
+const REBUILD_CHUNK_SIZE: usize = 4 * 1024 * 1024;
+
+/// Whether a read may wait for the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Never waits; the answer may be "it would have to".
+    Try,
+    /// May wait. For threads that serve nobody else.
+    Wait,
+}
+
+/// Why bytes cannot be had from a segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadFault {
+    /// They are not what was written. They are never served.
+    #[error("segment {base_offset} of partition {partition} is corrupt at position {position}")]
+    Corrupt {
+        /// The partition.
+        partition: TopicPartition,
+        /// The segment's base offset.
+        base_offset: Offset,
+        /// Where the stretch that failed its check begins.
+        position: u32,
+    },
+    /// A file from a newer release.
+    #[error("{} has format version {version}, which this release does not know", path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        version: u32,
+    },
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// The file of one segment, as readers hold it: it stays readable as long as somebody does, also after
+/// retention has let go of it.
+pub struct SegmentFile {
+    partition: TopicPartition,
+    dir: Arc<str>,
+    base_offset: Offset,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    log: Option<Arc<dyn DiskFile>>,
+    units: Option<Arc<Units>>,
+    /// Positions of units that failed their check: planning stops before them.
+    corrupt: Vec<u32>,
+    allocated_size: u32,
+    is_used: bool,
+}
+
+impl std::fmt::Debug for SegmentFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SegmentFile({}/{})", self.dir, self.base_offset)
+    }
+}
+
+impl SegmentFile {
+    /// The segment `base_offset` in the partition directory `dir`; opens nothing.
+    pub fn new(partition: TopicPartition, dir: Arc<str>, base_offset: Offset) -> SegmentFile {
+        SegmentFile {
+            partition,
+            dir,
+            base_offset,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The segment's base offset.
+    pub fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// Where a file of the segment lies.
+    pub fn path(&self, kind: FileKind) -> PathBuf {
+        names::file(&self.dir, self.base_offset, kind)
+    }
+
+    /// The open `.log`, if it is open.
+    pub(crate) fn log(&self) -> Option<Arc<dyn DiskFile>> {
+        let mut state = self.state.lock();
+        state.is_used = true;
+        state.log.clone()
+    }
+
+    /// Keeps the open `.log` for others.
+    pub(crate) fn set_log(&self, log: Arc<dyn DiskFile>) {
+        self.state.lock().log = Some(log);
+    }
+
+    /// The units, if they are in memory.
+    pub(crate) fn units(&self) -> Option<Arc<Units>> {
+        let mut state = self.state.lock();
+        state.is_used = true;
+        state.units.clone()
+    }
+
+    /// Keeps the units for others.
+    pub(crate) fn set_units(&self, units: Arc<Units>) {
+        self.state.lock().units = Some(units);
+    }
+
+    /// Adds units that were written just now, if the others are in memory.
+    pub(crate) fn push_units(&self, new: &[Unit]) {
+        let mut state = self.state.lock();
+        if let Some(units) = state.units.as_mut() {
+            let units = Arc::make_mut(units);
+            for unit in new {
+                units.push(*unit);
+            }
+        }
+    }
+
+    /// How much room was reserved for the `.log`.
+    pub(crate) fn allocated_size(&self) -> u32 {
+        self.state.lock().allocated_size
+    }
+
+    /// Notes how much room is reserved for the `.log` now.
+    pub(crate) fn set_allocated_size(&self, size: u32) {
+        self.state.lock().allocated_size = size;
+    }
+
+    /// Lets go of the open file and the units, unless they were used since the last call.
+    pub(crate) fn cool_down(&self) -> bool {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.is_used) {
+            return false;
+        }
+        state.log = None;
+        state.units = None;
+        true
+    }
+
+    /// Forgets what a truncation took away.
+    pub(crate) fn truncated_to(&self, size: u32) {
+        let mut state = self.state.lock();
+        if let Some(units) = state.units.as_mut() {
+            let units = Arc::make_mut(units);
+            units.truncate_to(size);
+            if units.end_position() != size {
+                // Cut inside a unit: whoever needs the rest walks its batches.
+                state.units = None;
+            }
+        }
+        state.corrupt.retain(|position| *position < size);
+    }
+
+    /// The position of the first unit known to be corrupt at or after `position`.
+    pub(crate) fn corrupt_from(&self, position: u32) -> Option<u32> {
+        let state = self.state.lock();
+        let known = state.corrupt.iter().copied();
+        known.filter(|known| position <= *known).min()
+    }
+
+    /// Notes that the unit at `position` failed its check.
+    pub(crate) fn note_corrupt(&self, position: u32) -> ReadFault {
+        let mut state = self.state.lock();
+        if !state.corrupt.contains(&position) {
+            state.corrupt.push(position);
+        }
+        ReadFault::Corrupt {
+            partition: self.partition,
+            base_offset: self.base_offset,
+            position,
+        }
+    }
+
+    /// The open `.log`; opens it when allowed to wait.
+    pub(crate) fn open_log(
+        &self,
+        disk: &dyn Disk,
+        access: Access,
+    ) -> Result<Option<Arc<dyn DiskFile>>, ReadFault> {
+        if let Some(log) = self.log() {
+            return Ok(Some(log));
+        }
+        if access == Access::Try {
+            return Ok(None);
+        }
+        let log = disk.open(&self.path(FileKind::Log), OpenMode::ReadWrite)?;
+        self.set_log(Arc::clone(&log));
+        Ok(Some(log))
+    }
+
+    /// The units of the first `written_size` bytes; reads the sidecar when allowed to wait. Where the sidecar
+    /// ends too early, the batches themselves are walked and checked.
+    pub(crate) fn load_units(
+        &self,
+        disk: &dyn Disk,
+        written_size: u32,
+        access: Access,
+    ) -> Result<Option<Arc<Units>>, ReadFault> {
+        if let Some(units) = self.units() {
+            return Ok(Some(units));
+        }
+        if access == Access::Try {
+            return Ok(None);
+        }
+        let mut units = self.read_sidecar(disk, written_size)?;
+        self.rebuild_units(disk, &mut units, written_size)?;
+        let units = Arc::new(units);
+        self.set_units(Arc::clone(&units));
+        Ok(Some(units))
+    }
+
+    /// Like [`SegmentFile::load_units`], forgetting what is in memory.
+    pub(crate) fn reload_units(
+        &self,
+        disk: &dyn Disk,
+        written_size: u32,
+    ) -> Result<Arc<Units>, ReadFault> {
+        self.state.lock().units = None;
+        let units = self.load_units(disk, written_size, Access::Wait)?;
+        Ok(units.expect("waiting always reads"))
+    }
+
+    /// What the sidecar knows of the first `written_size` bytes.
+    pub(crate) fn read_sidecar(
+        &self,
+        disk: &dyn Disk,
+        written_size: u32,
+    ) -> Result<Units, ReadFault> {
+        let path = self.path(FileKind::Sums);
+        let file = match disk.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(Units::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut bytes = vec![0; file.size()? as usize];
+        let size = file.read_at(0, &mut bytes)?;
+        match sidecar::decode(&bytes[..size], self.base_offset, written_size) {
+            Sidecar::Units(list) => {
+                let mut units = Units::new(list);
+                if let Some(last) = units.list().last().copied() {
+                    // A full piece at the end may not be the last one of its batch: that one is walked again.
+                    let is_full_piece = last.size as usize == sidecar::UNIT_BYTES_MAX;
+                    if is_full_piece && units.end_position() < written_size {
+                        units.truncate_to(last.position);
+                    }
+                }
+                Ok(units)
+            }
+            Sidecar::NewerVersion(version) => Err(ReadFault::NewerVersion { path, version }),
+        }
+    }
+
+    /// Makes the units of what lies between the end of `units` and `written_size`.
+    pub(crate) fn rebuild_units(
+        &self,
+        disk: &dyn Disk,
+        units: &mut Units,
+        written_size: u32,
+    ) -> Result<(), ReadFault> {
+        if units.end_position() == written_size {
+            return Ok(());
+        }
+        let log = self
+            .open_log(disk, Access::Wait)?
+            .expect("waiting always opens");
+        let next_offset = units.list().last().map_or(self.base_offset, |unit| {
+            self.base_offset.plus(i64::from(unit.last_delta) + 1)
+        });
+        let mut walk = Walk {
+            position: units.end_position(),
+            next_offset,
+            epoch: None,
+        };
+        let mut chunk_size = REBUILD_CHUNK_SIZE;
+        while walk.position < written_size {
+            let size = chunk_size.min((written_size - walk.position) as usize);
+            let start = walk.position;
+            let bytes = read_exact(&*log, u64::from(start), size, Access::Wait)?
+                .ok_or_else(|| self.note_corrupt(start))?;
+            let mut batches: Vec<BatchView<'_>> = Vec::new();
+            let end = walk
+                .over(&bytes, |_, batch| batches.push(batch))
+                .map_err(|broken| self.note_corrupt(broken.position))?;
+            for unit in sidecar::cut(self.base_offset, start, batches.iter().map(flushed)) {
+                units.push(unit);
+            }
+            chunk_size = REBUILD_CHUNK_SIZE;
+            if let crate::segment::chain::WalkEnd::Needs(size) = end {
+                let rest = (written_size - walk.position) as usize;
+                if rest < size {
+                    return Err(self.note_corrupt(walk.position));
+                }
+                chunk_size = chunk_size.max(size);
+            }
+        }
+        Ok(())
+    }
+
+    /// The checked bytes of `unit`; `None` when that would have to wait.
+    pub(crate) fn read_unit(
+        &self,
+        disk: &dyn Disk,
+        unit: &Unit,
+        access: Access,
+    ) -> Result<Option<Vec<u8>>, ReadFault> {
+        let Some(log) = self.open_log(disk, access)? else {
+            return Ok(None);
+        };
+        match read_exact(&*log, u64::from(unit.position), unit.size as usize, access)? {
+            Some(bytes) if unit.is_valid(&bytes) => Ok(Some(bytes)),
+            // Short reads come back as too few bytes: what was written is not there any more.
+            Some(_) => Err(self.note_corrupt(unit.position)),
+            None if access == Access::Wait => Err(self.note_corrupt(unit.position)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What the sidecar needs to know of a batch.
+pub(crate) fn flushed<'a>(batch: &BatchView<'a>) -> FlushedBatch<'a> {
+    FlushedBatch {
+        bytes: batch.bytes(),
+        base_offset: batch.base_offset(),
+        last_offset: batch.last_offset(),
+        max_timestamp: batch.max_timestamp(),
+    }
+}
+
+/// `size` bytes from `position` on. `None`: it would have to wait, or (when waiting) the file ends before.
+pub(crate) fn read_exact(
+    file: &dyn DiskFile,
+    position: u64,
+    size: usize,
+    access: Access,
+) -> Result<Option<Vec<u8>>, DiskError> {
+    let mut bytes = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        let rest = &mut bytes[filled..];
+        let at = position + filled as u64;
+        let count = match access {
+            Access::Try => match file.try_read_at(at, rest)? {
+                Some(count) => count,
+                None => return Ok(None),
+            },
+            Access::Wait => file.read_at(at, rest)?,
+        };
+        if count == 0 {
+            bytes.truncate(filled);
+            // The caller compares sizes; a file that ends early is damage, not a wait.
+            return Ok(if access == Access::Try {
+                Some(bytes)
+            } else {
+                None
+            });
+        }
+        filled += count;
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,15 @@
+//! The files of a segment: batches exactly as Kafka keeps them, and what is needed to find and check them.
+
+pub mod names;
+pub mod offset_index;
+pub mod sidecar;
+pub mod time_index;
+
+pub(crate) mod chain;
+mod file;
+pub(crate) mod small_files;
+mod units;
+
+pub(crate) use file::read_exact;
+pub use file::{Access, ReadFault, SegmentFile};
+pub(crate) use units::{Units, UnitsCursor};

@@ -1,0 +1,105 @@
+//! Names of directories and files, as Kafka gives them.
+
+use ottla_types::{Offset, PartitionId, TopicId};
+use std::path::{Path, PathBuf};
+
+/// File names hold at most this many bytes on common file systems.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// Ends the name of a partition directory that is being removed.
+pub const DELETED_SUFFIX: &str = "-delete";
+
+/// What a file of a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// `.log`: the batches.
+    Log,
+    /// `.sums`: the checksum sidecar.
+    Sums,
+    /// `.index`: Kafka's offset index.
+    OffsetIndex,
+    /// `.timeindex`: Kafka's time index.
+    TimeIndex,
+    /// `.snapshot`: Kafka's producer snapshot.
+    Snapshot,
+}
+
+impl FileKind {
+    /// The kinds that come and go with a segment.
+    pub const OF_SEGMENT: [FileKind; 4] = [
+        FileKind::Log,
+        FileKind::Sums,
+        FileKind::OffsetIndex,
+        FileKind::TimeIndex,
+    ];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            FileKind::Log => "log",
+            FileKind::Sums => "sums",
+            FileKind::OffsetIndex => "index",
+            FileKind::TimeIndex => "timeindex",
+            FileKind::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// `<topic>-<partition>`.
+pub fn partition_dir(topic_name: &str, partition: PartitionId) -> String {
+    format!("{topic_name}-{partition}")
+}
+
+/// `<topic>-<partition>.<topic id>-delete`; a long topic name is cut so that the name fits.
+pub fn deleted_dir(dir: &str, topic_id: TopicId) -> String {
+    let suffix = format!(".{topic_id}{DELETED_SUFFIX}");
+    let room = FILE_NAME_BYTES_MAX - suffix.len();
+    format!("{}{suffix}", &dir[..dir.len().min(room)])
+}
+
+/// `<dir>/<20 digits of the base offset>.<suffix>`.
+pub fn file(dir: &str, base_offset: Offset, kind: FileKind) -> PathBuf {
+    Path::new(dir).join(format!("{:020}.{}", base_offset.get(), kind.suffix()))
+}
+
+/// The base offset and kind that a file name says; `None` for other files.
+pub fn parse(name: &str) -> Option<(Offset, FileKind)> {
+    let (digits, suffix) = name.split_once('.')?;
+    if digits.len() != 20 {
+        return None;
+    }
+    let kinds = [FileKind::Log, FileKind::Sums, FileKind::OffsetIndex];
+    let kind = kinds
+        .into_iter()
+        .chain([FileKind::TimeIndex, FileKind::Snapshot])
+        .find(|kind| kind.suffix() == suffix)?;
+    Some((Offset::from_wire(digits.parse().ok()?)?, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_types::Uuid;
+
+    #[test]
+    fn names_are_kafkas() {
+        let dir = partition_dir("orders", PartitionId::new(3));
+        assert_eq!(dir, "orders-3");
+        let path = file(&dir, Offset::new(1234), FileKind::TimeIndex);
+        assert_eq!(path, Path::new("orders-3/00000000000000001234.timeindex"));
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("text");
+        assert_eq!(parse(name), Some((Offset::new(1234), FileKind::TimeIndex)));
+        assert_eq!(parse("partition.metadata"), None);
+        assert_eq!(parse("00000000000000001234.swap"), None);
+    }
+
+    #[test]
+    fn the_longest_topic_name_can_be_deleted() {
+        let dir = partition_dir(&"x".repeat(249), PartitionId::new(99_999));
+        let deleted = deleted_dir(&dir, TopicId::new(Uuid::ZERO));
+        assert_eq!(deleted.len(), FILE_NAME_BYTES_MAX);
+        assert!(deleted.ends_with(".AAAAAAAAAAAAAAAAAAAAAA-delete"));
+    }
+}
