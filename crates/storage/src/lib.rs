@@ -11,6 +11,7 @@ pub mod disk_conformance;
 pub mod marker;
 pub mod memory_disk;
 pub mod planted;
+pub mod raft_log;
 pub mod read_only_file;
 pub mod wal;
 

@@ -6,8 +6,8 @@
 
 mod commit;
 pub mod entry;
-mod file_header;
-mod frame;
+pub(crate) mod file_header;
+pub(crate) mod frame;
 mod gather;
 mod options;
 mod queue;
