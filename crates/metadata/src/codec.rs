@@ -17,11 +17,16 @@ mod entry;
 mod image;
 mod partition;
 mod producer_ids;
+mod raft;
 mod record;
 mod topic;
 
 pub use entry::{DecodedEntry, decode_entry, encode_entry};
 pub use image::{decode_image, encode_image};
+pub use raft::{
+    SnapshotParts, decode_snapshot, decode_stored_entry, decode_vote, encode_snapshot,
+    encode_stored_entry, encode_vote,
+};
 pub use record::{decode_record, encode_record};
 
 use crate::image::ReplayError;

@@ -16,6 +16,10 @@ mod record;
 mod changes;
 mod image;
 
+pub mod quorum;
+
+mod raft_types;
+
 pub mod codec;
 
 mod command;
@@ -25,7 +29,13 @@ mod decide;
 
 mod bootstrap;
 mod controller;
-pub mod quorum;
+
+mod local_quorum;
+#[cfg(any(test, feature = "testing"))]
+pub mod quorum_conformance;
+mod quorum_store;
+mod raft_log;
+mod state_machine;
 
 pub use bootstrap::Bootstrap;
 pub use broker_registration::{
@@ -39,7 +49,11 @@ pub use controller::{Controller, Progress, RequestId, Submission};
 pub use controller_error::ControllerError;
 pub use decide::{Decision, decide};
 pub use image::{Image, ReplayError};
+pub use local_quorum::{Disturbance, LocalQuorum};
 pub use partition::{BrokerIds, LeaderRecovery, Partition};
+pub use quorum_store::{QuorumStore, QuorumStoreError, StoredSnapshot};
+pub use raft_types::{LogPosition, Membership, Payload, StoredEntry, Vote};
 pub use record::{PartitionChange, Record};
 pub use shared_map::SharedMap;
+pub use state_machine::StateMachine;
 pub use topic::{Topic, is_internal_topic};

@@ -301,17 +301,22 @@ impl<'a> BatchView<'a> {
         'a: 's,
     {
         let bytes = decompressor.decompress(self.codec()?, self.payload())?;
+        Ok(self.records_in(bytes))
+    }
+
+    /// The records, read from `bytes`: what the payload decompresses to.
+    pub fn records_in<'s>(&self, bytes: &'s [u8]) -> Records<'s> {
         let append_time = match self.timestamp_type() {
             TimestampType::CreateTime => None,
             TimestampType::LogAppendTime => Some(self.max_timestamp()),
         };
-        Ok(Records::new(
+        Records::new(
             bytes,
             self.records_count(),
             self.base_offset(),
             self.base_timestamp().as_millis(),
             append_time,
-        ))
+        )
     }
 
     /// Offset and timestamp of the first record with the largest timestamp; `None` for a batch

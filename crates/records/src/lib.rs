@@ -49,4 +49,4 @@ pub use produce_batch::{
     validate_produce,
 };
 pub use record_view::{Header, Headers, RecordFault, RecordView, Records};
-pub use stamp::{crc32c, stamp, stamp_log_append_time, stamp_max_timestamp};
+pub use stamp::{crc32c, stamp, stamp_log_append_time, stamp_max_timestamp, stamp_producer};

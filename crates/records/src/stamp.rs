@@ -2,7 +2,7 @@
 
 use crate::batch_view::TimestampType;
 use crate::layout::{self, HEADER_SIZE};
-use ottla_types::{LeaderEpoch, Offset, Timestamp};
+use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The checksum of batches: CRC-32C (Castagnoli).
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -49,4 +49,23 @@ fn stamp_timestamps(batch: &mut [u8], timestamp_type: TimestampType, max: Timest
 pub(crate) fn stamp_crc(batch: &mut [u8]) {
     let crc = crc32c(&batch[layout::ATTRIBUTES..]);
     layout::write(batch, layout::CRC, &crc.to_be_bytes());
+}
+
+/// Writes who produced `batch`, exactly one whole batch, and with which sequence: a producer draws
+/// the sequence when it sends, after the records were compressed. Recomputes the CRC.
+pub fn stamp_producer(
+    batch: &mut [u8],
+    id: ProducerId,
+    epoch: ProducerEpoch,
+    base_sequence: Sequence,
+) {
+    assert!(batch.len() >= HEADER_SIZE, "a batch has a header");
+    layout::write(batch, layout::PRODUCER_ID, &id.get().to_be_bytes());
+    layout::write(batch, layout::PRODUCER_EPOCH, &epoch.get().to_be_bytes());
+    layout::write(
+        batch,
+        layout::BASE_SEQUENCE,
+        &base_sequence.get().to_be_bytes(),
+    );
+    stamp_crc(batch);
 }

@@ -4,6 +4,7 @@
 //! somebody else calls and that do at most one I/O per step. It never reads a clock, starts no thread
 //! and never retries an fsync.
 
+pub mod checkpoint;
 pub mod checksum;
 pub mod disk;
 #[cfg(any(test, feature = "testing"))]

@@ -17,7 +17,10 @@ fn check(image: &Image, topic: NewTopic, code: ErrorCode, text: &str) {
     assert_eq!(answer(image, topic), Err((code, text.to_owned())));
 }
 
-fn assigned(name: &str, assignments: &[(i32, &[i32])]) -> NewTopic {
+/// Partitions with their brokers.
+type Assignments<'a> = &'a [(i32, &'a [i32])];
+
+fn assigned(name: &str, assignments: Assignments<'_>) -> NewTopic {
     let assignments = assignments.iter().map(|(partition, brokers)| {
         let brokers = brokers.iter().map(|id| broker(*id)).collect();
         (PartitionId::new(*partition), brokers)
@@ -188,7 +191,7 @@ fn assignments_are_judged_with_kafkas_texts() {
         ErrorCode::InvalidRequest,
         "A manual partition assignment was specified, but replication factor was not set to -1.",
     );
-    let cases: [(&[(i32, &[i32])], &str); 6] = [
+    let cases: [(Assignments<'_>, &str); 6] = [
         (
             &[(0, &[])],
             "The manual partition assignment includes an empty replica list.",

@@ -6,5 +6,6 @@ mod codec;
 mod controller;
 mod create_topics;
 mod fixtures;
+mod local_quorum;
 mod other_commands;
 mod register_broker;

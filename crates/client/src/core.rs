@@ -1,0 +1,48 @@
+//! What a client decides, without sockets, clocks or tasks.
+//!
+//! Each machine ([`ProducerCore`], [`FetcherCore`]) is handed the time and what was answered, and
+//! says which [`Call`]s to make next and when it wants to be asked again. The async half of this
+//! crate drives them over TCP; a simulator drives the same code with its own network and clock.
+//!
+//! ```text
+//! loop {
+//!     machine.poll(now, &mut calls);        // make these requests
+//!     wait for an answer or until machine.next_deadline(now);
+//!     machine.on_answer(call_id, answer, now);
+//! }
+//! ```
+
+mod partition_key;
+
+mod backoff;
+mod call;
+mod metadata;
+mod partitioner;
+mod versions;
+
+mod consumed;
+mod fetcher;
+mod producer;
+mod producer_batch;
+
+pub use backoff::Backoff;
+pub use call::{
+    Answer, BrokerEndpoint, Call, CallFailure, CallId, FetchCall, FetchCallPartition,
+    ForgottenPartition, IsolationLevel, ListOffsetsCall, MetadataCall, ProduceCall,
+    ProduceCallPartition, Request, Target, encode_frame, read_response_header,
+};
+pub use consumed::{ConsumedBatchError, ConsumedRecord, FetchedChunk};
+pub use fetcher::{
+    FetchFault, FetchFaultKind, FetcherConfig, FetcherCore, OffsetReset, PartitionProgress,
+    StartOffset,
+};
+pub(crate) use metadata::endpoint;
+pub use metadata::{Metadata, PartitionMetadata, TopicMetadata};
+pub use partition_key::PartitionKey;
+pub use partitioner::{murmur2, partition_of_key};
+pub use producer::{
+    Acks, AppendError, Appended, BatchDelivery, BatchOutcome, ProducerConfig, ProducerCore,
+    ProducerStats,
+};
+pub use producer_batch::{BatchId, ProduceFault, ProduceFaultKind};
+pub use versions::{ApiVersionRanges, HandshakeError, HandshakeStep, handshake_request};

@@ -1,0 +1,207 @@
+use crate::core::{
+    AppendError, CallFailure, FetchFault, FetchFaultKind, ProduceFault, ProduceFaultKind,
+};
+use crate::hints;
+use ottla_protocol::DecodeError;
+use ottla_types::ErrorCode;
+use std::fmt;
+
+/// What a broker answered instead of doing what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// Kafka's error.
+    pub code: ErrorCode,
+    /// The broker's words.
+    pub message: Option<String>,
+}
+
+impl ApiError {
+    pub(crate) fn check(code: i16, message: Option<&str>) -> Result<(), ApiError> {
+        match ErrorCode::from_wire(code).unwrap_or(ErrorCode::UnknownServerError) {
+            ErrorCode::None => Ok(()),
+            code => Err(ApiError {
+                code,
+                message: message.filter(|text| !text.is_empty()).map(str::to_owned),
+            }),
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        hints::for_code(self.code)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.name())?;
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// Why an operation on the cluster failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The bootstrap servers are not a list of host:port.
+    #[error("'{text}' is not a list of host:port")]
+    Address {
+        /// What was given.
+        text: String,
+    },
+    /// No broker could be reached.
+    #[error("no broker could be reached: {reason}")]
+    Unreachable {
+        /// The last failure, with the address.
+        reason: String,
+    },
+    /// A request got no answer; it may have been carried out.
+    #[error("{api} got no answer: {reason}")]
+    NoAnswer {
+        /// Kafka's name of the API.
+        api: &'static str,
+        /// What happened, with the address.
+        reason: String,
+    },
+    /// The broker does not offer the API in a version that says what was asked.
+    #[error("the broker does not offer {api} in a version this client can use")]
+    Unsupported {
+        /// Kafka's name of the API.
+        api: &'static str,
+    },
+    /// The answer is not one of Kafka's protocol.
+    #[error("the answer to {api} is malformed: {error}")]
+    Malformed {
+        /// Kafka's name of the API.
+        api: &'static str,
+        /// What is wrong.
+        error: DecodeError,
+    },
+    /// The broker refused.
+    #[error("{0}")]
+    Refused(#[from] ApiError),
+    /// The operation cannot be said in Kafka's protocol.
+    #[error("{reason}")]
+    Invalid {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    pub(crate) fn from_failure(api: &'static str, failure: CallFailure) -> ClientError {
+        match failure {
+            CallFailure::NotSent { reason } => ClientError::Unreachable { reason },
+            CallFailure::Lost { reason } => ClientError::NoAnswer { api, reason },
+            CallFailure::Unsupported { api } => ClientError::Unsupported { api },
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ClientError::Refused(error) => error.hint(),
+            ClientError::Unreachable { .. } => Some(hints::NO_CONNECTION),
+            ClientError::Address { .. } => Some("write host:port, several separated by commas"),
+            ClientError::Unsupported { .. } => hints::for_code(ErrorCode::UnsupportedVersion),
+            ClientError::NoAnswer { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::Invalid { .. } => None,
+        }
+    }
+}
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It was never taken: unknown topic or partition, too large.
+    #[error("{0}")]
+    NotTaken(#[from] AppendError),
+    /// Its batch was given up.
+    #[error("{0}")]
+    NotDelivered(ProduceFault),
+    /// The producer was closed.
+    #[error("the producer is closed")]
+    Closed,
+}
+
+impl SendError {
+    /// Whether the record may be in the log nevertheless. If true, sending it again may write it twice.
+    pub fn possibly_written(&self) -> bool {
+        match self {
+            SendError::NotDelivered(fault) => fault.possibly_written,
+            SendError::NotTaken(_) => false,
+            // The outcome got lost with the task that would have told it.
+            SendError::Closed => true,
+        }
+    }
+
+    /// Kafka's error, if a broker answered one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            SendError::NotDelivered(fault) => match &fault.kind {
+                ProduceFaultKind::Refused { code, .. } => Some(*code),
+                ProduceFaultKind::TimedOut { .. } | ProduceFaultKind::Stopped { .. } => None,
+            },
+            SendError::NotTaken(AppendError::TopicRefused { code, .. }) => Some(*code),
+            SendError::NotTaken(_) | SendError::Closed => None,
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            SendError::NotTaken(AppendError::TopicUnknown { .. }) => {
+                hints::for_code(ErrorCode::UnknownTopicOrPartition)
+            }
+            SendError::NotTaken(AppendError::TooLarge { .. }) => {
+                Some("raise the producer's max.request.size and the topic's max.message.bytes")
+            }
+            SendError::NotTaken(AppendError::PartitionUnknown { .. }) => {
+                Some("choose one of the topic's partitions, or add partitions")
+            }
+            _ => self.code().and_then(hints::for_code),
+        }
+    }
+}
+
+/// Why a consumer cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeError {
+    /// One partition stopped; the others go on.
+    #[error("{0}")]
+    Partition(#[from] FetchFault),
+    /// The topic could not be looked up in time.
+    #[error("topic {topic} cannot be read: {reason}")]
+    Topic {
+        /// Its name.
+        topic: String,
+        /// Kafka's error, if a broker answered one.
+        code: Option<ErrorCode>,
+        /// What the last look brought.
+        reason: String,
+    },
+}
+
+impl ConsumeError {
+    /// Kafka's error, if a broker answered one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            ConsumeError::Partition(fault) => match &fault.kind {
+                FetchFaultKind::Refused { code } => Some(*code),
+                FetchFaultKind::OutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
+                FetchFaultKind::Unreadable { .. } | FetchFaultKind::Unsupported { .. } => None,
+            },
+            ConsumeError::Topic { code, .. } => *code,
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.code().and_then(hints::for_code)
+    }
+}

@@ -1,0 +1,57 @@
+//! How to talk to Kafka brokers: producer, consumer of assigned partitions, administration.
+//!
+//! What is decided (batching, sequences, retries, routing, fetch sessions) is decided in [`core`],
+//! which does no I/O, reads no clock and starts no task. The rest of this crate carries that out
+//! over TCP with tokio. It speaks to Ottla and to Apache Kafka alike.
+//!
+//! ```no_run
+//! use ottla_client::{Client, ClientOptions, ConsumerOptions, ProducerOptions, Record, StartOffset};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("localhost:9092", ClientOptions::default()).await?;
+//!
+//! let producer = client.producer(ProducerOptions::default());
+//! let delivery = producer.send(Record::to("flights").key("AA").value("late")).await?;
+//! println!("written to partition {} at {:?}", delivery.partition, delivery.offset);
+//! producer.close().await?;
+//!
+//! let mut consumer = client.consumer(ConsumerOptions::default());
+//! consumer.assign_topic("flights", StartOffset::Earliest).await?;
+//! while let Some(record) = consumer.next().await? {
+//!     println!("{:?}", record.value);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod core;
+
+mod clock;
+mod error;
+mod hints;
+mod options;
+
+mod link;
+mod pool;
+
+mod admin;
+mod client;
+mod consumer;
+mod producer;
+mod record;
+
+pub use admin::{
+    Admin, AlterConfigOp, BrokerDescription, ClusterDescription, ConfigChange, ConfigDescription,
+    ConfigResource, ConfigSource, ConfigSynonym, ListedOffset, LogDirDescription, LogDirPartition,
+    NewTopic, OffsetQuery, PartitionDescription, TopicDescription,
+};
+pub use client::Client;
+pub use consumer::{Consumer, ConsumerOptions};
+pub use core::{
+    Acks, ConsumedRecord, IsolationLevel, OffsetReset, PartitionKey, PartitionProgress, StartOffset,
+};
+pub use error::{ApiError, ClientError, ConsumeError, SendError};
+pub use options::ClientOptions;
+pub use ottla_records::Codec;
+pub use producer::{Ack, Delivery, Producer, ProducerOptions};
+pub use record::Record;
