@@ -225,6 +225,7 @@ impl SimDisk {
             }
             return Err(crashed(operation, path));
         }
+        trace!(machine.trace, "disk: {operation} {}", path.display());
         machine.planned_failure(operation, path)?;
         change(&mut machine.tree).map_err(|error| tree_error(error, operation, path))
     }

@@ -6,5 +6,25 @@
 mod trace;
 
 pub mod disk;
+pub mod oracle;
 
+mod clock;
+mod report;
+mod totals;
+
+mod journal_world;
+
+mod runner;
+
+#[cfg(feature = "planted-bugs")]
+mod planted;
+
+#[cfg(feature = "planted-bugs")]
+pub use planted::{Found, find};
+pub use report::RunReport;
+pub use runner::{Failure, Run, World};
+pub use totals::Totals;
 pub use trace::Trace;
+
+/// Steps of a run when nothing else is asked for.
+pub const STEPS_DEFAULT: u64 = 2_000;

@@ -131,3 +131,19 @@ pub struct FaultCounts {
     /// Lost and misdirected sectors, flipped bits.
     pub damaged: u64,
 }
+
+impl FaultCounts {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &FaultCounts) {
+        self.crashes_inside += other.crashes_inside;
+        self.power_losses += other.power_losses;
+        self.torn_power_losses += other.torn_power_losses;
+        self.kills += other.kills;
+        self.failed_syncs += other.failed_syncs;
+        self.full_writes += other.full_writes;
+        self.failed_operations += other.failed_operations;
+        self.would_blocks += other.would_blocks;
+        self.slow_operations += other.slow_operations;
+        self.damaged += other.damaged;
+    }
+}

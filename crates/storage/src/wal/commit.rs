@@ -394,6 +394,7 @@ impl Commit {
             .map_or(0, |unsynced| unsynced.entries_count);
         self.owes_proof |= 0 < self.released;
         self.synced_seq = self.next_seq - 1;
+        wal.ring.lock().synced(self.synced_seq);
         let durable = self.last_lsn();
         wal.queue.publish_durable(durable);
         Ok(CommitStep::Synced { durable })

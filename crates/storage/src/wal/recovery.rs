@@ -8,7 +8,7 @@ use super::frame::{Frame, FrameHeader, PAGE_SIZE};
 use super::gather::Gather;
 use super::queue::Queue;
 use super::ring::{Ring, RingFile, RingLimits, WalPosition, ring_path};
-use super::scan::{Found, Place, Scan};
+use super::scan::{Found, Place, Scan, ScanFile};
 use super::zeroing::create_first;
 use super::{Wal, WalError, WalOptions};
 use crate::disk::{Disk, DiskError, OpenMode};
@@ -105,6 +105,11 @@ pub(super) fn open(
     disk.create_dir(dir)?;
     let scan = Scan::open(&*disk, dir, options.planted)?;
     let is_new = scan.files.is_empty() && start.is_none() && !has_run(&*disk, dir)?;
+    if !is_new && !options.planted.is(PlantedBug::DirectoryNotSynced) {
+        // A process that was killed may have named a file without syncing the name: it is here, in the
+        // page cache, and a power cut after the first commit to it would take it away.
+        disk.sync_dir(dir)?;
+    }
     let mut replay = Replay::new(scan, &options, &markers, start, visitor);
     replay.run()?;
     let run = if is_new {
@@ -288,7 +293,10 @@ impl<'a> Replay<'a> {
             match frame {
                 Some(frame) if !check_crc || frame.is_valid() => self.accept(frame),
                 bad => {
-                    if here.is_none() && self.switch_file() {
+                    // A torn frame that was cut off before may still stand here, and its number may
+                    // have been given again at the beginning of another file, in a later epoch.
+                    let epoch = here.map_or(self.next.floor, |header| header.ring_epoch);
+                    if self.switch_file(epoch.max(self.next.floor)) {
                         continue;
                     }
                     if !self.pass_bad_frame(here, bad)? {
@@ -299,20 +307,40 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Files before the start: the checkpoint before the newest may need them.
+    /// Files before the start: the checkpoint before the newest may need them. The start's own file comes
+    /// last, because the journal goes on there; a file that begins no earlier is what a torn frame left,
+    /// whose number was given again.
     fn keep_older_files(&mut self) {
         let Some(start) = self.start else { return };
+        let files = &self.scan.files;
+        // The first file of all may have lost its size with its bytes: then nothing was ever synced. And
+        // when the start is the very end of a file, the file may have been released and used again.
+        let is_home = |file: &ScanFile| {
+            file.number == start.file_number
+                && self.options.first_file_size <= file.size
+                && file
+                    .start
+                    .is_none_or(|found| found.ring_epoch <= start.ring_epoch)
+        };
+        let home = files.iter().position(is_home);
+        let home_seq = home
+            .and_then(|index| files[index].start)
+            .map_or(start.frame_seq, |found| found.first_seq);
         let mut older: Vec<(u64, usize)> = Vec::new();
-        for (index, file) in self.scan.files.iter().enumerate() {
+        for (index, file) in files.iter().enumerate() {
             if let Some(found) = file.start
                 && found.ring_epoch <= start.ring_epoch
-                && found.first_seq <= start.frame_seq
+                && found.first_seq < home_seq
+                && Some(index) != home
             {
                 older.push((found.first_seq, index));
             }
         }
         older.sort_unstable();
         for (_, index) in older {
+            self.add_live(index);
+        }
+        if let Some(index) = home {
             self.add_live(index);
         }
     }
@@ -325,9 +353,9 @@ impl<'a> Replay<'a> {
         header.frame_seq == next.seq && header.first_lsn == next.lsn && is_epoch_right
     }
 
-    /// Goes on in the file that begins with the expected frame.
-    fn switch_file(&mut self) -> bool {
-        let Some(file_index) = self.scan.file_starting_with(self.next.seq, self.next.floor) else {
+    /// Goes on in the file that begins with the expected frame in an epoch after `epoch`.
+    fn switch_file(&mut self, epoch: u64) -> bool {
+        let Some(file_index) = self.scan.file_starting_with(self.next.seq, epoch) else {
             return false;
         };
         if let Some(start) = self.scan.files[file_index].start {
@@ -612,11 +640,13 @@ impl<'a> Replay<'a> {
         } else {
             0
         };
+        let synced_seq = self.next.seq - 1 - unproven_count;
+        self.ring.synced(synced_seq);
         Outcome {
             ring: self.ring,
             head,
             useless,
-            synced_seq: self.next.seq - 1 - unproven_count,
+            synced_seq,
             report: self.report,
         }
     }

@@ -119,6 +119,8 @@ pub(crate) struct Ring {
     /// The end of the last frame: where the next one goes if it fits.
     head: WalPosition,
     head_stream: u64,
+    /// All frames up to this one are fsynced, and so are the headers of their files.
+    synced_seq: u64,
     /// Where a restart would begin to replay, by the newest checkpoint.
     replay_from_stream: u64,
     next_number: u32,
@@ -138,6 +140,7 @@ impl Ring {
             doomed: Vec::new(),
             head,
             head_stream: 0,
+            synced_seq: 0,
             replay_from_stream: 0,
             next_number: 1,
             refused_until: 0,
@@ -192,7 +195,11 @@ impl Ring {
 
     /// The frame that a replay must begin with to meet the entry `lsn`, or the place of the next frame.
     pub(crate) fn position_of(&self, lsn: Lsn) -> WalPosition {
-        if self.head.lsn <= lsn {
+        // A place behind a frame that a power cut may take away would be one in a file that does not
+        // know of this use: its header goes with the frame.
+        let is_head_synced =
+            self.head.frame_seq <= self.synced_seq + 1 && PAGE_SIZE < self.head.position;
+        if self.head.lsn <= lsn && is_head_synced {
             return self.head;
         }
         let marks = self
@@ -206,8 +213,13 @@ impl Ring {
             .map_or(self.head, |live| live.marks[0].place);
         marks
             .map(|mark| mark.place)
-            .find(|place| place.lsn <= lsn)
+            .find(|place| place.lsn <= lsn && place.frame_seq <= self.synced_seq)
             .unwrap_or(first)
+    }
+
+    /// All frames up to `synced_seq` are fsynced now.
+    pub(crate) fn synced(&mut self, synced_seq: u64) {
+        self.synced_seq = synced_seq;
     }
 
     /// A free file of at least `size` bytes.
