@@ -319,7 +319,20 @@ impl<'a> Reader<'a> {
     /// its content; what it does not read by [`Reader::skip_rest`] or by reading it is an error.
     ///
     /// As in Kafka, neither order nor uniqueness of the tags is demanded; the last one wins.
+    #[inline]
     pub fn tagged_fields(
+        &mut self,
+        field: &mut dyn FnMut(u32, &mut Reader<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        // Nearly every struct has none.
+        if self.rest.first() == Some(&0) {
+            self.rest = &self.rest[1..];
+            return Ok(());
+        }
+        self.some_tagged_fields(field)
+    }
+
+    fn some_tagged_fields(
         &mut self,
         field: &mut dyn FnMut(u32, &mut Reader<'a>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
@@ -346,10 +359,6 @@ impl<'a> Reader<'a> {
     /// Tagged fields of which none is known.
     #[inline]
     pub fn skip_tagged_fields(&mut self) -> Result<(), DecodeError> {
-        if self.rest.first() == Some(&0) {
-            self.rest = &self.rest[1..];
-            return Ok(());
-        }
         self.tagged_fields(&mut |_, content| content.skip_rest())
     }
 

@@ -2,6 +2,7 @@
 
 mod all_messages;
 mod fuzz;
+mod golden;
 mod headers;
 mod recode;
 mod round_trip;
