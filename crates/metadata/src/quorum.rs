@@ -142,7 +142,7 @@ pub struct QuorumStatus {
 }
 
 /// One voter; Raft knows it by both ids, so a node with a new directory is a new voter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Voter {
     /// `node.id`.
     pub node: BrokerId,

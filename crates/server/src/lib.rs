@@ -7,6 +7,7 @@ mod clock;
 mod disk;
 pub mod metrics;
 pub mod network;
+pub mod quorum;
 #[cfg(test)]
 mod test_dir;
 

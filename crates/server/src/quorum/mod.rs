@@ -1,0 +1,241 @@
+//! The metadata quorum on openraft: a thread of its own, apart from client work and the data WAL.
+//!
+//! What is persisted is `metadata`'s [`QuorumStore`], in our own format; openraft decides, this module
+//! carries out and translates. Today's quorum has one voter, which leads from its first write on.
+
+mod events;
+mod log_store;
+mod machine;
+mod network;
+mod types;
+
+pub use events::EventSink;
+
+use events::Events;
+use log_store::LogStore;
+use machine::Machine;
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::{Config, Raft, SnapshotPolicy};
+use ottla_metadata::quorum::{NotLeader, Quorum, QuorumStatus, Ticket, Voter};
+use ottla_metadata::{QuorumStore, QuorumStoreError, Record, codec};
+use ottla_storage::disk::Disk;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+use types::{Batch, TypeConfig};
+
+/// The member of the metadata quorum in this process.
+///
+/// Dropping it ends its thread without ceremony: everything that was answered is durable already.
+pub struct OpenraftQuorum {
+    events: Arc<Events>,
+    log_store: LogStore,
+    requests: mpsc::UnboundedSender<Batch>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a quorum cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum QuorumStartError {
+    /// Its store cannot be used.
+    #[error(transparent)]
+    Store(#[from] QuorumStoreError),
+    /// Its thread cannot be made.
+    #[error("cannot start the thread of the metadata quorum: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// How a quorum starts.
+pub struct QuorumOptions {
+    /// Who this member is.
+    pub me: Voter,
+    /// Bytes of log after which a snapshot is taken.
+    pub snapshot_log_size: u64,
+}
+
+/// Snapshot size that suits a cluster: a start replays at most this much.
+pub const SNAPSHOT_LOG_SIZE: u64 = 4 << 20;
+
+impl OpenraftQuorum {
+    /// Opens the store in `dir` of `disk` and joins the quorum. A new store begins with
+    /// `first_batch`: vote, membership and batch are one synced write.
+    ///
+    /// The store is read and, if new, written before this returns; events come from the quorum's own
+    /// thread from now on.
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &QuorumOptions,
+        first_batch: impl FnOnce() -> Vec<Record>,
+        sink: EventSink,
+    ) -> Result<OpenraftQuorum, QuorumStartError> {
+        let me = options.me;
+        let mut store = QuorumStore::open(disk, dir)?;
+        store.check_only_voter(me)?;
+        if store.is_new() {
+            let batch = codec::encode_entry(QuorumStore::FIRST_TERM, &first_batch());
+            store.create(me, &batch)?;
+        }
+        let log_store = LogStore::new(store);
+        let events = Arc::new(Events::new(sink, options.snapshot_log_size));
+        let (requests, incoming) = mpsc::unbounded_channel();
+        let member = Member {
+            me,
+            log_store: log_store.clone(),
+            events: Arc::clone(&events),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name("metadata-quorum".to_owned())
+            .spawn(move || runtime.block_on(member.run(incoming)))?;
+        Ok(OpenraftQuorum {
+            events,
+            log_store,
+            requests,
+            thread: Some(thread),
+        })
+    }
+
+    /// Bytes of the log on disk.
+    pub fn log_size(&self) -> u64 {
+        self.log_store.lock().store.log_size()
+    }
+}
+
+impl Quorum for OpenraftQuorum {
+    fn propose(&self, term: u64, batch: Vec<Record>) -> Result<Ticket, NotLeader> {
+        let bytes: Arc<[u8]> = codec::encode_entry(term, &batch).into();
+        self.events.admit(term, |ticket| {
+            // A thread that is gone has said `Failed`, or the process ends: nobody waits any more.
+            let _ = self.requests.send(Batch {
+                bytes,
+                ticket: Some(ticket),
+            });
+        })
+    }
+
+    fn status(&self) -> QuorumStatus {
+        let mut status = self.events.status();
+        let store = &self.log_store.lock().store;
+        status.last_index = store.end_index().saturating_sub(1);
+        let snapshot = store.snapshot();
+        status.snapshot_index = snapshot.map_or(0, |snapshot| snapshot.position.index);
+        status
+    }
+}
+
+impl Drop for OpenraftQuorum {
+    fn drop(&mut self) {
+        // The closed channel ends the loop of the thread.
+        let (closed, _) = mpsc::unbounded_channel();
+        self.requests = closed;
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        // The sink may hold the last handle: then this is the thread itself.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the quorum's thread runs.
+struct Member {
+    me: Voter,
+    log_store: LogStore,
+    events: Arc<Events>,
+}
+
+impl Member {
+    async fn run(self, incoming: mpsc::UnboundedReceiver<Batch>) {
+        if let Err(error) = self.serve(incoming).await {
+            self.events.failed(error.to_string());
+        }
+    }
+
+    async fn serve(
+        &self,
+        mut incoming: mpsc::UnboundedReceiver<Batch>,
+    ) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
+        let machine = Machine::new(self.log_store.clone(), Arc::clone(&self.events));
+        let raft = Raft::new(
+            self.me,
+            Arc::new(config()),
+            network::Nobody,
+            self.log_store.clone(),
+            machine,
+        )
+        .await?;
+        let mut metrics = raft.server_metrics();
+        if !self.observe(&metrics) {
+            raft.trigger().elect(false).await?;
+        }
+        loop {
+            tokio::select! {
+                batch = incoming.recv() => match batch {
+                    Some(batch) => raft.client_write_ff(batch, None).await?,
+                    None => break,
+                },
+                changed = metrics.changed() => match changed {
+                    Ok(()) => { self.observe(&metrics); }
+                    // openraft is gone; its reason comes with the next call.
+                    Err(_) => { raft.write_blank().await.map_err(to_fatal)?; }
+                },
+                () = self.events.snapshot_due.notified() => {
+                    raft.trigger().snapshot().await?;
+                }
+            }
+        }
+        let _ = raft.shutdown().await;
+        Ok(())
+    }
+
+    /// Passes on whether openraft leads; true if it does.
+    fn observe(
+        &self,
+        metrics: &WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    ) -> bool {
+        let metrics = metrics.borrow_watched();
+        let vote = types::to_vote(&metrics.vote);
+        if metrics.state.is_leader() {
+            let last_index = self.log_store.lock().store.end_index().saturating_sub(1);
+            self.events.raft_leads(vote.term, self.me.node, last_index);
+        } else {
+            let leader = metrics.current_leader.map(|leader| leader.node);
+            self.events.raft_follows(vote.term, leader);
+        }
+        metrics.state.is_leader()
+    }
+}
+
+fn to_fatal(
+    error: openraft::errors::RaftError<TypeConfig, openraft::errors::ClientWriteError<TypeConfig>>,
+) -> openraft::errors::Fatal<TypeConfig> {
+    match error {
+        openraft::errors::RaftError::Fatal(fatal) => fatal,
+        openraft::errors::RaftError::APIError(_) => openraft::errors::Fatal::Stopped,
+    }
+}
+
+/// A quorum of one needs no clock: no heartbeats, no election timeouts, no wake-ups while idle.
+fn config() -> Config {
+    Config {
+        cluster_name: "metadata".to_owned(),
+        enable_tick: false,
+        enable_heartbeat: false,
+        enable_elect: false,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        enable_leader_restore: Some(true),
+        ..Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
