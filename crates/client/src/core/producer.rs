@@ -6,8 +6,13 @@
 //!
 //!  1. Batches 1, 2, 3 are under way; the connection breaks: 1 is lost, 2 and 3 as well.
 //!  2. All three are queued again; 1 goes first. As long as an older batch could still come back, a
-//!     batch that was sent before is not sent again.
+//!     batch that was sent before is not sent again, and nothing younger goes while a repetition is
+//!     under way.
 //!  3. The broker knows what it has: it answers a repeated batch with its first offset.
+//!
+//! A broker that knows nothing of a producer accepts any first sequence. So a partition's first batch
+//! under a producer id goes alone: were the first refused and the second written, they would have
+//! changed places.
 //!
 //! A batch that is given up leaves a gap in the sequences. Then the partition waits until nothing of
 //! it is under way, and begins anew with the next producer epoch and sequence 0. Batches that may
@@ -249,6 +254,8 @@ pub struct ProducerCore {
     /// The partition that records without key go to, as long as its batch is open.
     sticky: BTreeMap<Arc<str>, i32>,
     identity: Identity,
+    /// Why there was no producer id the last time.
+    identity_obstacle: Option<String>,
     pending: BTreeMap<CallId, Pending>,
     in_flight: BTreeMap<BrokerId, usize>,
     next_call: u64,
@@ -282,6 +289,7 @@ impl ProducerCore {
                 at: Mono::ZERO,
                 failures: 0,
             },
+            identity_obstacle: None,
             pending: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_call: 1,
@@ -569,7 +577,11 @@ impl ProducerCore {
 
     /// Why a batch that was never sent could not be.
     fn obstacle(&self, key: &PartitionKey) -> String {
-        if let Some(failure) = self.metadata.last_failure() {
+        let failure = self
+            .metadata
+            .last_failure()
+            .or(self.identity_obstacle.as_deref());
+        if let Some(failure) = failure {
             return failure.to_owned();
         }
         match self
@@ -693,12 +705,12 @@ impl ProducerCore {
                 continue;
             };
             if self.config.idempotent && self.config.acks == Acks::All && batch.stamp.is_none() {
-                let Identity::Known(id, epoch) = self.identity else {
-                    unreachable!(
-                        "a partition without identity is not ready before the producer has one"
-                    );
+                let (id, epoch) = match (queue.identity, self.identity) {
+                    (Some(identity), _) => identity,
+                    (None, Identity::Known(id, epoch)) => (id, epoch),
+                    (None, _) => unreachable!("such a partition is not ready"),
                 };
-                let (id, epoch) = *queue.identity.get_or_insert((id, epoch));
+                queue.identity = Some((id, epoch));
                 let base_sequence = queue.next_sequence;
                 queue.next_sequence = base_sequence.plus(batch.records_count as i32);
                 batch.set_stamp(Stamp {
@@ -708,7 +720,7 @@ impl ProducerCore {
                 });
             }
             size += batch.size();
-            queue.in_flight.insert(batch.id);
+            queue.in_flight.insert(batch.id, batch.attempts);
             let topic_id = self.metadata.topic_id(&key.topic);
             batches.push(SentBatch {
                 key: key.clone(),

@@ -89,6 +89,7 @@ impl ProducerCore {
                             let id = ProducerId::new(response.producer_id);
                             let epoch = ProducerEpoch::new(response.producer_epoch);
                             self.identity = Identity::Known(id, epoch);
+                            self.identity_obstacle = None;
                             return;
                         }
                         code.unwrap_or(ErrorCode::UnknownServerError)
@@ -99,6 +100,12 @@ impl ProducerCore {
             Answer::Failed(CallFailure::Unsupported { .. }) => ErrorCode::UnsupportedVersion,
             Answer::Sent | Answer::Failed(_) => ErrorCode::NetworkException,
         };
+        self.identity_obstacle = Some(match answer {
+            Answer::Failed(lost) => lost.to_string(),
+            Answer::Sent | Answer::Response { .. } => {
+                format!("the cluster gave no producer id: {}", failure.name())
+            }
+        });
         if failure.is_retriable() {
             let at = now.plus(self.config.backoff.delay(failures, &mut self.prng));
             self.identity = Identity::Wanted { at, failures };
@@ -224,6 +231,11 @@ impl ProducerCore {
                     base_offset: Offset::from_wire(word.accepted.base_offset),
                     log_append_time: word.accepted.log_append_time,
                 };
+                if let Some(queue) = self.queues.get_mut(&sent.key)
+                    && let Some(stamp) = sent.batch.stamp
+                {
+                    queue.is_established |= queue.identity == Some((stamp.id, stamp.epoch));
+                }
                 self.finish(sent.key, sent.batch, Ok(delivery));
             }
             Verdict::Retry => {

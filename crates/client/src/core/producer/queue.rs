@@ -1,7 +1,7 @@
 use crate::core::producer_batch::{Batch, BatchId};
 use ottla_records::Compressor;
 use ottla_types::{Mono, ProducerEpoch, ProducerId, Sequence};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The batches of one partition that are not under way, and what is known of those that are.
@@ -11,10 +11,12 @@ pub(super) struct PartitionQueue {
     pub(super) open: Option<Batch>,
     /// Closed batches, ids ascending; all older than `open`.
     pub(super) queue: VecDeque<Batch>,
-    /// Ids of the batches under way.
-    pub(super) in_flight: BTreeSet<BatchId>,
+    /// The batches under way, and how often each was sent before.
+    pub(super) in_flight: BTreeMap<BatchId, u32>,
     /// Producer id and epoch that this partition's sequences belong to.
     pub(super) identity: Option<(ProducerId, ProducerEpoch)>,
+    /// The broker has a batch of that identity, so it can tell a gap.
+    pub(super) is_established: bool,
     /// Sequence of the next record.
     pub(super) next_sequence: Sequence,
     /// Not before this time.
@@ -35,6 +37,10 @@ pub(super) enum Readiness {
 }
 
 impl PartitionQueue {
+    fn first_in_flight(&self) -> Option<&BatchId> {
+        self.in_flight.first_key_value().map(|(id, _)| id)
+    }
+
     /// Nothing to send.
     pub(super) fn is_idle(&self) -> bool {
         self.open.is_none() && self.queue.is_empty()
@@ -62,7 +68,17 @@ impl PartitionQueue {
         flush_end: BatchId,
         in_flight_max: usize,
     ) -> Readiness {
+        let in_flight_max = if self.is_established {
+            in_flight_max
+        } else {
+            1
+        };
         if self.needs_new_epoch || self.in_flight.len() >= in_flight_max {
+            return Readiness::Blocked;
+        }
+        // Nothing younger joins a repetition: the broker remembers five batches, and the one that is
+        // repeated must still be among them when it comes for the third or fourth time.
+        if self.in_flight.values().any(|attempts| *attempts > 0) {
             return Readiness::Blocked;
         }
         let at = match (self.queue.front(), &self.open) {
@@ -70,8 +86,7 @@ impl PartitionQueue {
                 // A repetition waits until nothing older, and nothing younger that was sent after it,
                 // can come back: see the module's description.
                 let overtaken = self
-                    .in_flight
-                    .first()
+                    .first_in_flight()
                     .is_some_and(|first| *first < front.id);
                 if front.attempts > 0 && overtaken {
                     return Readiness::Blocked;
@@ -126,7 +141,7 @@ impl PartitionQueue {
     /// Whether nothing older than `id` that was sent can still come or be sent again.
     pub(super) fn is_oldest(&self, id: BatchId) -> bool {
         let queued = self.queue.front().is_some_and(|batch| batch.id < id);
-        let under_way = self.in_flight.first().is_some_and(|first| *first < id);
+        let under_way = self.first_in_flight().is_some_and(|first| *first < id);
         !queued && !under_way
     }
 
@@ -137,6 +152,7 @@ impl PartitionQueue {
             "nothing may be under way with the old epoch"
         );
         self.needs_new_epoch = false;
+        self.is_established = false;
         self.next_sequence = Sequence::new(0);
         let (lost, mut kept): (Vec<Batch>, Vec<Batch>) = self
             .queue
