@@ -1,5 +1,38 @@
 //! What one broker does: requests in, replies out, and what a reply must wait for.
 //!
-//! This crate never opens a socket or a file, never reads a clock, never starts a thread.
+//! This crate never opens a socket or a file, never reads a clock, never starts a thread. All it does,
+//! it does inside the calls of the threads around it:
+//!
+//! * [`Broker::handle`] carries out one request and returns at once: an answer, or a [`Token`] for one
+//!   that depends on something that is not durable, not there or not decided yet;
+//! * [`Broker::completions`] hands out answers whose time has come, core by core;
+//! * [`Broker::on_commit`] and [`Broker::on_quorum_event`] say what became durable and decided.
 
 pub mod config;
+
+mod connection;
+mod error_map;
+mod metrics;
+mod response;
+
+mod partition;
+mod view;
+
+mod fetch;
+mod waiting;
+
+mod config_rules;
+mod controller_desk;
+mod dispatch;
+mod handlers;
+mod producer_ids;
+mod request;
+
+mod broker;
+mod following;
+mod parking;
+
+pub use broker::{BlockingWork, Broker, BrokerStart, Directory, Wake};
+pub use connection::{Connection, ConnectionInfo};
+pub use metrics::{BrokerMetrics, ClientSoftware, TopicMetrics};
+pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};

@@ -1,6 +1,9 @@
 use super::definition::Definition;
 use super::registry::{broker_definition, topic_definition};
 use super::static_config::StaticConfig;
+use ottla_records::TimestampType;
+use ottla_storage::partition::{Durability, LogConfig};
+use ottla_types::{Prng, TopicPartition};
 use std::collections::BTreeMap;
 
 /// Config values by name, as the metadata image keeps them.
@@ -154,6 +157,13 @@ fn in_milliseconds(name: &str, value: &str) -> String {
     }
 }
 
+/// A number that differs from partition to partition and is the same after every restart.
+fn jitter_of(id: TopicPartition) -> u64 {
+    let bytes = id.topic_id.uuid();
+    let bits = u128::from_be_bytes(*bytes.as_bytes());
+    Prng::new((bits >> 64) as u64 ^ bits as u64 ^ id.partition.get() as u64).next_u64()
+}
+
 /// When a record on a topic counts as safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicDurability {
@@ -177,6 +187,8 @@ pub enum TopicTimestamps {
 pub struct TopicConfig {
     /// Whether old segments are deleted at all.
     pub deletes: bool,
+    /// Whether only the last record of each key is kept.
+    pub compacts: bool,
     /// Age after which segments go; `None`: never.
     pub retention_ms: Option<u64>,
     /// Size above which segments go; `None`: never.
@@ -208,12 +220,45 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
+    /// Whether DeleteRecords may be used: not where only compaction removes records.
+    pub fn deletes_records(&self) -> bool {
+        self.deletes || !self.compacts
+    }
+
+    /// What storage needs of it, for one partition: each takes another time off `segment.ms`.
+    pub fn log_config(&self, id: TopicPartition) -> LogConfig {
+        let jitter_max = self.segment_jitter_ms.min(self.segment_ms);
+        let jitter = match jitter_max {
+            0 => 0,
+            max => jitter_of(id) % max,
+        };
+        LogConfig {
+            segment_bytes: self.segment_bytes,
+            segment_ms: i64::try_from(self.segment_ms - jitter).unwrap_or(i64::MAX),
+            segment_index_bytes: self.segment_index_bytes,
+            retention_ms: self
+                .retention_ms
+                .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            retention_bytes: self.retention_bytes,
+            file_delete_delay_ms: self.file_delete_delay_ms,
+            timestamp_type: match self.timestamps {
+                TopicTimestamps::CreateTime => TimestampType::CreateTime,
+                TopicTimestamps::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            durability: match self.durability {
+                TopicDurability::Fsync => Durability::Fsync,
+                TopicDurability::Os => Durability::Os,
+            },
+            deletes: self.deletes,
+        }
+    }
+
     /// The configuration in force for a topic that sets `topic` itself.
     pub fn resolve(topic: &ConfigMap, layers: BrokerLayers<'_>) -> TopicConfig {
         let text = |name: &str| -> String {
             let definition = topic_definition(name).expect("the code asks for known configs only");
             match topic.get(name) {
-                Some(value) => value.clone(),
+                Some(value) => definition.parse(value).unwrap_or_else(|_| value.clone()),
                 None => layers.topic_default(definition).unwrap_or_default(),
             }
         };
@@ -237,6 +282,7 @@ impl TopicConfig {
         };
         TopicConfig {
             deletes: text("cleanup.policy").contains("delete"),
+            compacts: text("cleanup.policy").contains("compact"),
             retention_ms: limit("retention.ms"),
             retention_bytes: limit("retention.bytes"),
             segment_bytes,

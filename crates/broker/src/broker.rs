@@ -1,0 +1,248 @@
+use crate::config::BrokerConfig;
+use crate::config_rules::BrokerConfigRules;
+use crate::connection::{Connection, ConnectionInfo};
+use crate::controller_desk::ControllerDesk;
+use crate::dispatch::Api;
+use crate::fetch::SessionCache;
+use crate::handlers;
+use crate::metrics::BrokerMetrics;
+use crate::producer_ids::ProducerIds;
+use crate::request::{Request, outcome};
+use crate::response::{CloseReason, CoreId, Outcome};
+use crate::view::View;
+use crate::waiting::Core;
+use arc_swap::ArcSwap;
+use ottla_metadata::quorum::Quorum;
+use ottla_metadata::{Controller, Image};
+use ottla_protocol::{ApiKey, Reader, RequestHeader};
+use ottla_storage::log_dir::LogDir;
+use ottla_types::{BrokerEpoch, DirectoryId, IncarnationId, Now, Prng};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How the broker gets the attention of the threads around it.
+pub trait Wake: Send + Sync {
+    /// The core has completions to fetch. Called at most once until it fetches them.
+    fn wake(&self, core: CoreId);
+
+    /// Work that may wait for a disk, and that somebody must do soon by calling [`BlockingWork::run`],
+    /// not on a thread that serves connections. Whoever has no such threads runs it at once.
+    fn block(&self, work: BlockingWork) {
+        work.run();
+    }
+}
+
+/// A piece of work that may wait for a disk. A request hangs on it.
+pub struct BlockingWork(Box<dyn FnOnce() + Send>);
+
+impl BlockingWork {
+    pub(crate) fn new(work: impl FnOnce() + Send + 'static) -> BlockingWork {
+        BlockingWork(Box::new(work))
+    }
+
+    /// Does it; the request it is for comes out of the completions afterwards.
+    pub fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for BlockingWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlockingWork")
+    }
+}
+
+/// A log directory as the cluster and people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Names it for ever.
+    pub id: DirectoryId,
+    /// Where it is.
+    pub path: String,
+}
+
+/// What a broker is made of.
+pub struct BrokerStart {
+    /// Its configuration. Ports of 0 must have been replaced by the bound ones.
+    pub config: BrokerConfig,
+    /// Names this run of the process.
+    pub incarnation: IncarnationId,
+    /// Its log directories, at least one, recovered.
+    pub directories: Vec<(Directory, Arc<LogDir>)>,
+    /// The metadata quorum.
+    pub quorum: Arc<dyn Quorum>,
+    /// The threads around it.
+    pub wake: Arc<dyn Wake>,
+    /// How many cores serve connections.
+    pub cores_count: usize,
+    /// Makes everything random.
+    pub seed: u64,
+}
+
+/// One broker: requests in, outcomes out. See the crate's documentation.
+///
+/// Lock order: controller desk, producer ids, core, fetch set, partition, a core's notes. The fetch
+/// set of a session is locked for one look at it; no lock is held across I/O.
+pub struct Broker {
+    pub(crate) config: BrokerConfig,
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) log_dirs: Vec<Arc<LogDir>>,
+    /// One for each of `log_dirs`.
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) cores: Vec<Core>,
+    pub(crate) sessions: SessionCache,
+    pub(crate) desk: Mutex<ControllerDesk>,
+    pub(crate) producer_ids: Mutex<ProducerIds>,
+    pub(crate) following: Mutex<crate::following::Following>,
+    pub(crate) wake: Arc<dyn Wake>,
+    pub(crate) metrics: BrokerMetrics,
+    pub(crate) is_draining: AtomicBool,
+    myself: std::sync::Weak<Broker>,
+}
+
+impl Broker {
+    /// A broker that knows nothing yet: the quorum's first event tells it what there is.
+    pub fn new(start: BrokerStart) -> Arc<Broker> {
+        assert!(
+            !start.directories.is_empty(),
+            "a broker has a log directory"
+        );
+        let mut prng = Prng::new(start.seed);
+        let rules = BrokerConfigRules::new(&start.config);
+        let controller = Controller::new(start.quorum, Arc::new(rules), prng.next_u64());
+        let directories_count = start.directories.len();
+        let (directories, log_dirs) = start.directories.into_iter().unzip();
+        Arc::new_cyclic(|myself| Broker {
+            sessions: SessionCache::new(start.config.requests.fetch_sessions_max, prng.fork()),
+            config: start.config,
+            incarnation: start.incarnation,
+            log_dirs,
+            directories,
+            view: ArcSwap::from_pointee(View::empty()),
+            cores: (0..start.cores_count)
+                .map(|_| Core::new(directories_count))
+                .collect(),
+            desk: Mutex::new(ControllerDesk::new(controller)),
+            producer_ids: Mutex::default(),
+            following: Mutex::default(),
+            wake: start.wake,
+            metrics: BrokerMetrics::default(),
+            is_draining: AtomicBool::new(false),
+            myself: myself.clone(),
+        })
+    }
+
+    /// This broker, for work that outlives a call.
+    pub(crate) fn shared(&self) -> Arc<Broker> {
+        self.myself
+            .upgrade()
+            .expect("a broker that is called exists")
+    }
+
+    /// A client connected.
+    pub fn connect(&self, info: ConnectionInfo) -> Connection {
+        assert!(info.core.index() < self.cores.len(), "there is such a core");
+        Connection::new(info)
+    }
+
+    /// A client is gone. Answers that were parked for it still come and are to be dropped.
+    pub fn disconnect(&self, connection: Connection) {
+        drop(connection);
+    }
+
+    /// Carries out one request. `frame` is what follows the four bytes of its size.
+    pub fn handle(&self, connection: &mut Connection, frame: &[u8], now: Now) -> Outcome {
+        let mut reader = Reader::new(frame);
+        let Ok(header) = RequestHeader::decode(&mut reader) else {
+            return Outcome::Close(CloseReason::MalformedHeader);
+        };
+        self.metrics.request(header.api_key);
+        let Some(api) = Api::find(header.api_key) else {
+            let api_key = header.api_key;
+            return Outcome::Close(CloseReason::UnsupportedApi { api_key });
+        };
+        let is_served = api.versions().contains(&header.api_version);
+        if !is_served && api.key == ApiKey::ApiVersions {
+            // Its body is not even looked at: the client must learn what we speak (KIP-511).
+            return outcome(handlers::k18_api_versions::refuse_version(&header));
+        }
+        if !is_served {
+            return Outcome::Close(CloseReason::UnsupportedVersion {
+                api: api.key.name(),
+                version: header.api_version,
+            });
+        }
+        let request = Request {
+            broker: self,
+            connection,
+            header,
+            key: api.key,
+            body: reader.rest(),
+            view: self.view.load_full(),
+            now,
+        };
+        outcome((api.handle)(request))
+    }
+
+    /// What the broker counts.
+    pub fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
+    }
+
+    /// What the broker was configured with.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// The metadata as this broker serves it.
+    pub fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.view.load().image)
+    }
+
+    /// How many fetch sessions there are.
+    pub fn fetch_sessions_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether this incarnation is registered: from then on it serves its partitions.
+    pub fn is_ready(&self) -> bool {
+        self.registered_epoch().is_some()
+    }
+
+    /// The epoch this incarnation is registered in.
+    pub(crate) fn registered_epoch(&self) -> Option<BrokerEpoch> {
+        let view = self.view.load();
+        let registration = view.image.broker(self.config.node_id)?;
+        (registration.incarnation == self.incarnation).then_some(registration.epoch)
+    }
+
+    /// Answers waiting fetches now and lets none wait any more. Everything else goes on.
+    pub fn begin_shutdown(&self, _now: Now) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        for index in 0..self.cores.len() {
+            self.wake_core(CoreId::new(index as u16));
+        }
+    }
+
+    /// Whether no request waits for an answer.
+    pub fn is_drained(&self) -> bool {
+        self.cores
+            .iter()
+            .all(|core| core.state.lock().parked.is_empty())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("node_id", &self.config.node_id)
+            .finish_non_exhaustive()
+    }
+}

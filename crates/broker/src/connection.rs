@@ -1,0 +1,86 @@
+use crate::config::{AdvertisedHost, BrokerConfig};
+use crate::response::CoreId;
+use core::net::SocketAddr;
+use ottla_metadata::Endpoint;
+use std::sync::Arc;
+
+/// What the server knows about a connection when it accepts it.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// The core that serves it.
+    pub core: CoreId,
+    /// Name of the listener it came in by.
+    pub listener: String,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Our address, as the client reached it.
+    pub local: SocketAddr,
+}
+
+/// State of one client connection, owned by whoever serves it.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) core: CoreId,
+    pub(crate) reached: Reached,
+    pub(crate) peer: SocketAddr,
+    /// What the client said it is.
+    pub(crate) software: Option<(String, String)>,
+}
+
+/// Where a client reached us: it is told addresses of the same listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) listener: Arc<str>,
+    pub(crate) local: SocketAddr,
+}
+
+impl Connection {
+    pub(crate) fn new(info: ConnectionInfo) -> Connection {
+        Connection {
+            core: info.core,
+            reached: Reached {
+                listener: info.listener.into(),
+                local: info.local,
+            },
+            peer: info.peer,
+            software: None,
+        }
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Name and version of the client, once it said them.
+    pub fn software(&self) -> Option<(&str, &str)> {
+        let (name, version) = self.software.as_ref()?;
+        Some((name, version))
+    }
+}
+
+impl Reached {
+    /// Host and port this client is told for `endpoint` of the broker `is_me` or another.
+    ///
+    /// With `advertised.listeners=auto` our own host is the address the client already uses.
+    pub(crate) fn address<'a>(
+        &self,
+        config: &BrokerConfig,
+        endpoint: &'a Endpoint,
+        is_me: bool,
+    ) -> (std::borrow::Cow<'a, str>, i32) {
+        let port = i32::from(endpoint.port);
+        let advertised = &config.listeners.advertised;
+        let own = advertised.iter().find(|own| own.name == endpoint.listener);
+        let is_auto = own.is_some_and(|own| own.host == AdvertisedHost::Auto);
+        if !is_me || !is_auto {
+            return ((&endpoint.host).into(), port);
+        }
+        let host = match self.local.ip().to_canonical() {
+            ip if ip.is_unspecified() => "localhost".to_owned(),
+            ip => ip.to_string(),
+        };
+        // The port that was reached is the bound one; a forwarded port cannot be known.
+        (host.into(), i32::from(self.local.port()))
+    }
+}

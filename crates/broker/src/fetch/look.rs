@@ -1,0 +1,137 @@
+use super::fetch_item::{FetchItem, Look, TopicKey};
+use super::fetch_set::Budget;
+use crate::error_map;
+use crate::partition::{LocalPartition, ReadView};
+use crate::response::ResponsePart;
+use crate::view::View;
+use ottla_storage::log_dir::{LogDir, Part, ReadError, ReadLimit, ReadTicket};
+use ottla_types::{ErrorCode, LeaderEpoch, Offset};
+use std::sync::Arc;
+
+/// A read that has to be done by a thread that may wait.
+pub(crate) type Blocked = Option<(Arc<LogDir>, ReadTicket)>;
+
+/// Finds the partition an item means, as of `view`, if it is not known or gone. Returns whether it
+/// is another one now.
+pub(crate) fn find_target(view: &View, item: &mut FetchItem) -> Result<bool, ErrorCode> {
+    if item.target.as_ref().is_some_and(|target| !target.is_gone()) {
+        return Ok(false);
+    }
+    let target = resolve(view, item)?;
+    item.target = Some(target);
+    item.watching = false;
+    item.told = None;
+    Ok(true)
+}
+
+/// Looks at the partition an item means. A cold read counts as data withheld.
+pub(crate) fn look(item: &FetchItem, budget: Budget, blocked: &mut Blocked) -> Look {
+    let Some(target) = &item.target else {
+        return Look::error(ErrorCode::UnknownTopicOrPartition);
+    };
+    let read = match target.read_view(item.position.current_leader_epoch) {
+        Ok(read) => read,
+        Err(code) => return Look::error(code),
+    };
+    look_at(target, &read, item, budget, blocked).unwrap_or_else(Look::error)
+}
+
+fn resolve(view: &View, item: &FetchItem) -> Result<Arc<LocalPartition>, ErrorCode> {
+    match &item.topic {
+        TopicKey::Name(name) => view.by_name(name, item.partition).map(Arc::clone),
+        TopicKey::Id(id) => {
+            let found = view.by_id(*id, item.partition).map(Arc::clone);
+            match (&found, &item.target) {
+                // The session knew the topic; by its name there is another one now, or none.
+                (Err(ErrorCode::UnknownTopicId), Some(before)) => {
+                    Err(match view.image.topic_by_name(&before.topic) {
+                        Some(_) => ErrorCode::InconsistentTopicId,
+                        None => ErrorCode::UnknownTopicId,
+                    })
+                }
+                _ => found,
+            }
+        }
+    }
+}
+
+fn look_at(
+    target: &LocalPartition,
+    read: &ReadView,
+    item: &FetchItem,
+    budget: Budget,
+    blocked: &mut Blocked,
+) -> Result<Look, ErrorCode> {
+    let position = &item.position;
+    let from = Offset::from_wire(position.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+    if from < read.log_start_offset {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    if let Some(epoch) = position.last_fetched_epoch
+        && let Some(diverging) = divergence(target, read, epoch, from)?
+    {
+        return Ok(Look {
+            diverging: Some(diverging),
+            ..Look::empty(read.told())
+        });
+    }
+    if read.log_end_offset < from {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    let readable_end = read.last_stable_offset();
+    if readable_end <= from {
+        return Ok(Look::empty(read.told()));
+    }
+    let partition_bytes = usize::try_from(position.bytes_max).unwrap_or(0);
+    let bytes_max = partition_bytes.min(budget.bytes);
+    if bytes_max == 0 && !budget.may_exceed {
+        return Ok(Look {
+            is_withheld: true,
+            ..Look::empty(read.told())
+        });
+    }
+    let limit = ReadLimit {
+        end: readable_end,
+        bytes_max,
+        at_least_one_batch: budget.may_exceed,
+    };
+    let plan = match target.log_dir.read(target.slot, from, limit) {
+        Ok(plan) => plan,
+        Err(ReadError::WouldBlock(ticket)) => {
+            blocked.get_or_insert((Arc::clone(&target.log_dir), ticket));
+            return Ok(Look {
+                is_withheld: true,
+                ..Look::empty(read.told())
+            });
+        }
+        Err(error) => return Err(error_map::read(&error)),
+    };
+    let records: Vec<ResponsePart> = plan.parts.into_iter().map(response_part).collect();
+    let size = records.iter().map(ResponsePart::size).sum();
+    Ok(Look {
+        is_withheld: size == 0,
+        size,
+        records,
+        ..Look::empty(read.told())
+    })
+}
+
+fn response_part(part: Part) -> ResponsePart {
+    match part {
+        Part::Memory(bytes) => ResponsePart::Bytes(bytes),
+        Part::File(range) => ResponsePart::File(range),
+    }
+}
+
+/// Where the client's log parts from ours, if it does (`Partition.readRecords`).
+fn divergence(
+    target: &LocalPartition,
+    read: &ReadView,
+    last_fetched: LeaderEpoch,
+    from: Offset,
+) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    let (epoch, end) = target
+        .epoch_end(read, last_fetched)
+        .ok_or(ErrorCode::OffsetOutOfRange)?;
+    Ok((epoch < last_fetched || end < from).then_some((epoch, end)))
+}

@@ -1,0 +1,373 @@
+use crate::broker::Broker;
+use crate::config::{AdvertisedHost, BrokerLayers, ConfigMap, TopicConfig};
+use crate::controller_desk::Waiting;
+use crate::partition::LocalPartition;
+use crate::response::Token;
+use crate::view::View;
+use crate::waiting::JournalPlace;
+use ottla_metadata::quorum::QuorumEvent;
+use ottla_metadata::{
+    Changes, Command, ConfigResource, DirectoryReport, DirectoryVerdict, Endpoint, FeatureRange,
+    Fencing, Image, RegisterBroker, ResourceKind, SecurityProtocol, Topic,
+};
+use ottla_storage::log_dir::Verdict;
+use ottla_storage::partition::Durability;
+use ottla_types::{Now, PartitionId, TopicId, TopicPartition};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The metadata version whose records and rules are implemented here: Kafka 4.4's, `4.4-IV2`.
+pub(crate) const METADATA_VERSION: FeatureRange = FeatureRange { min: 7, max: 33 };
+
+/// How far this broker has followed the metadata.
+#[derive(Default)]
+pub(crate) struct Following {
+    is_registering: bool,
+    /// Whether partitions that nobody knows were removed, once after the registration.
+    is_swept: bool,
+    /// Journal entries of removed topics, for the requests that removed them.
+    dropped: BTreeMap<TopicId, Vec<JournalPlace>>,
+}
+
+/// Removed topics whose journal entries are remembered.
+const DROPPED_TOPICS_MAX: usize = 1024;
+
+impl Broker {
+    /// Takes in what the quorum says. Every event must come here, in the quorum's order.
+    pub fn on_quorum_event(&self, event: &QuorumEvent, now: Now) {
+        let (progress, waiting) = {
+            let mut desk = self.desk.lock();
+            let mut progress = desk.controller.on_event(event);
+            let answers = std::mem::take(&mut progress.answers);
+            let waiting: Vec<_> = answers
+                .into_iter()
+                .filter_map(|(id, result)| Some((desk.take(id)?, result)))
+                .collect();
+            (progress, waiting)
+        };
+        if let Some(image) = progress.image {
+            self.follow(image, progress.changes.as_ref(), now);
+        }
+        for (waiting, result) in waiting {
+            self.deliver(waiting, result);
+        }
+        self.ensure_registered();
+    }
+
+    /// What this incarnation registers with; the first registration is part of a cluster's bootstrap.
+    pub fn registration(&self) -> RegisterBroker {
+        let listeners = &self.config.listeners;
+        let endpoints = listeners.clients.iter().zip(&listeners.advertised);
+        let endpoints = endpoints.map(|(listener, advertised)| Endpoint {
+            listener: listener.name.clone(),
+            host: match &advertised.host {
+                AdvertisedHost::Named(host) => host.clone(),
+                AdvertisedHost::Auto => "localhost".to_owned(),
+            },
+            port: advertised.port.unwrap_or(listener.port),
+            security_protocol: SecurityProtocol::Plaintext,
+        });
+        RegisterBroker {
+            broker: self.config.node_id,
+            cluster_id: None,
+            incarnation: self.incarnation,
+            endpoints: endpoints.collect(),
+            features: [("metadata.version".to_owned(), METADATA_VERSION)].into(),
+            rack: self.config.rack.clone(),
+            directories: self.directory_reports(),
+            fencing: Fencing::Unfenced,
+        }
+    }
+
+    fn directory_reports(&self) -> Vec<DirectoryReport> {
+        let reports = self.log_dirs.iter().zip(&self.directories);
+        reports
+            .map(|(log_dir, directory)| DirectoryReport {
+                id: directory.id,
+                verdict: match log_dir.verdict() {
+                    Verdict::Clean => DirectoryVerdict::Clean,
+                    Verdict::Recovered => DirectoryVerdict::Recovered,
+                    Verdict::Lossy => DirectoryVerdict::Lossy,
+                },
+            })
+            .collect()
+    }
+
+    /// Registers this incarnation as soon as this node may propose.
+    fn ensure_registered(&self) {
+        if self.registered_epoch().is_some() || self.desk.lock().controller.term().is_none() {
+            return;
+        }
+        if std::mem::replace(&mut self.following.lock().is_registering, true) {
+            return;
+        }
+        let command = Command::RegisterBroker(self.registration());
+        self.submit_own(&command, Waiting::Registration);
+    }
+
+    pub(crate) fn registration_answered(&self, _is_registered: bool) {
+        self.following.lock().is_registering = false;
+    }
+
+    /// Makes the new image the one that is served, after its partitions are there.
+    fn follow(&self, image: Arc<Image>, changes: Option<&Changes>, now: Now) {
+        let before = self.view.load_full();
+        let was_ready = self.registered_epoch().is_some();
+        let mut view = before.with_image(image);
+        let is_ready = is_registered(self, &view.image);
+        let mut moved = Vec::new();
+        match changes {
+            // With the registration every partition gets its leader.
+            Some(changes) if was_ready == is_ready => {
+                for id in &changes.topics_removed {
+                    self.drop_topic(&before, &mut view, *id, &mut moved, now);
+                }
+                for id in &changes.topics {
+                    self.follow_topic(&mut view, *id, is_ready);
+                }
+                self.follow_configs(&view, changes);
+            }
+            _ => self.follow_all(&before, &mut view, is_ready, &mut moved, now),
+        }
+        self.view.store(Arc::new(view));
+        if is_ready && !was_ready {
+            self.sweep(now);
+            self.request_producer_ids();
+        }
+        self.note_moved(&moved);
+    }
+
+    fn follow_all(
+        &self,
+        before: &View,
+        view: &mut View,
+        is_ready: bool,
+        moved: &mut Vec<Token>,
+        now: Now,
+    ) {
+        let known = before.locals().map(|partition| partition.id.topic_id);
+        let mut gone: Vec<TopicId> = known.filter(|id| view.image.topic(*id).is_none()).collect();
+        gone.dedup();
+        for id in gone {
+            self.drop_topic(before, view, id, moved, now);
+        }
+        let ids: Vec<TopicId> = view.image.topics().map(|topic| topic.id).collect();
+        for id in ids {
+            self.follow_topic(view, id, is_ready);
+        }
+        self.configure_all(view);
+    }
+
+    fn follow_topic(&self, view: &mut View, id: TopicId, is_ready: bool) {
+        let Some(topic) = view.image.topic(id).cloned() else {
+            return;
+        };
+        let mut config = None;
+        for (number, partition) in topic.numbered() {
+            let id = TopicPartition {
+                topic_id: topic.id,
+                partition: number,
+            };
+            if !partition.is_replica(self.config.node_id) {
+                continue;
+            }
+            let local = match view.local(id) {
+                Some(local) => Arc::clone(local),
+                None => {
+                    let config = config.get_or_insert_with(|| self.topic_config(view, &topic.name));
+                    let Some(local) = self.create_partition(&topic, number, config) else {
+                        continue; // Its directory failed; it is not shown as ours.
+                    };
+                    view.insert(Arc::clone(&local));
+                    local
+                }
+            };
+            // An epoch that was inherited is never appended in.
+            if is_ready && local.follow(self.config.node_id, partition) {
+                // A directory that just failed shows with the first append.
+                let _ = local
+                    .log_dir
+                    .bump_leader_epoch(local.slot, partition.leader_epoch);
+            }
+        }
+    }
+
+    fn create_partition(
+        &self,
+        topic: &Topic,
+        number: PartitionId,
+        config: &Arc<TopicConfig>,
+    ) -> Option<Arc<LocalPartition>> {
+        let id = TopicPartition {
+            topic_id: topic.id,
+            partition: number,
+        };
+        let directory = self.directory_of(topic, number);
+        let log_dir = Arc::clone(&self.log_dirs[directory]);
+        let slot = match log_dir.slot(id) {
+            Some(slot) => {
+                log_dir.set_config(slot, config.log_config(id));
+                slot
+            }
+            None => {
+                let log_config = config.log_config(id);
+                log_dir.create_partition(id, &topic.name, log_config).ok()?
+            }
+        };
+        let metrics = self.metrics.topic(&topic.name);
+        let name = Arc::clone(&topic.name);
+        let config = Arc::clone(config);
+        Some(Arc::new(LocalPartition::new(
+            id, name, metrics, directory, log_dir, slot, config,
+        )))
+    }
+
+    /// Where the partition's log is: where it was found, else where the metadata puts it.
+    fn directory_of(&self, topic: &Topic, number: PartitionId) -> usize {
+        let id = TopicPartition {
+            topic_id: topic.id,
+            partition: number,
+        };
+        let mut log_dirs = self.log_dirs.iter();
+        if let Some(index) = log_dirs.position(|log_dir| log_dir.slot(id).is_some()) {
+            return index;
+        }
+        let partition = topic.partition(number);
+        let assigned = partition.and_then(|partition| {
+            let replica = partition
+                .replicas
+                .iter()
+                .position(|id| *id == self.config.node_id)?;
+            partition.directories.get(replica)
+        });
+        let assigned = assigned.and_then(|assigned| {
+            let mut directories = self.directories.iter();
+            directories.position(|directory| directory.id == *assigned)
+        });
+        assigned.unwrap_or(0)
+    }
+
+    fn drop_topic(
+        &self,
+        before: &View,
+        view: &mut View,
+        id: TopicId,
+        moved: &mut Vec<Token>,
+        now: Now,
+    ) {
+        let Some(topic) = before.image.topic(id) else {
+            return;
+        };
+        let mut places = Vec::new();
+        for (number, _) in topic.numbered() {
+            let id = TopicPartition {
+                topic_id: topic.id,
+                partition: number,
+            };
+            let Some(local) = view.remove(id) else {
+                continue;
+            };
+            moved.extend(local.leave());
+            // On a failed directory the removal waits for the next start, which sweeps it.
+            if let Ok(lsn) = local.log_dir.drop_partition(local.slot, now) {
+                places.push(JournalPlace {
+                    directory: local.directory,
+                    durability: Durability::Fsync,
+                    lsn,
+                });
+            }
+        }
+        self.metrics.forget_topic(&topic.name);
+        let mut following = self.following.lock();
+        if DROPPED_TOPICS_MAX <= following.dropped.len() {
+            following.dropped.pop_first();
+        }
+        following.dropped.insert(id, places);
+    }
+
+    /// The journal entries that removed a topic, once.
+    pub(crate) fn take_dropped(&self, id: TopicId) -> Vec<JournalPlace> {
+        let dropped = self.following.lock().dropped.remove(&id);
+        dropped.unwrap_or_default()
+    }
+
+    /// Removes the logs of topics that were deleted while this broker was away.
+    fn sweep(&self, now: Now) {
+        if std::mem::replace(&mut self.following.lock().is_swept, true) {
+            return;
+        }
+        let view = self.view.load();
+        for log_dir in &self.log_dirs {
+            for (slot, id, _) in log_dir.partitions() {
+                if view.image.partition(id).is_none() {
+                    // On a failed directory this waits for the next start.
+                    let _ = log_dir.drop_partition(slot, now);
+                }
+            }
+        }
+    }
+
+    fn follow_configs(&self, view: &View, changes: &Changes) {
+        let is_broker = |resource: &ConfigResource| resource.kind == ResourceKind::Broker;
+        if changes.configs.iter().any(is_broker) {
+            return self.configure_all(view);
+        }
+        for resource in &changes.configs {
+            if resource.kind == ResourceKind::Topic
+                && let Some(topic) = view.image.topic_by_name(&resource.name)
+            {
+                self.configure_topic(view, topic);
+            }
+        }
+    }
+
+    fn configure_all(&self, view: &View) {
+        for topic in view.image.topics() {
+            self.configure_topic(view, topic);
+        }
+    }
+
+    fn configure_topic(&self, view: &View, topic: &Topic) {
+        let config = self.topic_config(view, &topic.name);
+        for (number, _) in topic.numbered() {
+            let id = TopicPartition {
+                topic_id: topic.id,
+                partition: number,
+            };
+            if let Some(local) = view.local(id) {
+                local.log_dir.set_config(local.slot, config.log_config(id));
+                local.set_config(Arc::clone(&config));
+            }
+        }
+    }
+
+    fn topic_config(&self, view: &View, name: &str) -> Arc<TopicConfig> {
+        let nothing = ConfigMap::new();
+        let topic = view.image.topic_configs(name);
+        let topic = topic.map_or(&nothing, |configs| &**configs);
+        with_layers(self, &view.image, |layers| {
+            Arc::new(TopicConfig::resolve(topic, layers))
+        })
+    }
+}
+
+/// Calls `f` with what is set for brokers in `image` and where this one was started.
+pub(crate) fn with_layers<T>(
+    broker: &Broker,
+    image: &Image,
+    f: impl FnOnce(BrokerLayers<'_>) -> T,
+) -> T {
+    let nothing = ConfigMap::new();
+    let this_broker = image.configs(&ConfigResource::broker(broker.config.node_id));
+    let all_brokers = image.configs(&ConfigResource::every_broker());
+    f(BrokerLayers {
+        this_broker: this_broker.map_or(&nothing, |configs| &**configs),
+        all_brokers: all_brokers.map_or(&nothing, |configs| &**configs),
+        started_with: &broker.config.started_with,
+    })
+}
+
+fn is_registered(broker: &Broker, image: &Image) -> bool {
+    let registration = image.broker(broker.config.node_id);
+    registration.is_some_and(|registration| registration.incarnation == broker.incarnation)
+}

@@ -1,0 +1,163 @@
+use crate::config::{
+    BrokerLayers, ConfigMap, ConfigSource, ConfigSynonym, Definition, Dynamic, Visibility,
+    broker_definition, broker_definitions, listener_override, topic_definitions,
+};
+
+/// A config of a resource as DescribeConfigs shows it.
+pub(super) struct ConfigEntry {
+    pub(super) name: String,
+    /// `None` for null, and where it must not be shown.
+    pub(super) value: Option<String>,
+    pub(super) is_read_only: bool,
+    pub(super) source: ConfigSource,
+    pub(super) is_sensitive: bool,
+    /// In order of precedence; the first one is in force.
+    pub(super) synonyms: Vec<ConfigSynonym>,
+    pub(super) kind: i8,
+    pub(super) documentation: String,
+}
+
+/// Every config of a topic that sets `topic` itself (`ConfigHelper.createTopicConfigEntry`).
+pub(super) fn topic_entries(topic: &ConfigMap, layers: BrokerLayers<'_>) -> Vec<ConfigEntry> {
+    let is_listed = |definition: &&Definition| {
+        definition.visibility == Visibility::Public || topic.contains_key(definition.name)
+    };
+    topic_definitions()
+        .filter(is_listed)
+        .map(|definition| topic_entry(definition, topic, layers))
+        .collect()
+}
+
+fn topic_entry(
+    definition: &Definition,
+    topic: &ConfigMap,
+    layers: BrokerLayers<'_>,
+) -> ConfigEntry {
+    let broker = definition
+        .synonyms
+        .first()
+        .and_then(|name| broker_definition(name));
+    let mut synonyms = broker
+        .map(|broker| layers.synonyms(broker))
+        .unwrap_or_default();
+    let own = topic.get(definition.name);
+    let value = match own {
+        Some(value) => Some(definition.parse(value).unwrap_or_else(|_| value.clone())),
+        None => layers.topic_default(definition),
+    };
+    if own.is_some() {
+        let name = definition.name.to_owned();
+        let (value, source) = (value.clone(), ConfigSource::Topic);
+        synonyms.insert(
+            0,
+            ConfigSynonym {
+                name,
+                value,
+                source,
+            },
+        );
+    }
+    ConfigEntry {
+        name: definition.name.to_owned(),
+        value,
+        is_read_only: false,
+        source: synonyms
+            .first()
+            .map_or(ConfigSource::Default, |first| first.source),
+        is_sensitive: definition.is_sensitive(),
+        synonyms,
+        kind: definition.kind.wire(),
+        documentation: definition.documentation(),
+    }
+}
+
+/// Every config of this broker (`ConfigHelper.createBrokerConfigEntry`).
+pub(super) fn broker_entries(layers: BrokerLayers<'_>) -> Vec<ConfigEntry> {
+    let started_with = layers.started_with.values();
+    let is_listed = |definition: &&Definition| {
+        definition.visibility == Visibility::Public || started_with.contains_key(definition.name)
+    };
+    let known = broker_definitions().filter(is_listed);
+    let mut entries: Vec<ConfigEntry> = known
+        .map(|definition| broker_entry(definition.name, definition, layers))
+        .collect();
+    // Settings of single listeners are listed under the names they were given.
+    let of_listeners = started_with.keys().filter_map(|name| {
+        let (_, definition) = listener_override(name)?;
+        Some(broker_entry(name, definition, layers))
+    });
+    entries.extend(of_listeners);
+    entries
+}
+
+fn broker_entry(name: &str, definition: &Definition, layers: BrokerLayers<'_>) -> ConfigEntry {
+    let is_sensitive = definition.is_sensitive();
+    let of_listener = layers
+        .started_with
+        .values()
+        .get(name)
+        .filter(|_| name != definition.name);
+    let mut synonyms = layers.synonyms(definition);
+    if let Some(value) = of_listener {
+        let value = (!is_sensitive).then(|| value.clone());
+        let (name, source) = (name.to_owned(), ConfigSource::StaticBroker);
+        synonyms.insert(
+            0,
+            ConfigSynonym {
+                name,
+                value,
+                source,
+            },
+        );
+    }
+    let value = of_listener
+        .cloned()
+        .or_else(|| own_value(definition, layers));
+    ConfigEntry {
+        name: name.to_owned(),
+        value: value.filter(|_| !is_sensitive),
+        is_read_only: definition.dynamic == Dynamic::ReadOnly,
+        source: synonyms
+            .first()
+            .map_or(ConfigSource::Default, |first| first.source),
+        is_sensitive,
+        synonyms,
+        kind: definition.kind.wire(),
+        documentation: definition.documentation(),
+    }
+}
+
+/// The value under the config's own name: Kafka does not look at synonyms here.
+fn own_value(definition: &Definition, layers: BrokerLayers<'_>) -> Option<String> {
+    let alone = Definition {
+        synonyms: &[],
+        ..*definition
+    };
+    let value = layers.value(&alone).or(definition.default);
+    value.map(str::to_owned)
+}
+
+/// What is set for every broker while they run: the only configs of the cluster-wide default.
+pub(super) fn every_broker_entries(all_brokers: &ConfigMap) -> Vec<ConfigEntry> {
+    let entries = all_brokers.iter().filter_map(|(name, value)| {
+        let definition = broker_definition(name)?;
+        let is_sensitive = definition.is_sensitive();
+        let value = (!is_sensitive).then(|| value.clone());
+        let source = ConfigSource::DynamicDefaultBroker;
+        Some(ConfigEntry {
+            name: name.clone(),
+            value: value.clone(),
+            is_read_only: definition.dynamic == Dynamic::ReadOnly,
+            source,
+            is_sensitive,
+            synonyms: vec![ConfigSynonym {
+                name: name.clone(),
+                value,
+                source,
+            }],
+            kind: definition.kind.wire(),
+            documentation: definition.documentation(),
+        })
+    });
+    entries.collect()
+}

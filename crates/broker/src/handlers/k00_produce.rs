@@ -1,0 +1,441 @@
+use super::leader_hints::{LeaderHint, LeaderHints};
+use crate::error_map;
+use crate::metrics::add;
+use crate::partition::LocalPartition;
+use crate::request::{Handled, Request};
+use crate::response::{CloseReason, Outcome};
+use crate::view::View;
+use crate::waiting::{JournalPlace, ParkedReply};
+use ottla_metadata::is_internal_topic;
+use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
+use ottla_protocol::{EncodeError, Records, Writer};
+use ottla_records::{BatchView, Codec, ProduceBatchError, Scratch, ValidBatch, validate_produce};
+use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
+use ottla_storage::partition::Durability;
+use ottla_types::{ErrorCode, Lsn, PartitionId, TopicId, TopicPartition};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Clients of this name may write to Kafka's internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// How sure a producer wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acks {
+    /// No answer.
+    None,
+    /// Safe on the leader.
+    Leader,
+    /// Safe on every in-sync replica.
+    All,
+}
+
+impl Acks {
+    fn from_wire(acks: i16) -> Option<Acks> {
+        match acks {
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            -1 => Some(Acks::All),
+            _ => None,
+        }
+    }
+}
+
+/// What became of one partition's records.
+struct PartitionResult {
+    error: ErrorCode,
+    /// -1 when nothing was appended.
+    base_offset: i64,
+    log_append_time: i64,
+    log_start_offset: i64,
+    message: Option<String>,
+    /// Records that were refused, by place in the batch.
+    record_errors: Vec<(i32, String)>,
+    /// What must be durable before this may be said.
+    place: Option<JournalPlace>,
+}
+
+impl PartitionResult {
+    fn error(error: ErrorCode) -> PartitionResult {
+        PartitionResult {
+            error,
+            base_offset: -1,
+            log_append_time: -1,
+            log_start_offset: -1,
+            message: None,
+            record_errors: Vec::new(),
+            place: None,
+        }
+    }
+
+    fn with_message(error: ErrorCode, message: String) -> PartitionResult {
+        PartitionResult {
+            message: Some(message),
+            ..PartitionResult::error(error)
+        }
+    }
+}
+
+/// The answer while it is written, partition by partition.
+struct Answer {
+    writer: Writer,
+    version: i16,
+    hints: LeaderHints,
+    error_positions: Vec<usize>,
+    places: Vec<JournalPlace>,
+    has_errors: bool,
+}
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: ProduceRequest<'_> = request.decode()?;
+    let reply_to = request.reply_to();
+    let refusal = refuse_all(&message);
+    let acks = Acks::from_wire(message.acks);
+    let (writer, start) = reply_to.begin();
+    let mut answer = Answer {
+        writer,
+        version: request.version(),
+        hints: LeaderHints::new(),
+        error_positions: Vec::new(),
+        places: Vec::new(),
+        has_errors: false,
+    };
+    let mut scratch = request.broker.cores[request.connection.core.index()]
+        .scratch
+        .lock();
+    let produce = |topic: &TopicProduceData<'_>,
+                   index: i32,
+                   records: Option<Records<'_>>,
+                   scratch: &mut Scratch| {
+        match refusal {
+            Some(code) => (None, PartitionResult::error(code)),
+            None => produce_one(&request, acks, topic, index, records, scratch),
+        }
+    };
+    answer
+        .write(&message, &request, &mut scratch, produce)
+        .and_then(|()| answer.writer.finish_frame(start))
+        .map_err(|error| reply_to.cannot_encode(error))?;
+    drop(scratch);
+    if acks == Some(Acks::None) {
+        return match answer.has_errors {
+            true => Err(CloseReason::FailedWithoutAcks),
+            false => Ok(Outcome::NoReply),
+        };
+    }
+    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
+    let reply = ParkedReply {
+        frame: answer.writer.into_buf(),
+        error_positions: answer.error_positions,
+        places: answer.places,
+        // Kafka answers acks=1 without waiting, so no client expects a timeout there.
+        deadline: (acks == Some(Acks::All)).then(|| request.now.mono.plus(timeout)),
+    };
+    Ok(request.broker.reply_or_park(request.connection.core, reply))
+}
+
+/// An error that strikes the whole request. Nothing is appended.
+fn refuse_all(message: &ProduceRequest<'_>) -> Option<ErrorCode> {
+    let is_transactional = |records: &Option<Records<'_>>| match records {
+        Some(Records::Slice(bytes)) => {
+            BatchView::parse(bytes).is_ok_and(|batch| batch.is_transactional())
+        }
+        _ => false,
+    };
+    let mut partitions = message
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    let has_transaction = message.transactional_id.is_some()
+        || partitions.any(|partition| is_transactional(&partition.records));
+    if has_transaction {
+        // Transactions come with a later release; this error is final for every client.
+        return Some(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
+    Acks::from_wire(message.acks)
+        .is_none()
+        .then_some(ErrorCode::InvalidRequiredAcks)
+}
+
+fn produce_one<'v>(
+    request: &'v Request<'_>,
+    acks: Option<Acks>,
+    topic: &TopicProduceData<'_>,
+    index: i32,
+    records: Option<Records<'_>>,
+    scratch: &mut Scratch,
+) -> (Option<&'v Arc<LocalPartition>>, PartitionResult) {
+    let found = match request.version() < 13 {
+        true => request.view.by_name(&topic.name, index),
+        false => request.view.by_id(TopicId::new(topic.topic_id), index),
+    };
+    let partition = match found {
+        Ok(partition) => partition,
+        Err(code) => return (None, PartitionResult::error(code)),
+    };
+    if is_internal_topic(&partition.topic) && request.header.client_id != Some(ADMIN_CLIENT_ID) {
+        return (
+            Some(partition),
+            PartitionResult::error(ErrorCode::InvalidTopicException),
+        );
+    }
+    let bytes = match records {
+        Some(Records::Slice(bytes)) => bytes,
+        _ => &[],
+    };
+    let result = append(request, acks, partition, bytes, scratch);
+    if result.error != ErrorCode::None {
+        add(&partition.metrics.produce_failed, 1);
+    }
+    (Some(partition), result)
+}
+
+fn append(
+    request: &Request<'_>,
+    acks: Option<Acks>,
+    partition: &Arc<LocalPartition>,
+    bytes: &[u8],
+    scratch: &mut Scratch,
+) -> PartitionResult {
+    let view = match partition.produce_view() {
+        Ok(view) => view,
+        Err(code) => return PartitionResult::error(code),
+    };
+    if acks == Some(Acks::All) && !view.has_enough_replicas {
+        return PartitionResult::error(ErrorCode::NotEnoughReplicas);
+    }
+    let facts = match validate_produce(bytes, &view.rules, request.now.wall, scratch) {
+        Ok(facts) => facts,
+        Err(error) => return refused_batch(&error),
+    };
+    if facts.codec == Codec::Zstd && request.version() < 7 {
+        let message =
+            "Produce requests with version below 7 are not allowed to use ZStandard compression";
+        let code = ErrorCode::UnsupportedCompressionType;
+        return PartitionResult::with_message(code, message.to_owned());
+    }
+    let batch = AppendBatch {
+        bytes,
+        facts: &facts,
+        origin: AppendOrigin::Client,
+    };
+    let appended = partition
+        .log_dir
+        .append(partition.slot, view.leader_epoch, batch, request.now);
+    match appended {
+        Ok(appended) => accepted(request, partition, &facts, &appended),
+        Err(error) => refused_append(request, partition, &error),
+    }
+}
+
+fn accepted(
+    request: &Request<'_>,
+    partition: &Arc<LocalPartition>,
+    facts: &ValidBatch,
+    appended: &Appended,
+) -> PartitionResult {
+    let broker = request.broker;
+    let place = place_of(partition, appended.durability);
+    if appended.duplicate {
+        add(&broker.metrics.duplicate_batches, 1);
+    } else {
+        let (size, records) = (facts.size as u64, u64::from(facts.records_count));
+        add(&broker.metrics.produced_batches, 1);
+        add(&broker.metrics.produced_bytes, size);
+        add(&broker.metrics.produced_records, records);
+        add(&partition.metrics.bytes_in, size);
+        add(&partition.metrics.records_in, records);
+        if let Some(place) = place {
+            broker.await_partition(request.connection.core, partition, place);
+        }
+    }
+    PartitionResult {
+        error: ErrorCode::None,
+        base_offset: appended.base_offset.get(),
+        log_append_time: appended.log_append_time.map_or(-1, |time| time.as_millis()),
+        log_start_offset: appended.log_start_offset.get(),
+        message: None,
+        record_errors: Vec::new(),
+        place,
+    }
+}
+
+fn place_of(partition: &LocalPartition, lsn: Lsn) -> Option<JournalPlace> {
+    if lsn == Lsn::ZERO {
+        return None;
+    }
+    let durability = partition.log_dir.durability(partition.slot);
+    Some(JournalPlace {
+        directory: partition.directory,
+        durability: durability.unwrap_or(Durability::Fsync),
+        lsn,
+    })
+}
+
+fn refused_append(
+    request: &Request<'_>,
+    partition: &LocalPartition,
+    error: &AppendError,
+) -> PartitionResult {
+    let durability = match error {
+        AppendError::OutOfOrderSequence { durability, .. } => {
+            add(&request.broker.metrics.out_of_sequence, 1);
+            *durability
+        }
+        AppendError::InvalidProducerEpoch { durability, .. }
+        | AppendError::OpenTransaction { durability } => *durability,
+        _ => Lsn::ZERO,
+    };
+    PartitionResult {
+        // The refusal shows what the log holds, so it waits like a success.
+        place: place_of(partition, durability),
+        ..PartitionResult::with_message(error_map::append(error), error.to_string())
+    }
+}
+
+fn refused_batch(error: &ProduceBatchError) -> PartitionResult {
+    let mut result =
+        PartitionResult::with_message(error_map::produce_batch(error), error.to_string());
+    if let ProduceBatchError::Refused(records) = error {
+        let texts = records
+            .iter()
+            .map(|record| (record.index as i32, record.refusal.to_string()));
+        result.record_errors = texts.collect();
+        result.message = Some("One or more records have been rejected".to_owned());
+    }
+    result
+}
+
+impl Answer {
+    fn write<'v>(
+        &mut self,
+        message: &ProduceRequest<'_>,
+        request: &'v Request<'_>,
+        scratch: &mut Scratch,
+        produce: impl Fn(
+            &TopicProduceData<'_>,
+            i32,
+            Option<Records<'_>>,
+            &mut Scratch,
+        ) -> (Option<&'v Arc<LocalPartition>>, PartitionResult),
+    ) -> Result<(), EncodeError> {
+        let is_flexible = 9 <= self.version;
+        self.writer.length(is_flexible, message.topic_data.len())?;
+        for topic in &message.topic_data {
+            match self.version < 13 {
+                true => self.writer.string(is_flexible, &topic.name)?,
+                false => self.writer.uuid(topic.topic_id),
+            }
+            self.writer
+                .length(is_flexible, topic.partition_data.len())?;
+            for data in &topic.partition_data {
+                let (partition, result) = produce(topic, data.index, data.records, scratch);
+                let id = match partition {
+                    Some(partition) => Some(partition.id),
+                    None => topic_partition(&request.view, topic, data.index),
+                };
+                request.broker.metrics.error(result.error);
+                self.has_errors |= result.error != ErrorCode::None;
+                let hint = self.hints.hint(&request.view, id, result.error);
+                self.write_partition(data.index, result, hint)?;
+            }
+            if is_flexible {
+                self.writer.no_tagged_fields();
+            }
+        }
+        self.writer.i32(0); // No throttling.
+        if is_flexible {
+            self.write_endpoints(request)?;
+        }
+        Ok(())
+    }
+
+    fn write_partition(
+        &mut self,
+        index: i32,
+        result: PartitionResult,
+        hint: Option<LeaderHint>,
+    ) -> Result<(), EncodeError> {
+        let version = self.version;
+        let is_flexible = 9 <= version;
+        let writer = &mut self.writer;
+        writer.i32(index);
+        if let Some(place) = result.place {
+            if result.error == ErrorCode::None {
+                self.error_positions.push(writer.buf().len());
+            }
+            // One place per journal is enough: the highest.
+            let is_same = |other: &&mut JournalPlace| {
+                other.directory == place.directory && other.durability == place.durability
+            };
+            match self.places.iter_mut().find(is_same) {
+                Some(other) => other.lsn = other.lsn.max(place.lsn),
+                None => self.places.push(place),
+            }
+        }
+        writer.i16(result.error.code());
+        writer.i64(result.base_offset);
+        writer.i64(result.log_append_time);
+        if 5 <= version {
+            writer.i64(result.log_start_offset);
+        }
+        if 8 <= version {
+            writer.length(is_flexible, result.record_errors.len())?;
+            for (place, text) in &result.record_errors {
+                writer.i32(*place);
+                writer.nullable_string(is_flexible, Some(text))?;
+                if is_flexible {
+                    writer.no_tagged_fields();
+                }
+            }
+            writer.nullable_string(is_flexible, result.message.as_deref())?;
+        }
+        if is_flexible {
+            let fields = writer.tagged_fields();
+            if let Some(hint) = hint.filter(|_| 10 <= version) {
+                let field = writer.begin_tagged_field(fields, 0);
+                writer.i32(hint.leader_id);
+                writer.i32(hint.leader_epoch);
+                writer.no_tagged_fields();
+                writer.end_tagged_field(field)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_endpoints(&mut self, request: &Request<'_>) -> Result<(), EncodeError> {
+        let reached = &request.connection.reached;
+        let addresses = self.hints.addresses(request.broker, &request.view, reached);
+        let writer = &mut self.writer;
+        let fields = writer.tagged_fields();
+        if addresses.is_empty() || self.version < 10 {
+            return Ok(());
+        }
+        let field = writer.begin_tagged_field(fields, 0);
+        writer.length(true, addresses.len())?;
+        for address in &addresses {
+            writer.i32(address.node_id);
+            writer.string(true, &address.host)?;
+            writer.i32(address.port);
+            writer.nullable_string(true, address.rack.as_deref())?;
+            writer.no_tagged_fields();
+        }
+        writer.end_tagged_field(field)
+    }
+}
+
+/// The partition a request means, also when it is not held here.
+fn topic_partition(
+    view: &View,
+    topic: &TopicProduceData<'_>,
+    index: i32,
+) -> Option<TopicPartition> {
+    let named = match topic.name.is_empty() {
+        true => view.image.topic(TopicId::new(topic.topic_id)),
+        false => view.image.topic_by_name(&topic.name),
+    };
+    Some(TopicPartition {
+        topic_id: named?.id,
+        partition: PartitionId::from_wire(index)?,
+    })
+}

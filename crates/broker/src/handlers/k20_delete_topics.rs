@@ -1,0 +1,134 @@
+use crate::broker::Broker;
+use crate::controller_desk::ControllerResult;
+use crate::request::{Handled, ReplyTo, Request};
+use crate::response::{CloseReason, Outcome};
+use crate::waiting::{ControllerAnswer, ParkedReply};
+use ottla_metadata::{Command, ControllerError, Reply, TopicSelector};
+use ottla_protocol::messages::delete_topics_request::DeleteTopicsRequest;
+use ottla_protocol::messages::delete_topics_response::{
+    DeletableTopicResult, DeleteTopicsResponse,
+};
+use ottla_types::{ErrorCode, TopicId, Uuid};
+use std::borrow::Cow;
+
+/// A topic of the request as it is answered.
+struct Named {
+    name: Option<String>,
+    id: Uuid,
+}
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: DeleteTopicsRequest<'_> = request.decode()?;
+    let reply_to = request.reply_to();
+    let named = read_topics(&message);
+    if !request.broker.config.topics.delete_enable {
+        // Before version 3 clients do not know the error.
+        let code = match request.version() < 3 {
+            true => ErrorCode::InvalidRequest,
+            false => ErrorCode::TopicDeletionDisabled,
+        };
+        let responses = named
+            .into_iter()
+            .map(|topic| refused(topic, code, "Topic deletion is disabled."));
+        let responses = responses.collect();
+        return encode(reply_to, responses)
+            .map(|frame| Outcome::Reply(crate::response::Response::from_bytes(frame)));
+    }
+    // A name and an id at once names nothing; such a topic keeps its place in the answer.
+    let is_contradiction = |topic: &Named| topic.name.is_some() && topic.id != Uuid::ZERO;
+    let selectors = named.iter().filter(|topic| !is_contradiction(topic));
+    let topics = selectors.map(|topic| match &topic.name {
+        Some(name) => TopicSelector::Name(name.clone()),
+        None => TopicSelector::Id(TopicId::new(topic.id)),
+    });
+    let topics = topics.collect();
+    let answer =
+        move |broker: &Broker, result: ControllerResult| answer(broker, reply_to, named, result);
+    let command = Command::DeleteTopics { topics };
+    Ok(request
+        .broker
+        .submit(request.connection.core, &command, Box::new(answer)))
+}
+
+fn read_topics(message: &DeleteTopicsRequest<'_>) -> Vec<Named> {
+    let by_name = message.topic_names.iter().map(|name| Named {
+        name: Some(name.to_string()),
+        id: Uuid::ZERO,
+    });
+    let selected = message.topics.iter().map(|topic| Named {
+        name: topic.name.as_ref().map(ToString::to_string),
+        id: topic.topic_id,
+    });
+    by_name.chain(selected).collect()
+}
+
+fn refused(topic: Named, code: ErrorCode, message: &str) -> DeletableTopicResult<'static> {
+    DeletableTopicResult {
+        name: topic.name.map(Cow::Owned),
+        topic_id: topic.id,
+        error_code: code.code(),
+        error_message: Some(message.to_owned().into()),
+    }
+}
+
+fn answer(
+    broker: &Broker,
+    reply_to: ReplyTo,
+    named: Vec<Named>,
+    result: ControllerResult,
+) -> ControllerAnswer {
+    let mut decided = match result {
+        Ok(Reply::TopicsDeleted(results)) => Ok(results.into_iter()),
+        Ok(_) => Err(ControllerError::NotController),
+        Err(error) => Err(error),
+    };
+    let mut places = Vec::new();
+    let mut responses = Vec::with_capacity(named.len());
+    for topic in named {
+        if topic.name.is_some() && topic.id != Uuid::ZERO {
+            let message = "Can't specify both topic name and topic ID.";
+            responses.push(refused(topic, ErrorCode::InvalidRequest, message));
+            continue;
+        }
+        let deleted = match &mut decided {
+            Ok(results) => results
+                .next()
+                .unwrap_or(Err(ControllerError::NotController)),
+            Err(error) => Err(error.clone()),
+        };
+        match deleted {
+            Ok(deleted) => {
+                // The removal must be in the journals as well.
+                places.extend(broker.take_dropped(deleted.id));
+                responses.push(DeletableTopicResult {
+                    name: Some(deleted.name.into()),
+                    topic_id: deleted.id.uuid(),
+                    ..DeletableTopicResult::default()
+                });
+            }
+            Err(error) => {
+                broker.metrics.error(error.code());
+                responses.push(refused(topic, error.code(), &error.to_string()));
+            }
+        }
+    }
+    match encode(reply_to, responses) {
+        Ok(frame) => ControllerAnswer::After(ParkedReply {
+            frame,
+            error_positions: Vec::new(),
+            places,
+            deadline: None,
+        }),
+        Err(reason) => ControllerAnswer::Done(Outcome::Close(reason)),
+    }
+}
+
+fn encode(
+    reply_to: ReplyTo,
+    responses: Vec<DeletableTopicResult<'_>>,
+) -> Result<Vec<u8>, CloseReason> {
+    reply_to.frame(&DeleteTopicsResponse {
+        responses,
+        ..DeleteTopicsResponse::default()
+    })
+}

@@ -1,0 +1,76 @@
+use crate::partition::LocalPartition;
+use crate::request::{Handled, Request};
+use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
+use ottla_protocol::messages::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use ottla_storage::log_dir::DirHealth;
+use ottla_types::ErrorCode;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: DescribeLogDirsRequest<'_> = request.decode()?;
+    let is_wanted = |local: &LocalPartition| match &message.topics {
+        None => true,
+        Some(topics) => topics.iter().any(|topic| {
+            topic.topic == *local.topic && topic.partitions.contains(&local.id.partition.get())
+        }),
+    };
+    let mut directories: Vec<BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>>> =
+        vec![BTreeMap::new(); request.broker.log_dirs.len()];
+    for local in request.view.locals().filter(|local| is_wanted(local)) {
+        let sizes = local.log_dir.sizes(local.slot);
+        let partition = DescribeLogDirsPartition {
+            partition_index: local.id.partition.get(),
+            partition_size: sizes.map_or(0, |sizes| i64::try_from(sizes.bytes).unwrap_or(i64::MAX)),
+            ..DescribeLogDirsPartition::default()
+        };
+        let topics = &mut directories[local.directory];
+        topics
+            .entry(Arc::clone(&local.topic))
+            .or_default()
+            .push(partition);
+    }
+    let results = directories.into_iter().enumerate();
+    let results = results
+        .map(|(index, topics)| result(&request, index, topics))
+        .collect();
+    request.reply(&DescribeLogDirsResponse {
+        results,
+        ..DescribeLogDirsResponse::default()
+    })
+}
+
+fn result<'a>(
+    request: &'a Request<'_>,
+    index: usize,
+    topics: BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>>,
+) -> DescribeLogDirsResult<'a> {
+    let log_dir = &request.broker.log_dirs[index];
+    let path = Cow::Borrowed(request.broker.directories[index].path.as_str());
+    if let DirHealth::Offline { .. } = log_dir.health() {
+        request.broker.metrics.error(ErrorCode::KafkaStorageError);
+        return DescribeLogDirsResult {
+            error_code: ErrorCode::KafkaStorageError.code(),
+            log_dir: path,
+            ..DescribeLogDirsResult::default()
+        };
+    }
+    let stats = log_dir.stats();
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| DescribeLogDirsTopic {
+            name: Cow::Owned(name.to_string()),
+            partitions,
+        });
+    DescribeLogDirsResult {
+        log_dir: path,
+        topics: topics.collect(),
+        total_bytes: bytes(stats.total_bytes),
+        usable_bytes: bytes(stats.free_bytes),
+        ..DescribeLogDirsResult::default()
+    }
+}

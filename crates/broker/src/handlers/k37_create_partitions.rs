@@ -1,0 +1,96 @@
+use crate::broker::Broker;
+use crate::controller_desk::ControllerResult;
+use crate::request::{Handled, ReplyTo, Request, outcome};
+use crate::response::Outcome;
+use crate::waiting::ControllerAnswer;
+use ottla_metadata::{Command, ControllerError, Mode, MorePartitions, Reply};
+use ottla_protocol::messages::create_partitions_request::{
+    CreatePartitionsRequest, CreatePartitionsTopic,
+};
+use ottla_protocol::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+use ottla_types::{BrokerId, ErrorCode};
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: CreatePartitionsRequest<'_> = request.decode()?;
+    let reply_to = request.reply_to();
+    // A topic the controller must not even see keeps its place in the answer.
+    let mut names = Vec::with_capacity(message.topics.len());
+    let mut topics = Vec::new();
+    for topic in &message.topics {
+        let read = more_partitions(topic);
+        names.push((topic.name.to_string(), read.is_some()));
+        topics.extend(read);
+    }
+    let mode = match message.validate_only {
+        true => Mode::ValidateOnly,
+        false => Mode::Commit,
+    };
+    let command = Command::CreatePartitions { topics, mode };
+    let answer = move |broker: &Broker, result: ControllerResult| {
+        ControllerAnswer::Done(outcome(answer(broker, reply_to, names, result)))
+    };
+    Ok(request
+        .broker
+        .submit(request.connection.core, &command, Box::new(answer)))
+}
+
+/// `None` when a broker's number is negative.
+fn more_partitions(topic: &CreatePartitionsTopic<'_>) -> Option<MorePartitions> {
+    let assignments = match &topic.assignments {
+        None => None,
+        Some(assignments) => {
+            let read = assignments.iter().map(|assignment| {
+                let brokers = assignment.broker_ids.iter();
+                brokers.map(|id| BrokerId::from_wire(*id)).collect()
+            });
+            Some(read.collect::<Option<Vec<Vec<BrokerId>>>>()?)
+        }
+    };
+    Some(MorePartitions {
+        name: topic.name.to_string(),
+        count: topic.count,
+        assignments,
+    })
+}
+
+fn answer(
+    broker: &Broker,
+    reply_to: ReplyTo,
+    names: Vec<(String, bool)>,
+    result: ControllerResult,
+) -> Handled {
+    let mut decided = match result {
+        Ok(Reply::PartitionsCreated(results)) => Ok(results.into_iter()),
+        Ok(_) => Err(ControllerError::NotController),
+        Err(error) => Err(error),
+    };
+    let results = names.into_iter().map(|(name, was_submitted)| {
+        let refusal = match &mut decided {
+            _ if !was_submitted => Some((
+                ErrorCode::InvalidReplicaAssignment,
+                "The manual partition assignment includes a negative broker id.".to_owned(),
+            )),
+            Ok(results) => match results.next() {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some((error.code(), error.to_string())),
+                None => Some((ErrorCode::UnknownServerError, String::new())),
+            },
+            Err(error) => Some((error.code(), error.to_string())),
+        };
+        let code = refusal.as_ref().map_or(ErrorCode::None, |(code, _)| *code);
+        broker.metrics.error(code);
+        CreatePartitionsTopicResult {
+            name: name.into(),
+            error_code: code.code(),
+            error_message: refusal.map(|(_, message)| message.into()),
+        }
+    });
+    let results = results.collect();
+    let response = CreatePartitionsResponse {
+        results,
+        ..CreatePartitionsResponse::default()
+    };
+    reply_to.encode(&response).map(Outcome::Reply)
+}

@@ -1,0 +1,163 @@
+use ottla_types::ErrorCode;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// API keys are below this.
+const API_KEYS_END: usize = 96;
+
+/// Everything the broker counts, for the server to export. Counters only ever rise.
+#[derive(Debug)]
+pub struct BrokerMetrics {
+    requests: Vec<AtomicU64>,
+    errors: Vec<AtomicU64>,
+    topics: Mutex<BTreeMap<Arc<str>, Arc<TopicMetrics>>>,
+    clients: Mutex<BTreeMap<ClientSoftware, u64>>,
+    /// Bytes of record batches that were appended.
+    pub produced_bytes: AtomicU64,
+    /// Records that were appended.
+    pub produced_records: AtomicU64,
+    /// Batches that were appended.
+    pub produced_batches: AtomicU64,
+    /// Batches an idempotent producer sent again.
+    pub duplicate_batches: AtomicU64,
+    /// Bytes of record batches that were fetched.
+    pub fetched_bytes: AtomicU64,
+    /// Batches out of sequence.
+    pub out_of_sequence: AtomicU64,
+    /// Requests that wait for an answer.
+    pub parked_requests: AtomicU64,
+    /// Fetch sessions that were given up for others.
+    pub fetch_sessions_evicted: AtomicU64,
+}
+
+/// What is counted for one topic.
+#[derive(Debug, Default)]
+pub struct TopicMetrics {
+    /// Bytes of record batches that were appended.
+    pub bytes_in: AtomicU64,
+    /// Bytes of record batches that were fetched.
+    pub bytes_out: AtomicU64,
+    /// Records that were appended.
+    pub records_in: AtomicU64,
+    /// Batches that were refused.
+    pub produce_failed: AtomicU64,
+    /// Fetches that were refused.
+    pub fetch_failed: AtomicU64,
+}
+
+/// What a client says it is (KIP-511).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientSoftware {
+    /// Such as `apache-kafka-java`.
+    pub name: String,
+    /// Such as `4.4.0`.
+    pub version: String,
+}
+
+/// Different client softwares that are told apart; the rest counts as one.
+const CLIENT_SOFTWARES_MAX: usize = 256;
+
+impl Default for BrokerMetrics {
+    fn default() -> BrokerMetrics {
+        let counters = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        BrokerMetrics {
+            requests: counters(API_KEYS_END),
+            errors: counters(ErrorCode::ALL.len()),
+            topics: Mutex::default(),
+            clients: Mutex::default(),
+            produced_bytes: AtomicU64::new(0),
+            produced_records: AtomicU64::new(0),
+            produced_batches: AtomicU64::new(0),
+            duplicate_batches: AtomicU64::new(0),
+            fetched_bytes: AtomicU64::new(0),
+            out_of_sequence: AtomicU64::new(0),
+            parked_requests: AtomicU64::new(0),
+            fetch_sessions_evicted: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+impl BrokerMetrics {
+    /// Requests by API key; keys without requests are left out.
+    pub fn requests(&self) -> impl Iterator<Item = (i16, u64)> {
+        let counts = self.requests.iter().enumerate();
+        counts
+            .map(|(key, count)| (key as i16, count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| 0 < *count)
+    }
+
+    /// Errors answered, by code; codes without errors are left out.
+    pub fn errors(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        let codes = ErrorCode::ALL.iter().zip(&self.errors);
+        codes
+            .map(|(code, count)| (*code, count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| 0 < *count)
+    }
+
+    /// Topics with what was counted for them.
+    pub fn topics(&self) -> Vec<(Arc<str>, Arc<TopicMetrics>)> {
+        let topics = self.topics.lock();
+        let shared = topics.iter();
+        shared
+            .map(|(name, counts)| (Arc::clone(name), Arc::clone(counts)))
+            .collect()
+    }
+
+    /// Connections opened so far by client software.
+    pub fn clients(&self) -> Vec<(ClientSoftware, u64)> {
+        let clients = self.clients.lock();
+        clients
+            .iter()
+            .map(|(software, count)| (software.clone(), *count))
+            .collect()
+    }
+
+    pub(crate) fn request(&self, api_key: i16) {
+        if let Some(counter) = usize::try_from(api_key)
+            .ok()
+            .and_then(|key| self.requests.get(key))
+        {
+            add(counter, 1);
+        }
+    }
+
+    pub(crate) fn error(&self, code: ErrorCode) {
+        if code != ErrorCode::None
+            && let Ok(index) = ErrorCode::ALL.binary_search(&code)
+        {
+            add(&self.errors[index], 1);
+        }
+    }
+
+    pub(crate) fn topic(&self, name: &Arc<str>) -> Arc<TopicMetrics> {
+        let mut topics = self.topics.lock();
+        Arc::clone(topics.entry(Arc::clone(name)).or_default())
+    }
+
+    pub(crate) fn forget_topic(&self, name: &str) {
+        let mut topics = self.topics.lock();
+        topics.remove(name);
+    }
+
+    pub(crate) fn client(&self, name: &str, version: &str) {
+        let mut clients = self.clients.lock();
+        let mut software = ClientSoftware {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        if CLIENT_SOFTWARES_MAX <= clients.len() && !clients.contains_key(&software) {
+            software = ClientSoftware {
+                name: "other".to_owned(),
+                version: String::new(),
+            };
+        }
+        *clients.entry(software).or_default() += 1;
+    }
+}

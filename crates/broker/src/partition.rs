@@ -1,0 +1,292 @@
+use crate::config::{TopicConfig, TopicTimestamps};
+use crate::fetch::{FetchSet, Told};
+use crate::metrics::TopicMetrics;
+use crate::response::Token;
+use ottla_metadata::Partition as PartitionImage;
+use ottla_records::{KeyRule, ProduceRules, TimestampType};
+use ottla_replication::{EpochError, IsrChange, Leader, LeaderStart};
+use ottla_storage::log_dir::LogDir;
+use ottla_storage::partition::Ends;
+use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionSlot, TopicPartition};
+use parking_lot::{Mutex, MutexGuard};
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+/// A partition this broker holds: where its log is, whether we lead it, and who waits for it.
+///
+/// Lock order: fetch set, then partition. Who tells watchers has let go of the partition before.
+pub(crate) struct LocalPartition {
+    pub(crate) id: TopicPartition,
+    pub(crate) topic: Arc<str>,
+    pub(crate) metrics: Arc<TopicMetrics>,
+    /// Which of the broker's log directories holds it.
+    pub(crate) directory: usize,
+    pub(crate) log_dir: Arc<LogDir>,
+    pub(crate) slot: PartitionSlot,
+    state: Mutex<PartitionState>,
+}
+
+struct PartitionState {
+    /// `None` while another broker leads, and before this incarnation is registered.
+    leader: Option<Leader>,
+    config: Arc<TopicConfig>,
+    /// Fetches that want to hear when high watermark or log start move.
+    watchers: Vec<Watcher>,
+    /// What the watchers heard last.
+    announced: Option<Told>,
+    is_gone: bool,
+}
+
+struct Watcher {
+    set: Weak<FetchSet>,
+    index: usize,
+}
+
+/// What an append needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProduceView {
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) rules: ProduceRules,
+    /// Whether acks=all may be accepted.
+    pub(crate) has_enough_replicas: bool,
+}
+
+/// What a read needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadView {
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// Exclusive; from it on nobody may read.
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start_offset: Offset,
+    /// Exclusive; the next record gets it.
+    pub(crate) log_end_offset: Offset,
+    /// Whether everything an earlier leader may have shown is below the high watermark.
+    pub(crate) is_certain: bool,
+}
+
+impl ReadView {
+    /// Nothing is ever part of a transaction here, so the last stable offset is the high watermark.
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub(crate) fn told(&self) -> Told {
+        Told {
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+        }
+    }
+}
+
+impl LocalPartition {
+    pub(crate) fn new(
+        id: TopicPartition,
+        topic: Arc<str>,
+        metrics: Arc<TopicMetrics>,
+        directory: usize,
+        log_dir: Arc<LogDir>,
+        slot: PartitionSlot,
+        config: Arc<TopicConfig>,
+    ) -> LocalPartition {
+        LocalPartition {
+            id,
+            topic,
+            metrics,
+            directory,
+            log_dir,
+            slot,
+            state: Mutex::new(PartitionState {
+                leader: None,
+                config,
+                watchers: Vec::new(),
+                announced: None,
+                is_gone: false,
+            }),
+        }
+    }
+
+    /// Follows the metadata: leads in the epoch it names, or not. Returns whether that is a new epoch.
+    pub(crate) fn follow(&self, me: BrokerId, image: &PartitionImage) -> bool {
+        let mut state = self.state.lock();
+        let ends = self
+            .log_dir
+            .ends(self.slot)
+            .filter(|_| image.leader == Some(me));
+        let Some(ends) = ends else {
+            state.leader = None;
+            return false;
+        };
+        let current = state.leader.as_ref().map(Leader::leader_epoch);
+        if current == Some(image.leader_epoch) {
+            let leader = state.leader.as_mut().expect("it has an epoch");
+            leader.isr_changed(IsrChange {
+                isr: &image.isr,
+                partition_epoch: image.partition_epoch,
+            });
+            return false;
+        }
+        state.leader = Some(Leader::new(LeaderStart {
+            me,
+            leader_epoch: image.leader_epoch,
+            partition_epoch: image.partition_epoch,
+            replicas: &image.replicas,
+            isr: &image.isr,
+            min_insync_replicas: state.config.min_insync_replicas as usize,
+            log_start: ends.log_start,
+            high_watermark: ends.log_start,
+            appended_end: ends.appended_end,
+            durable_end: ends.durable_end,
+        }));
+        true
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
+        let mut state = self.state.lock();
+        if let Some(leader) = &mut state.leader {
+            leader.min_insync_replicas_changed(config.min_insync_replicas as usize);
+        }
+        state.config = config;
+    }
+
+    /// The topic's configuration in force.
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.state.lock().config)
+    }
+
+    /// The partition is no longer ours to serve; tells the watchers.
+    pub(crate) fn leave(&self) -> Vec<Token> {
+        let mut state = self.state.lock();
+        state.is_gone = true;
+        state.leader = None;
+        tell(state)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.lock().is_gone
+    }
+
+    /// What an append must obey.
+    pub(crate) fn produce_view(&self) -> Result<ProduceView, ErrorCode> {
+        let state = self.state.lock();
+        let leader = state.leader.as_ref().ok_or(NOT_LEADER)?;
+        Ok(ProduceView {
+            leader_epoch: leader.leader_epoch(),
+            rules: produce_rules(&state.config),
+            has_enough_replicas: leader.check_min_isr().is_ok(),
+        })
+    }
+
+    /// What a client that believes in `client_epoch` may read.
+    pub(crate) fn read_view(
+        &self,
+        client_epoch: Option<LeaderEpoch>,
+    ) -> Result<ReadView, ErrorCode> {
+        let mut state = self.state.lock();
+        let ends = self.log_dir.ends(self.slot).ok_or(NOT_LEADER)?;
+        let leader = state.leader.as_mut().ok_or(NOT_LEADER)?;
+        leader
+            .check_epoch(client_epoch)
+            .map_err(|error| match error {
+                EpochError::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
+                EpochError::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
+            })?;
+        Ok(advance(leader, ends))
+    }
+
+    /// The journal got further, or the log start moved: moves the high watermark and tells those who
+    /// wait for it. Returns the requests to wake.
+    pub(crate) fn announce(&self) -> Vec<Token> {
+        let mut state = self.state.lock();
+        let ends = self.log_dir.ends(self.slot);
+        let (Some(leader), Some(ends)) = (state.leader.as_mut(), ends) else {
+            return Vec::new();
+        };
+        let told = advance(leader, ends).told();
+        if state.announced == Some(told) {
+            return Vec::new();
+        }
+        state.announced = Some(told);
+        tell(state)
+    }
+
+    /// The largest epoch not above `epoch` and where it ended, as of `read`: an epoch that is still
+    /// led ends with the log. `None` for an epoch nobody has led yet (`LeaderEpochFileCache.endOffsetFor`).
+    pub(crate) fn epoch_end(
+        &self,
+        read: &ReadView,
+        epoch: LeaderEpoch,
+    ) -> Option<(LeaderEpoch, Offset)> {
+        if epoch == read.leader_epoch {
+            return Some((epoch, read.log_end_offset));
+        }
+        self.log_dir.epoch_end_offset(self.slot, epoch)
+    }
+
+    /// From now on `set`'s item `index` hears of every move.
+    pub(crate) fn watch(&self, set: &Arc<FetchSet>, index: usize) {
+        let set = Arc::downgrade(set);
+        self.state.lock().watchers.push(Watcher { set, index });
+    }
+
+    /// `set` hears of no more moves.
+    pub(crate) fn unwatch(&self, set: &Arc<FetchSet>) {
+        let set = Arc::as_ptr(set);
+        let mut state = self.state.lock();
+        state.watchers.retain(|watcher| watcher.set.as_ptr() != set);
+    }
+}
+
+const NOT_LEADER: ErrorCode = ErrorCode::NotLeaderOrFollower;
+
+fn advance(leader: &mut Leader, ends: Ends) -> ReadView {
+    leader.appended(ends.appended_end);
+    leader.durable(ends.durable_end);
+    let high_watermark = leader.high_watermark();
+    leader.log_start_moved(ends.log_start.min(high_watermark));
+    ReadView {
+        leader_epoch: leader.leader_epoch(),
+        high_watermark,
+        log_start_offset: ends.log_start,
+        log_end_offset: ends.appended_end,
+        is_certain: leader.is_high_watermark_certain(),
+    }
+}
+
+/// Tells every watcher, after letting go of the partition.
+fn tell(mut state: MutexGuard<'_, PartitionState>) -> Vec<Token> {
+    if state.watchers.is_empty() {
+        return Vec::new();
+    }
+    let mut sets = Vec::with_capacity(state.watchers.len());
+    state
+        .watchers
+        .retain(|watcher| match watcher.set.upgrade() {
+            Some(set) => {
+                sets.push((set, watcher.index));
+                true
+            }
+            None => false,
+        });
+    drop(state);
+    let moved = sets.into_iter();
+    moved.filter_map(|(set, index)| set.moved(index)).collect()
+}
+
+fn produce_rules(config: &TopicConfig) -> ProduceRules {
+    ProduceRules {
+        max_message_bytes: config.max_message_bytes as usize,
+        timestamp_type: match config.timestamps {
+            TopicTimestamps::CreateTime => TimestampType::CreateTime,
+            TopicTimestamps::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        keys: KeyRule::Optional,
+    }
+}
+
+impl fmt::Debug for LocalPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.id.partition)
+    }
+}

@@ -1,0 +1,101 @@
+use crate::broker::Broker;
+use crate::connection::Connection;
+use crate::response::{CloseReason, Outcome, Response};
+use crate::view::View;
+use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
+use ottla_types::Now;
+use std::sync::Arc;
+
+/// What a handler does with a request: an outcome, or a reason to close the connection.
+pub(crate) type Handled = Result<Outcome, CloseReason>;
+
+/// One request with everything a handler may look at.
+pub(crate) struct Request<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) header: RequestHeader<'a>,
+    pub(crate) key: ApiKey,
+    /// What follows the header.
+    pub(crate) body: &'a [u8],
+    /// The state of the cluster for this request, from beginning to end.
+    pub(crate) view: Arc<View>,
+    pub(crate) now: Now,
+}
+
+impl<'a> Request<'a> {
+    /// The version of the request and of its answer.
+    pub(crate) fn version(&self) -> i16 {
+        self.header.api_version
+    }
+
+    /// Reads the body. Bytes behind it are ignored, as by Kafka.
+    pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, CloseReason> {
+        let mut reader = Reader::new(self.body);
+        M::decode(&mut reader, self.version()).map_err(|error| CloseReason::MalformedRequest {
+            api: self.key.name(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// What it takes to answer, now or later.
+    pub(crate) fn reply_to(&self) -> ReplyTo {
+        ReplyTo {
+            key: self.key,
+            version: self.version(),
+            correlation_id: self.header.correlation_id,
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn reply<'m>(&self, message: &impl Message<'m>) -> Handled {
+        self.reply_to().encode(message).map(Outcome::Reply)
+    }
+}
+
+/// What it takes to write an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) key: ApiKey,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+}
+
+impl ReplyTo {
+    /// A writer behind the answer's header, and where the frame's content began.
+    pub(crate) fn begin(&self) -> (Writer, usize) {
+        let mut writer = Writer::new();
+        let start = writer.begin_frame();
+        let header = ResponseHeader {
+            correlation_id: self.correlation_id,
+        };
+        header.encode(&mut writer, self.key, self.version);
+        (writer, start)
+    }
+
+    /// The whole frame around `message`, for answers without external bytes.
+    pub(crate) fn frame<'m>(&self, message: &impl Message<'m>) -> Result<Vec<u8>, CloseReason> {
+        let (mut writer, start) = self.begin();
+        message
+            .encode(&mut writer, self.version)
+            .and_then(|()| writer.finish_frame(start))
+            .map_err(|error| self.cannot_encode(error))?;
+        Ok(writer.into_buf())
+    }
+
+    /// The answer.
+    pub(crate) fn encode<'m>(&self, message: &impl Message<'m>) -> Result<Response, CloseReason> {
+        self.frame(message).map(Response::from_bytes)
+    }
+
+    pub(crate) fn cannot_encode(&self, error: EncodeError) -> CloseReason {
+        CloseReason::CannotEncode {
+            api: self.key.name(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// An outcome for either way it went.
+pub(crate) fn outcome(handled: Handled) -> Outcome {
+    handled.unwrap_or_else(Outcome::Close)
+}

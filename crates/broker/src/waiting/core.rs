@@ -1,0 +1,161 @@
+use super::deadlines::Deadlines;
+use super::journal_waits::JournalWaits;
+use crate::fetch::ParkedFetch;
+use crate::partition::LocalPartition;
+use crate::response::{Outcome, Response};
+use ottla_records::Scratch;
+use ottla_storage::partition::Durability;
+use ottla_types::{ErrorCode, Lsn, Mono};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+/// What belongs to one thread that serves connections. Its requests park and complete here; other
+/// threads only leave notes.
+pub(crate) struct Core {
+    pub(crate) state: Mutex<CoreState>,
+    /// What other threads have to say to this core.
+    pub(crate) notes: Mutex<Notes>,
+    /// Set from the first note until the core looks: it is woken once per batch of notes.
+    pub(crate) is_woken: AtomicBool,
+    /// The lowest numbers this core waits for, so that a commit wakes only whom it serves.
+    pub(crate) awaited: Vec<Awaited>,
+    /// Reused by validation from batch to batch.
+    pub(crate) scratch: Mutex<Scratch>,
+}
+
+/// The lowest LSNs that are waited for from one directory; `u64::MAX` for none.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub(crate) fsynced: AtomicU64,
+    pub(crate) written: AtomicU64,
+}
+
+/// The part of a [`Core`] that its own thread works on.
+#[derive(Default)]
+pub(crate) struct CoreState {
+    pub(crate) parked: BTreeMap<u64, Parked>,
+    pub(crate) numbers_count: u64,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) directories: Vec<DirectoryWaits>,
+}
+
+/// What a core waits for from one log directory.
+#[derive(Default)]
+pub(crate) struct DirectoryWaits {
+    pub(crate) fsynced: JournalWaits<Waiter>,
+    pub(crate) written: JournalWaits<Waiter>,
+}
+
+/// Who waits for the journal.
+pub(crate) enum Waiter {
+    /// A parked reply, by number.
+    Reply(u64),
+    /// A partition whose high watermark may move.
+    Partition(Arc<LocalPartition>),
+}
+
+/// A place in a journal that a reply depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalPlace {
+    pub(crate) directory: usize,
+    pub(crate) durability: Durability,
+    pub(crate) lsn: Lsn,
+}
+
+/// A request that waits.
+pub(crate) enum Parked {
+    /// A finished reply that may not leave before the journal is so far.
+    Reply(ParkedReply),
+    /// A long poll.
+    Fetch(ParkedFetch),
+    /// The controller has the request; the answer comes as a note.
+    Controller,
+}
+
+/// A finished reply and what it waits for.
+pub(crate) struct ParkedReply {
+    pub(crate) frame: Vec<u8>,
+    /// Where the frame says "no error" about something that is not certain yet.
+    pub(crate) error_positions: Vec<usize>,
+    /// Places still to be waited for, apart from the one it is registered under.
+    pub(crate) places: Vec<JournalPlace>,
+    pub(crate) deadline: Option<Mono>,
+}
+
+/// What other threads have to say to a core.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// Parked fetches whose partitions moved.
+    pub(crate) moved: Vec<u64>,
+    /// Answers of the controller.
+    pub(crate) answered: Vec<(u64, ControllerAnswer)>,
+}
+
+/// An answer that came from the controller.
+pub(crate) enum ControllerAnswer {
+    /// It may go.
+    Done(Outcome),
+    /// It may go once the journal is so far.
+    After(ParkedReply),
+}
+
+impl ParkedReply {
+    /// The reply as it stands.
+    pub(crate) fn into_response(self) -> Response {
+        Response::from_bytes(self.frame)
+    }
+
+    /// The reply with an error in place of each success that did not become certain.
+    pub(crate) fn into_failure(mut self, code: ErrorCode) -> Response {
+        for position in &self.error_positions {
+            let field = &mut self.frame[*position..*position + 2];
+            field.copy_from_slice(&code.code().to_be_bytes());
+        }
+        self.into_response()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(directories_count: usize) -> Core {
+        let mut state = CoreState::default();
+        state
+            .directories
+            .resize_with(directories_count, DirectoryWaits::default);
+        Core {
+            state: Mutex::new(state),
+            notes: Mutex::default(),
+            is_woken: AtomicBool::new(false),
+            awaited: (0..directories_count).map(|_| Awaited::nothing()).collect(),
+            scratch: Mutex::default(),
+        }
+    }
+}
+
+impl Awaited {
+    fn nothing() -> Awaited {
+        Awaited {
+            fsynced: AtomicU64::new(u64::MAX),
+            written: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl CoreState {
+    /// The next number of a parked request.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.numbers_count += 1;
+        self.numbers_count
+    }
+
+    /// Makes `waiter` hear when the journal is at `place`.
+    pub(crate) fn wait(&mut self, place: JournalPlace, waiter: Waiter) {
+        let waits = &mut self.directories[place.directory];
+        let waits = match place.durability {
+            Durability::Fsync => &mut waits.fsynced,
+            Durability::Os => &mut waits.written,
+        };
+        waits.push(place.lsn, waiter);
+    }
+}

@@ -1,0 +1,10 @@
+//! Requests that wait: for the journal, for data, for the controller, for their time to run out.
+
+mod deadlines;
+mod journal_waits;
+
+mod core;
+
+pub(crate) use self::core::{
+    ControllerAnswer, Core, CoreState, JournalPlace, Parked, ParkedReply, Waiter,
+};

@@ -1,0 +1,12 @@
+//! The broker on a disk in memory, spoken to in frames, one module per API.
+
+mod harness;
+
+mod admin;
+mod configs;
+mod fetch;
+mod fetch_sessions;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod versions;
