@@ -24,8 +24,8 @@ mod topic;
 pub use entry::{DecodedEntry, decode_entry, encode_entry};
 pub use image::{decode_image, encode_image};
 pub use raft::{
-    SnapshotParts, decode_snapshot, decode_stored_entry, decode_vote, encode_snapshot,
-    encode_stored_entry, encode_vote,
+    decode_payload, decode_snapshot_meta, decode_vote, encode_payload, encode_snapshot_meta,
+    encode_vote,
 };
 pub use record::{decode_record, encode_record};
 

@@ -34,7 +34,6 @@ mod local_quorum;
 #[cfg(any(test, feature = "testing"))]
 pub mod quorum_conformance;
 mod quorum_store;
-mod raft_log;
 mod state_machine;
 
 pub use bootstrap::Bootstrap;
@@ -49,9 +48,9 @@ pub use controller::{Controller, Progress, RequestId, Submission};
 pub use controller_error::ControllerError;
 pub use decide::{Decision, decide};
 pub use image::{Image, ReplayError};
-pub use local_quorum::{Disturbance, LocalQuorum};
+pub use local_quorum::{Disturbance, LocalQuorum, LocalQuorumOptions};
 pub use partition::{BrokerIds, LeaderRecovery, Partition};
-pub use quorum_store::{QuorumStore, QuorumStoreError, StoredSnapshot};
+pub use quorum_store::{QuorumStore, QuorumStoreError, QuorumStoreOptions, StoredSnapshot};
 pub use raft_types::{LogPosition, Membership, Payload, StoredEntry, Vote};
 pub use record::{PartitionChange, Record};
 pub use shared_map::SharedMap;

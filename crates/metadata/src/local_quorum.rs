@@ -1,6 +1,6 @@
 use crate::codec::{CodecError, encode_entry};
 use crate::quorum::{NotLeader, Quorum, QuorumEvent, QuorumStatus, Ticket, Voter};
-use crate::quorum_store::{QuorumStore, QuorumStoreError};
+use crate::quorum_store::{QuorumStore, QuorumStoreError, QuorumStoreOptions};
 use crate::raft_types::{LogPosition, Payload, StoredEntry, Vote};
 use crate::record::Record;
 use crate::state_machine::StateMachine;
@@ -16,6 +16,17 @@ use std::sync::Arc;
 /// [contract](crate::quorum) allows.
 pub struct LocalQuorum {
     state: Mutex<State>,
+}
+
+/// How a local quorum is opened.
+#[derive(Clone)]
+pub struct LocalQuorumOptions {
+    /// Its one voter.
+    pub me: Voter,
+    /// Bytes of entries after which a snapshot is taken.
+    pub snapshot_entries_size: u64,
+    /// Of the store.
+    pub store: QuorumStoreOptions,
 }
 
 /// Ways to misbehave that the contract allows. Keeping a proposal is not stepping.
@@ -54,7 +65,8 @@ struct State {
     tickets_count: u64,
     proposals: VecDeque<Proposal>,
     events: VecDeque<QuorumEvent>,
-    snapshot_log_size: u64,
+    snapshot_entries_size: u64,
+    is_proven: bool,
     has_failed: bool,
 }
 
@@ -67,20 +79,14 @@ struct Proposal {
 
 impl LocalQuorum {
     /// Opens the store in `dir`. A new one begins with `first_batch`, in one synced write.
-    ///
-    /// The store is snapshot when its log has grown to `snapshot_log_size` bytes.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        me: Voter,
-        snapshot_log_size: u64,
+        options: &LocalQuorumOptions,
         first_batch: impl FnOnce() -> Vec<Record>,
     ) -> Result<LocalQuorum, QuorumStoreError> {
-        let mut store = QuorumStore::open(disk, dir)?;
-        store.check_only_voter(me)?;
-        if store.is_new() {
-            store.create(me, &encode_entry(QuorumStore::FIRST_TERM, &first_batch()))?;
-        }
+        let me = options.me;
+        let store = QuorumStore::open_or_create(disk, dir, &options.store, me, first_batch)?;
         let mut state = State {
             me,
             term: store.vote().map_or(0, |vote| vote.term),
@@ -91,7 +97,8 @@ impl LocalQuorum {
             tickets_count: 0,
             proposals: VecDeque::new(),
             events: VecDeque::new(),
-            snapshot_log_size,
+            snapshot_entries_size: options.snapshot_entries_size,
+            is_proven: false,
             has_failed: false,
         };
         state.events.push_back(QuorumEvent::ImageReplaced {
@@ -123,9 +130,9 @@ impl LocalQuorum {
         state.events.is_empty() && (state.has_failed || !state.has_work())
     }
 
-    /// Bytes of the log on disk.
-    pub fn log_size(&self) -> u64 {
-        self.state.lock().store.log_size()
+    /// Bytes of the entries since the last snapshot.
+    pub fn entries_size(&self) -> u64 {
+        self.state.lock().store.entries_size()
     }
 
     /// Misbehaves.
@@ -200,39 +207,57 @@ impl State {
     }
 
     fn is_compaction_due(&self) -> bool {
-        self.snapshot_log_size <= self.store.log_size()
+        self.snapshot_entries_size <= self.store.entries_size()
             && self.store.purged() < self.machine.applied()
     }
 
-    /// The one write of a step: the vote of a new term, or a snapshot, or a purge, or proposals.
+    /// The one write of a step: the vote of a new term, or a snapshot, or a purge, or proposals,
+    /// or the proof of the last one. On a full disk nothing is done, and the next step tries again.
     fn advance(&mut self) -> Result<(), QuorumStoreError> {
         self.refuses = false;
-        if !self.is_leading {
-            return self.elect();
+        let done = if !self.is_leading {
+            self.elect()
+        } else if self.is_compaction_due() {
+            self.compact()
+        } else if !self.proposals.is_empty() {
+            self.write_proposals(None)
+        } else {
+            return self.prove();
+        };
+        self.is_proven = false;
+        match done {
+            Err(error) if error.is_full() => Ok(()),
+            done => done,
         }
-        if self.is_compaction_due() {
-            return self.compact();
-        }
-        if !self.proposals.is_empty() {
-            return self.write_proposals(None);
-        }
+    }
+
+    fn prove(&mut self) -> Result<(), QuorumStoreError> {
+        match self.store.prove() {
+            Err(error) if error.is_full() => return Ok(()),
+            proven => proven?,
+        };
+        self.is_proven = true;
         Ok(())
     }
 
     /// Wins the election of one: vote, the entries that stay and the new term's first are one write.
     fn elect(&mut self) -> Result<(), QuorumStoreError> {
-        self.term += 1;
+        let term = self.term + 1;
         self.proposals.push_back(Proposal {
             ticket: None,
-            term: self.term,
+            term,
             payload: Payload::Blank,
         });
         let vote = Vote {
-            term: self.term,
+            term,
             candidate: self.me,
             is_committed: true,
         };
-        self.write_proposals(Some(vote))?;
+        if let Err(error) = self.write_proposals(Some(vote)) {
+            self.proposals.pop_back();
+            return Err(error);
+        }
+        self.term = term;
         self.lead();
         Ok(())
     }
@@ -245,10 +270,9 @@ impl State {
 
     /// Everything proposed becomes durable in one write, and is applied.
     fn write_proposals(&mut self, vote: Option<Vote>) -> Result<(), QuorumStoreError> {
-        let proposals: Vec<Proposal> = self.proposals.drain(..).collect();
         let indexes = self.store.end_index()..;
         let entries = indexes
-            .zip(&proposals)
+            .zip(&self.proposals)
             .map(|(index, proposal)| StoredEntry {
                 position: LogPosition {
                     term: proposal.term,
@@ -256,9 +280,10 @@ impl State {
                 },
                 payload: proposal.payload.clone(),
             });
-        let entries = entries.collect();
-        self.store.write(vote, entries)?;
-        let tickets = proposals.iter().map(|proposal| proposal.ticket);
+        let entries: Vec<StoredEntry> = entries.collect();
+        self.store.write(vote, &entries)?;
+        let written: Vec<Proposal> = self.proposals.drain(..).collect();
+        let tickets = written.iter().map(|proposal| proposal.ticket);
         self.apply_stored(tickets)?;
         Ok(())
     }
@@ -272,7 +297,7 @@ impl State {
             .applied()
             .map_or(0, |applied| applied.index + 1);
         for entry in self.store.entries(start..u64::MAX) {
-            let applied = self.machine.apply(entry, tickets.next().flatten())?;
+            let applied = self.machine.apply(&entry, tickets.next().flatten())?;
             self.events.push_back(QuorumEvent::Applied(applied));
         }
         Ok(())

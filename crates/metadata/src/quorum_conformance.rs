@@ -22,11 +22,11 @@ pub trait Harness {
     /// Misbehaves in a way of its own choice among the allowed ones; false if it cannot.
     fn disturb(&mut self, prng: &mut Prng) -> bool;
 
-    /// Log bytes after which the quorum takes a snapshot.
-    fn snapshot_log_size(&self) -> u64;
+    /// Bytes of entries after which the quorum takes a snapshot.
+    fn snapshot_entries_size(&self) -> u64;
 
-    /// Bytes of the log now.
-    fn log_size(&self) -> u64;
+    /// Bytes of entries since the last snapshot.
+    fn entries_size(&self) -> u64;
 }
 
 /// The records a new quorum of these tests begins with.
@@ -259,7 +259,7 @@ pub fn what_was_applied_survives_a_crash(harness: &mut dyn Harness) {
 /// Snapshots bound the log, and nothing is lost by them.
 pub fn snapshots_bound_the_log(harness: &mut dyn Harness) {
     let mut observer = Observer::new();
-    let limit = harness.snapshot_log_size();
+    let limit = harness.snapshot_entries_size();
     let mut written = 0;
     let mut round = 0;
     while written < 4 * limit {
@@ -280,9 +280,9 @@ pub fn snapshots_bound_the_log(harness: &mut dyn Harness) {
     let status = harness.quorum().status();
     assert!(0 < status.snapshot_index, "there is a snapshot");
     assert!(
-        harness.log_size() < 3 * limit,
-        "{} bytes of log",
-        harness.log_size()
+        harness.entries_size() < 3 * limit,
+        "{} bytes of entries",
+        harness.entries_size()
     );
     let before = Arc::clone(observer.image());
     harness.crash_and_reopen();

@@ -1,13 +1,17 @@
 use crate::codec::{
-    CodecError, SnapshotParts, decode_snapshot, decode_stored_entry, decode_vote, encode_snapshot,
-    encode_stored_entry, encode_vote,
+    CodecError, decode_image, decode_payload, decode_snapshot_meta, decode_vote, encode_entry,
+    encode_image, encode_payload, encode_snapshot_meta, encode_vote,
 };
 use crate::image::Image;
 use crate::quorum::Voter;
-use crate::raft_log::{RaftLog, RecoveredLog};
 use crate::raft_types::{LogPosition, Membership, Payload, StoredEntry, Vote};
+use crate::record::Record;
 use ottla_storage::disk::{Disk, DiskError};
-use std::collections::VecDeque;
+use ottla_storage::marker::Markers;
+use ottla_storage::raft_log::{
+    RaftBatch, RaftDamageKind, RaftEntry, RaftIdentity, RaftLog, RaftLogError, RaftLogId,
+    RaftLogOptions, RaftOpen, RaftSnapshot,
+};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,16 +19,23 @@ use std::sync::Arc;
 /// What one member of the quorum keeps: its vote, its entries, its newest snapshot.
 ///
 /// Every implementation of [`Quorum`](crate::quorum::Quorum) persists through it, so a directory that
-/// one wrote can be opened by the other. Votes and entries go into one log as synced writes; entries
+/// one wrote can be opened by the other. When a call returns, its effect is on the device. Entries
 /// since the snapshot are also kept in memory, and the snapshots bound both.
-///
-/// Invariants: entries have no gaps and follow the purged position; the snapshot is not below it.
 pub struct QuorumStore {
+    disk: Arc<dyn Disk>,
     log: RaftLog,
     vote: Option<Vote>,
-    purged: Option<LogPosition>,
-    entries: VecDeque<StoredEntry>,
     snapshot: Option<Arc<StoredSnapshot>>,
+    entries_size: u64,
+}
+
+/// How a store is opened.
+#[derive(Clone, Default)]
+pub struct QuorumStoreOptions {
+    /// Of the log below.
+    pub log: RaftLogOptions,
+    /// Where the log notes what it has reached.
+    pub markers: Arc<Markers>,
 }
 
 /// The newest snapshot.
@@ -41,102 +52,151 @@ pub struct StoredSnapshot {
 }
 
 /// The store cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QuorumStoreError {
-    /// The disk failed. What is on it now is unknown until the process starts again.
-    #[error("the metadata log failed: {0}")]
-    Disk(#[from] DiskError),
-    /// The store failed before and is not touched again.
-    #[error("the metadata log failed before and is not written any more")]
-    FailedBefore,
-    /// What was read is not what was written, or newer.
+    /// The disk failed, or is full. [`QuorumStoreError::is_full`] tells.
+    #[error("the metadata log: {0}")]
+    Log(#[from] RaftLogError),
+    /// Something that was acknowledged is not there. The identity must not vote again.
+    #[error(
+        "the metadata log has lost something it had acknowledged, so this node must not vote with it \
+         again: {0}"
+    )]
+    Damaged(RaftDamageKind),
+    /// What was read is not what this version writes, or newer.
     #[error("the metadata log cannot be read: {0}")]
     Codec(#[from] CodecError),
-    /// The snapshot's checksum is wrong.
-    #[error("the snapshot of the metadata is damaged")]
-    SnapshotDamaged,
-    /// Entries are missing between the snapshot and the log, or within the log.
-    #[error("the metadata log has a gap: entry {found} follows entry {expected_after:?}")]
-    Gap {
-        /// The last index before the gap.
-        expected_after: Option<u64>,
-        /// The first index after it.
-        found: u64,
-    },
     /// The store was written by another node, or the directory was copied.
     #[error("the metadata log belongs to node {stored}, and this is node {actual}")]
     ForeignVoter {
-        /// Whose vote is stored.
+        /// Who wrote it.
         stored: Voter,
         /// Who opens it.
         actual: Voter,
     },
 }
 
+impl QuorumStoreError {
+    /// True when nothing was lost and the call can be tried again once there is room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, QuorumStoreError::Log(RaftLogError::Full(_)))
+    }
+}
+
+impl From<DiskError> for QuorumStoreError {
+    fn from(error: DiskError) -> QuorumStoreError {
+        QuorumStoreError::Log(error.into())
+    }
+}
+
 impl QuorumStore {
     /// The term in which a new quorum is led, and in which its first batch is decided.
     pub const FIRST_TERM: u64 = 1;
 
-    /// Opens the store in `dir` of `disk`, which is made when missing.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<QuorumStore, QuorumStoreError> {
-        let (log, recovered) = RaftLog::open(disk, dir)?;
-        let RecoveredLog {
-            vote,
-            entries,
-            snapshot,
-        } = recovered;
-        let mut store = QuorumStore {
-            log,
-            vote: vote.as_deref().map(decode_vote).transpose()?,
-            purged: None,
-            entries: VecDeque::new(),
-            snapshot: None,
-        };
-        if let Some(bytes) = snapshot {
-            let snapshot = StoredSnapshot::from(decode_snapshot(&bytes)?);
-            store.purged = Some(snapshot.position);
-            store.snapshot = Some(Arc::new(snapshot));
-        }
-        for (index, bytes) in entries {
-            // The log may reach back behind the snapshot: it is cut later than the snapshot is saved.
-            if store.purged.is_some_and(|purged| index <= purged.index) {
-                continue;
-            }
-            store.check_follows(index)?;
-            store.entries.push_back(decode_stored_entry(&bytes)?);
-        }
-        Ok(store)
-    }
-
-    /// True before the first write of its life.
-    pub fn is_new(&self) -> bool {
-        self.vote.is_none() && self.last_position().is_none()
-    }
-
-    /// Makes `me` the leader and only voter of a new quorum, whose log begins with `batch`: vote,
-    /// membership and batch are one synced write.
+    /// Opens the store of `me` in `dir` of `disk`, or makes it: then `me` is the leader and only voter of
+    /// a new quorum whose log begins with `first_batch`, which names the cluster. Vote, membership and
+    /// batch are one synced write.
     ///
-    /// The vote is a committed one, as if an election by one vote had been held, so the next start
-    /// needs none either.
-    pub fn create(&mut self, me: Voter, batch: &[u8]) -> Result<(), QuorumStoreError> {
-        assert!(self.is_new(), "only an empty store begins a quorum");
+    /// The first vote is a committed one, as if an election by one vote had been held, so no later
+    /// start needs an election either.
+    pub fn open_or_create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &QuorumStoreOptions,
+        me: Voter,
+        first_batch: impl FnOnce() -> Vec<Record>,
+    ) -> Result<QuorumStore, QuorumStoreError> {
+        let markers = Arc::clone(&options.markers);
+        match RaftLog::open(Arc::clone(&disk), dir, options.log, markers)? {
+            RaftOpen::Found(log, _) => QuorumStore::found(disk, *log, me),
+            RaftOpen::Damaged(damage) => Err(QuorumStoreError::Damaged(damage.kind)),
+            RaftOpen::Empty => QuorumStore::create(disk, dir, options, me, &first_batch()),
+        }
+    }
+
+    fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &QuorumStoreOptions,
+        me: Voter,
+        first_batch: &[Record],
+    ) -> Result<QuorumStore, QuorumStoreError> {
+        let cluster_id = first_batch.iter().find_map(|record| match record {
+            Record::Cluster { id } => Some(id.clone()),
+            _ => None,
+        });
         let vote = Vote {
             term: Self::FIRST_TERM,
             candidate: me,
             is_committed: true,
         };
-        let entry = |index, payload| StoredEntry {
-            position: LogPosition {
+        let payloads = [
+            Payload::Membership(Membership::of_one(me)),
+            Payload::Batch(encode_entry(Self::FIRST_TERM, first_batch).into()),
+        ];
+        let entries = (0..).zip(payloads).map(|(index, payload)| {
+            let position = LogPosition {
                 term: Self::FIRST_TERM,
                 index,
-            },
-            payload,
+            };
+            to_raft_entry(&StoredEntry { position, payload })
+        });
+        let batch = RaftBatch {
+            vote: Some(encode_vote(&vote).into()),
+            entries: entries.collect(),
+            ..RaftBatch::default()
         };
-        let entries = vec![
-            entry(0, Payload::Membership(Membership::of_one(me))),
-            entry(1, Payload::Batch(batch.into())),
-        ];
-        self.write(Some(vote), entries)
+        let entries_size = size_of(&batch.entries);
+        let log = RaftLog::create(
+            Arc::clone(&disk),
+            dir,
+            options.log,
+            Arc::clone(&options.markers),
+            RaftIdentity {
+                cluster_id: cluster_id.expect("the first batch names the cluster"),
+                node_id: me.node,
+                directory_id: me.directory,
+            },
+            batch,
+        )?;
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent)?;
+        }
+        Ok(QuorumStore {
+            disk,
+            log,
+            vote: Some(vote),
+            snapshot: None,
+            entries_size,
+        })
+    }
+
+    fn found(
+        disk: Arc<dyn Disk>,
+        log: RaftLog,
+        me: Voter,
+    ) -> Result<QuorumStore, QuorumStoreError> {
+        let state = log.state();
+        let stored = Voter {
+            node: state.identity.node_id,
+            directory: state.identity.directory_id,
+        };
+        if stored != me {
+            return Err(QuorumStoreError::ForeignVoter { stored, actual: me });
+        }
+        let vote = state.vote.as_deref().map(decode_vote).transpose()?;
+        let snapshot = log.snapshot().map(decode_snapshot).transpose()?;
+        for entry in &state.entries {
+            // What cannot be read is refused now and not when it is applied.
+            decode_payload(&entry.payload)?;
+        }
+        Ok(QuorumStore {
+            disk,
+            vote,
+            snapshot: snapshot.map(Arc::new),
+            entries_size: size_of(&state.entries),
+            log,
+        })
     }
 
     /// The stored vote.
@@ -151,23 +211,22 @@ impl QuorumStore {
 
     /// The last entry that is gone because a snapshot covers it.
     pub fn purged(&self) -> Option<LogPosition> {
-        self.purged
+        self.log.state().purged.map(to_position)
     }
 
     /// The last entry, in the log or purged from it.
     pub fn last_position(&self) -> Option<LogPosition> {
-        self.entries
-            .back()
-            .map(|entry| entry.position)
-            .or(self.purged)
+        self.log.state().last_log_id().map(to_position)
     }
 
     /// The entries in `range` that are there.
-    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = &StoredEntry> {
-        let first = self.first_index();
-        let place = |index: u64| (index.saturating_sub(first) as usize).min(self.entries.len());
-        let (start, end) = (place(range.start), place(range.end));
-        self.entries.range(start..end.max(start))
+    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = StoredEntry> {
+        let entries = self.log.state().entries(range.start, range.end);
+        entries.map(|entry| StoredEntry {
+            position: to_position(entry.id),
+            payload: decode_payload(&entry.payload)
+                .expect("it was checked when it was read, or encoded here"),
+        })
     }
 
     /// The index after the last.
@@ -175,134 +234,131 @@ impl QuorumStore {
         self.last_position().map_or(0, |last| last.index + 1)
     }
 
-    /// Bytes of the log on disk.
-    pub fn log_size(&self) -> u64 {
-        self.log.size()
+    /// Bytes of the entries that are not purged: what a start applies, and a measure for snapshots.
+    pub fn entries_size(&self) -> u64 {
+        self.entries_size
     }
 
-    /// Makes `vote` durable.
-    pub fn save_vote(&mut self, vote: Vote) -> Result<(), QuorumStoreError> {
-        self.write(Some(vote), Vec::new())
-    }
-
-    /// Makes `entries` durable; they follow the last one.
-    pub fn append(&mut self, entries: Vec<StoredEntry>) -> Result<(), QuorumStoreError> {
-        self.write(None, entries)
-    }
-
-    /// One synced write.
+    /// Makes a vote, entries or both durable as one synced write. Entries follow the last one.
     pub fn write(
         &mut self,
         vote: Option<Vote>,
-        entries: Vec<StoredEntry>,
+        entries: &[StoredEntry],
     ) -> Result<(), QuorumStoreError> {
-        if vote.is_none() && entries.is_empty() {
-            return Ok(());
-        }
-        let first = entries.first().map(|entry| entry.position.index);
-        assert!(
-            first.is_none_or(|first| first == self.end_index()),
-            "entries follow the last one"
-        );
-        let encoded: Vec<(u64, Vec<u8>)> = entries
-            .iter()
-            .map(|entry| (entry.position.index, encode_stored_entry(entry)))
-            .collect();
-        let encoded_vote = vote.as_ref().map(encode_vote);
-        self.log.append(encoded_vote.as_deref(), &encoded)?;
+        let entries: Vec<RaftEntry> = entries.iter().map(to_raft_entry).collect();
+        let added = size_of(&entries);
+        self.log.append(RaftBatch {
+            vote: vote.as_ref().map(|vote| encode_vote(vote).into()),
+            entries,
+            ..RaftBatch::default()
+        })?;
         self.vote = vote.or(self.vote);
-        self.entries.extend(entries);
+        self.entries_size += added;
         Ok(())
     }
 
     /// Takes the entries from `index` on out: a later leader never had them.
     pub fn truncate(&mut self, index: u64) -> Result<(), QuorumStoreError> {
         assert!(
-            self.purged.is_none_or(|purged| purged.index < index),
+            self.purged().is_none_or(|purged| purged.index < index),
             "what a snapshot covers is committed"
         );
         if self.end_index() <= index {
             return Ok(());
         }
-        self.log.truncate(index)?;
-        let kept = index.saturating_sub(self.first_index()) as usize;
-        self.entries.truncate(kept);
+        self.log.append(RaftBatch {
+            truncate_from: Some(index),
+            ..RaftBatch::default()
+        })?;
+        self.entries_size = size_of(&self.log.state().entries);
         Ok(())
     }
 
     /// Makes `snapshot` the newest one. Entries stay until they are purged.
     pub fn save_snapshot(&mut self, snapshot: StoredSnapshot) -> Result<(), QuorumStoreError> {
-        let bytes = encode_snapshot(
-            snapshot.position,
-            snapshot.membership_position,
-            &snapshot.membership,
-            &snapshot.image,
-        );
-        self.log.save_snapshot(&bytes)?;
+        let meta = encode_snapshot_meta(snapshot.membership_position, &snapshot.membership);
+        self.log.save_snapshot(RaftSnapshot {
+            last: to_raft_id(snapshot.position),
+            meta: meta.into(),
+            data: encode_image(&snapshot.image).into(),
+        })?;
         self.snapshot = Some(Arc::new(snapshot));
         Ok(())
     }
 
     /// Forgets the entries up to `position`, inclusive. They are in the snapshot.
     pub fn purge(&mut self, position: LogPosition) -> Result<(), QuorumStoreError> {
+        let snapshot = self.snapshot.as_ref();
         assert!(
-            self.snapshot
-                .as_ref()
-                .is_some_and(|snapshot| position.index <= snapshot.position.index),
+            snapshot.is_some_and(|snapshot| position.index <= snapshot.position.index),
             "only what a snapshot covers is forgotten"
         );
         if self
-            .purged
+            .purged()
             .is_some_and(|purged| position.index <= purged.index)
         {
             return Ok(());
         }
-        let gone = (position.index + 1).saturating_sub(self.first_index()) as usize;
-        self.entries.drain(..gone.min(self.entries.len()));
-        self.purged = Some(position);
-        let kept: Vec<(u64, Vec<u8>)> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.position.index, encode_stored_entry(entry)))
-            .collect();
-        let vote = self.vote.as_ref().map(encode_vote);
-        self.log.rewrite(vote.as_deref(), &kept)
+        self.log.append(RaftBatch {
+            purge_to: Some(to_raft_id(position)),
+            ..RaftBatch::default()
+        })?;
+        self.entries_size = size_of(&self.log.state().entries);
+        Ok(())
     }
 
-    /// Refuses a store that another node, or this node with another directory, voted in: a copied or
-    /// exchanged directory never speaks under the old identity. For quorums of one voter.
-    pub fn check_only_voter(&self, me: Voter) -> Result<(), QuorumStoreError> {
-        match self.vote {
-            Some(vote) if vote.candidate != me => Err(QuorumStoreError::ForeignVoter {
-                stored: vote.candidate,
-                actual: me,
-            }),
-            _ => Ok(()),
-        }
+    /// Proves the last write by one more, so that damage to it can be told from a torn write. To be called
+    /// some milliseconds after the last write; false when there was nothing to prove.
+    pub fn prove(&mut self) -> Result<bool, QuorumStoreError> {
+        Ok(self.log.prove()?)
     }
 
-    fn first_index(&self) -> u64 {
-        self.purged.map_or(0, |purged| purged.index + 1)
-    }
-
-    fn check_follows(&self, index: u64) -> Result<(), QuorumStoreError> {
-        if index == self.end_index() {
-            return Ok(());
-        }
-        Err(QuorumStoreError::Gap {
-            expected_after: self.last_position().map(|last| last.index),
-            found: index,
-        })
+    /// Whether there is room for a snapshot of the state; without it the entries stay for a while.
+    pub fn has_room_for_snapshot(&self) -> bool {
+        const RESERVE: u64 = 16 << 20;
+        let last = self.log.snapshot();
+        let last_size = last.map_or(0, |snapshot| snapshot.data.len() as u64);
+        let needed = last_size + self.entries_size + RESERVE;
+        self.disk
+            .space()
+            .is_ok_and(|space| needed <= space.free_bytes)
     }
 }
 
-impl From<SnapshotParts> for StoredSnapshot {
-    fn from(parts: SnapshotParts) -> StoredSnapshot {
-        StoredSnapshot {
-            position: parts.position,
-            membership_position: parts.membership_position,
-            membership: parts.membership,
-            image: Arc::new(parts.image),
-        }
+fn decode_snapshot(snapshot: &RaftSnapshot) -> Result<StoredSnapshot, CodecError> {
+    let (membership_position, membership) = decode_snapshot_meta(&snapshot.meta)?;
+    Ok(StoredSnapshot {
+        position: to_position(snapshot.last),
+        membership_position,
+        membership,
+        image: Arc::new(decode_image(&snapshot.data)?),
+    })
+}
+
+fn to_raft_entry(entry: &StoredEntry) -> RaftEntry {
+    RaftEntry {
+        id: to_raft_id(entry.position),
+        payload: encode_payload(&entry.payload).into(),
     }
+}
+
+/// A term has at most one leader, so its number is not needed to name an entry.
+fn to_raft_id(position: LogPosition) -> RaftLogId {
+    RaftLogId {
+        term: position.term,
+        node_id: 0,
+        index: position.index,
+    }
+}
+
+fn to_position(id: RaftLogId) -> LogPosition {
+    LogPosition {
+        term: id.term,
+        index: id.index,
+    }
+}
+
+fn size_of<'a>(entries: impl IntoIterator<Item = &'a RaftEntry>) -> u64 {
+    let sizes = entries.into_iter().map(|entry| entry.payload.len() as u64);
+    sizes.sum()
 }

@@ -1,9 +1,9 @@
 //! What Raft persists, in our own words: no serialised type of a library ever reaches the disk.
 
 use crate::quorum::Voter;
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 /// Place of an entry: the term it was written in and its index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ pub enum Payload {
     /// Nothing: a leader's first entry.
     Blank,
     /// Records, as [`encode_entry`](crate::codec::encode_entry) wrote them.
-    Batch(Arc<[u8]>),
+    Batch(Bytes),
     /// Who votes from here on.
     Membership(Membership),
 }

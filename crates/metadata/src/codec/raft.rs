@@ -1,20 +1,20 @@
-//! Votes, entries and snapshots of the quorum's store.
+//! What the quorum's store keeps of votes, entries and snapshots; terms and indexes are the store's.
 //!
 //! ```text
 //! vote       := format u8 (1) | term u64 | node i32 | directory 16 bytes | is_committed u8
-//! entry      := format u8 (1) | term u64 | index u64 | kind u8 | body
+//! payload    := format u8 (1) | kind u8 | body
 //!               kind 0 blank, 1 batch (body: entry of codec.rs), 2 membership
 //! membership := sets u8 | sets * voters | voters (learners)
 //! voters     := count uvarint | count * (node i32 | directory 16 bytes)
-//! snapshot   := format u8 (1) | term u64 | index u64 | membership term u64 | membership index u64
-//!             | membership | image
+//! snapshot   := meta: format u8 (1) | membership term u64 | membership index u64 | membership
+//!               data: image of codec.rs
 //! ```
 
 use super::entry::{read_format, read_u64};
-use super::{CodecError, FORMAT, decode_image, encode_image};
-use crate::image::Image;
+use super::{CodecError, FORMAT};
 use crate::quorum::Voter;
-use crate::raft_types::{LogPosition, Membership, Payload, StoredEntry, Vote};
+use crate::raft_types::{LogPosition, Membership, Payload, Vote};
+use bytes::Bytes;
 use ottla_protocol::{Reader, Writer};
 use ottla_types::{BrokerId, DirectoryId};
 use std::collections::BTreeSet;
@@ -22,19 +22,6 @@ use std::collections::BTreeSet;
 const VOTE: &str = "a vote of the metadata quorum";
 const ENTRY: &str = "an entry of the metadata quorum";
 const SNAPSHOT: &str = "a snapshot of the metadata quorum";
-
-/// A snapshot as it is stored: everything up to a position.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotParts {
-    /// The last entry in it.
-    pub position: LogPosition,
-    /// Where the membership in force was written.
-    pub membership_position: LogPosition,
-    /// The membership in force.
-    pub membership: Membership,
-    /// The state.
-    pub image: Image,
-}
 
 /// The bytes of a vote.
 pub fn encode_vote(vote: &Vote) -> Vec<u8> {
@@ -60,12 +47,11 @@ pub fn decode_vote(bytes: &[u8]) -> Result<Vote, CodecError> {
     Ok(vote)
 }
 
-/// The bytes of an entry.
-pub fn encode_stored_entry(entry: &StoredEntry) -> Vec<u8> {
+/// The bytes of a payload.
+pub fn encode_payload(payload: &Payload) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.raw(&[FORMAT]);
-    put_position(entry.position, &mut writer);
-    match &entry.payload {
+    match payload {
         Payload::Blank => writer.raw(&[0]),
         Payload::Batch(batch) => {
             writer.raw(&[1]);
@@ -79,21 +65,13 @@ pub fn encode_stored_entry(entry: &StoredEntry) -> Vec<u8> {
     writer.into_buf()
 }
 
-/// Reads an entry.
-pub fn decode_stored_entry(bytes: &[u8]) -> Result<StoredEntry, CodecError> {
+/// Reads a payload; a batch shares its bytes.
+pub fn decode_payload(bytes: &Bytes) -> Result<Payload, CodecError> {
     let mut reader = Reader::new(bytes);
     read_format(&mut reader, ENTRY)?;
-    let position = read_position(&mut reader, ENTRY)?;
-    let kind = read_u8(&mut reader, ENTRY)?;
-    let payload = match kind {
+    let payload = match read_u8(&mut reader, ENTRY)? {
         0 => Payload::Blank,
-        1 => {
-            let batch = reader.rest();
-            return Ok(StoredEntry {
-                position,
-                payload: Payload::Batch(batch.into()),
-            });
-        }
+        1 => return Ok(Payload::Batch(bytes.slice(reader.position()..))),
         2 => Payload::Membership(read_membership(&mut reader, ENTRY)?),
         _ => {
             return Err(CodecError::InvalidField {
@@ -103,35 +81,26 @@ pub fn decode_stored_entry(bytes: &[u8]) -> Result<StoredEntry, CodecError> {
         }
     };
     end(&reader, ENTRY)?;
-    Ok(StoredEntry { position, payload })
+    Ok(payload)
 }
 
-/// The bytes of a snapshot.
-pub fn encode_snapshot(
-    position: LogPosition,
-    membership_position: LogPosition,
-    membership: &Membership,
-    image: &Image,
-) -> Vec<u8> {
+/// What a snapshot says beside the image: who votes, and where that was written.
+pub fn encode_snapshot_meta(position: LogPosition, membership: &Membership) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.raw(&[FORMAT]);
     put_position(position, &mut writer);
-    put_position(membership_position, &mut writer);
     put_membership(membership, &mut writer);
-    writer.raw(&encode_image(image));
     writer.into_buf()
 }
 
-/// Reads a snapshot.
-pub fn decode_snapshot(bytes: &[u8]) -> Result<SnapshotParts, CodecError> {
+/// Reads what [`encode_snapshot_meta`] wrote.
+pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<(LogPosition, Membership), CodecError> {
     let mut reader = Reader::new(bytes);
     read_format(&mut reader, SNAPSHOT)?;
-    Ok(SnapshotParts {
-        position: read_position(&mut reader, SNAPSHOT)?,
-        membership_position: read_position(&mut reader, SNAPSHOT)?,
-        membership: read_membership(&mut reader, SNAPSHOT)?,
-        image: decode_image(reader.rest())?,
-    })
+    let position = read_position(&mut reader, SNAPSHOT)?;
+    let membership = read_membership(&mut reader, SNAPSHOT)?;
+    end(&reader, SNAPSHOT)?;
+    Ok((position, membership))
 }
 
 fn put_membership(membership: &Membership, writer: &mut Writer) {

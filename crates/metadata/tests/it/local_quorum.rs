@@ -1,6 +1,8 @@
 use ottla_metadata::quorum::{Quorum, QuorumEvent, Voter};
 use ottla_metadata::quorum_conformance::{self as conformance, Harness};
-use ottla_metadata::{Disturbance, LocalQuorum, QuorumStoreError};
+use ottla_metadata::{
+    Disturbance, LocalQuorum, LocalQuorumOptions, QuorumStoreError, QuorumStoreOptions,
+};
 use ottla_storage::disk::Disk;
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_types::{BrokerId, DirectoryId, Prng, Uuid};
@@ -8,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-const SNAPSHOT_LOG_SIZE: u64 = 64 << 10;
+const SNAPSHOT_SIZE: u64 = 64 << 10;
 
 fn voter(node: i32, directory: u8) -> Voter {
     Voter {
@@ -19,8 +21,13 @@ fn voter(node: i32, directory: u8) -> Voter {
 
 fn open(disk: &Arc<dyn Disk>, me: Voter) -> Result<Arc<LocalQuorum>, QuorumStoreError> {
     let dir = Path::new("metadata");
+    let options = LocalQuorumOptions {
+        me,
+        snapshot_entries_size: SNAPSHOT_SIZE,
+        store: QuorumStoreOptions::default(),
+    };
     let first = conformance::first_batch;
-    LocalQuorum::open(Arc::clone(disk), dir, me, SNAPSHOT_LOG_SIZE, first).map(Arc::new)
+    LocalQuorum::open(Arc::clone(disk), dir, &options, first).map(Arc::new)
 }
 
 struct LocalHarness {
@@ -72,12 +79,12 @@ impl Harness for LocalHarness {
         true
     }
 
-    fn snapshot_log_size(&self) -> u64 {
-        SNAPSHOT_LOG_SIZE
+    fn snapshot_entries_size(&self) -> u64 {
+        SNAPSHOT_SIZE
     }
 
-    fn log_size(&self) -> u64 {
-        self.quorum.log_size()
+    fn entries_size(&self) -> u64 {
+        self.quorum.entries_size()
     }
 }
 

@@ -15,9 +15,9 @@ pub type EventSink = Box<dyn FnMut(QuorumEvent) + Send>;
 pub(super) struct Events {
     state: Mutex<State>,
     sink: Mutex<EventSink>,
-    /// The log is long enough for a snapshot.
+    /// There are enough entries for a snapshot.
     pub(super) snapshot_due: Notify,
-    snapshot_log_size: u64,
+    snapshot_entries_size: u64,
 }
 
 #[derive(Default)]
@@ -36,12 +36,12 @@ struct State {
 }
 
 impl Events {
-    pub(super) fn new(sink: EventSink, snapshot_log_size: u64) -> Events {
+    pub(super) fn new(sink: EventSink, snapshot_entries_size: u64) -> Events {
         Events {
             state: Mutex::default(),
             sink: Mutex::new(sink),
             snapshot_due: Notify::new(),
-            snapshot_log_size,
+            snapshot_entries_size,
         }
     }
 
@@ -77,7 +77,7 @@ impl Events {
         }]);
     }
 
-    pub(super) fn applied(&self, mut applied: Applied, machine: &StateMachine, log_size: u64) {
+    pub(super) fn applied(&self, mut applied: Applied, machine: &StateMachine, entries_size: u64) {
         let leading = {
             let state = &mut *self.state.lock();
             // A ticket that was given up is nobody's any more.
@@ -92,7 +92,7 @@ impl Events {
                 .into_iter()
                 .flatten(),
         );
-        if self.snapshot_log_size <= log_size {
+        if self.snapshot_entries_size <= entries_size {
             self.snapshot_due.notify_one();
         }
     }

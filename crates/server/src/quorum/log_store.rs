@@ -1,17 +1,21 @@
 use super::types::{
     RaftEntry, RaftLogId, RaftVoteType, TypeConfig, from_entry, from_position, from_vote, to_entry,
-    to_io_error, to_vote,
+    to_io_error, to_position, to_vote,
 };
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use ottla_metadata::quorum::Ticket;
-use ottla_metadata::{LogPosition, QuorumStore};
+use ottla_metadata::{QuorumStore, QuorumStoreError};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait before a full disk is tried again.
+const FULL_DISK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The store as openraft sees it. Clones share it.
 ///
@@ -42,6 +46,23 @@ impl LogStore {
     }
 }
 
+impl LogStore {
+    /// A full disk holds the quorum up and does not end it: nothing was written, and somebody will make
+    /// room.
+    async fn once_there_is_room(
+        &self,
+        mut write: impl FnMut(&mut Shared) -> Result<(), QuorumStoreError>,
+    ) -> Result<(), io::Error> {
+        loop {
+            let result = write(&mut self.lock());
+            match result {
+                Err(error) if error.is_full() => tokio::time::sleep(FULL_DISK_PAUSE).await,
+                result => return result.map_err(to_io_error),
+            }
+        }
+    }
+}
+
 impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
@@ -61,7 +82,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let entries = shared.store.entries(start..end);
         let ticket = |index| shared.tickets.get(&index).copied();
         Ok(entries
-            .map(|entry| from_entry(entry, ticket(entry.position.index)))
+            .map(|entry| {
+                let ticket = ticket(entry.position.index);
+                from_entry(entry, ticket)
+            })
             .collect())
     }
 
@@ -86,10 +110,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &RaftVoteType) -> Result<(), io::Error> {
-        self.lock()
-            .store
-            .save_vote(to_vote(vote))
-            .map_err(to_io_error)
+        let vote = to_vote(vote);
+        self.once_there_is_room(|shared| shared.store.write(Some(vote), &[]))
+            .await
     }
 
     async fn append<I>(
@@ -101,7 +124,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let result = self.lock().append(entries);
+        let mut stored = Vec::new();
+        let mut tickets = Vec::new();
+        for entry in entries {
+            let (entry, ticket) = to_entry(entry);
+            tickets.extend(ticket.map(|ticket| (entry.position.index, ticket)));
+            stored.push(entry);
+        }
+        let result = self
+            .once_there_is_room(|shared| shared.store.write(None, &stored))
+            .await;
+        self.lock().tickets.extend(tickets);
         callback.io_completed(match &result {
             Ok(()) => Ok(()),
             Err(error) => Err(io::Error::other(error.to_string())),
@@ -111,31 +144,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<RaftLogId>) -> Result<(), io::Error> {
         let first_gone = last_log_id.map_or(0, |id| id.index + 1);
-        let shared = &mut *self.lock();
-        shared.tickets.split_off(&first_gone);
-        shared.store.truncate(first_gone).map_err(to_io_error)
+        self.lock().tickets.split_off(&first_gone);
+        self.once_there_is_room(|shared| shared.store.truncate(first_gone))
+            .await
     }
 
     async fn purge(&mut self, log_id: RaftLogId) -> Result<(), io::Error> {
-        let position = LogPosition {
-            term: *log_id.leader_id,
-            index: log_id.index,
-        };
-        self.lock().store.purge(position).map_err(to_io_error)
-    }
-}
-
-impl Shared {
-    fn append(&mut self, entries: impl IntoIterator<Item = RaftEntry>) -> Result<(), io::Error> {
-        let mut stored = Vec::new();
-        let mut tickets = Vec::new();
-        for entry in entries {
-            let (entry, ticket) = to_entry(entry);
-            tickets.extend(ticket.map(|ticket| (entry.position.index, ticket)));
-            stored.push(entry);
-        }
-        self.store.append(stored).map_err(to_io_error)?;
-        self.tickets.extend(tickets);
-        Ok(())
+        let position = to_position(&log_id);
+        self.once_there_is_room(|shared| shared.store.purge(position))
+            .await
     }
 }

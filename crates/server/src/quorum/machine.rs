@@ -56,12 +56,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let (entry, responder) = next?;
             let (entry, ticket) = to_entry(entry);
             let applied = self.inner.apply(&entry, ticket).map_err(to_io_error)?;
-            let log_size = {
+            let entries_size = {
                 let mut shared = self.log_store.lock();
                 shared.tickets.remove(&entry.position.index);
-                shared.store.log_size()
+                shared.store.entries_size()
             };
-            self.events.applied(applied, &self.inner, log_size);
+            self.events.applied(applied, &self.inner, entries_size);
             if let Some(responder) = responder {
                 responder.send(());
             }

@@ -1,6 +1,6 @@
 //! The metadata quorum on openraft: a thread of its own, apart from client work and the data WAL.
 //!
-//! What is persisted is `metadata`'s [`QuorumStore`], in our own format; openraft decides, this module
+//! What is persisted is `metadata`'s `QuorumStore`, in our own format; openraft decides, this module
 //! carries out and translates. Today's quorum has one voter, which leads from its first write on.
 
 mod events;
@@ -11,20 +11,23 @@ mod types;
 
 pub use events::EventSink;
 
+use bytes::Bytes;
 use events::Events;
 use log_store::LogStore;
 use machine::Machine;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::metrics::RaftServerMetrics;
 use openraft::{Config, Raft, SnapshotPolicy};
 use ottla_metadata::quorum::{NotLeader, Quorum, QuorumStatus, Ticket, Voter};
-use ottla_metadata::{QuorumStore, QuorumStoreError, Record, codec};
+use ottla_metadata::{QuorumStore, QuorumStoreError, QuorumStoreOptions, Record, codec};
 use ottla_storage::disk::Disk;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use types::{Batch, TypeConfig};
 
@@ -53,12 +56,25 @@ pub enum QuorumStartError {
 pub struct QuorumOptions {
     /// Who this member is.
     pub me: Voter,
-    /// Bytes of log after which a snapshot is taken.
-    pub snapshot_log_size: u64,
+    /// Bytes of entries after which a snapshot is taken.
+    pub snapshot_entries_size: u64,
+    /// Of the store.
+    pub store: QuorumStoreOptions,
 }
 
-/// Snapshot size that suits a cluster: a start replays at most this much.
-pub const SNAPSHOT_LOG_SIZE: u64 = 4 << 20;
+impl QuorumOptions {
+    /// What suits a cluster: a start applies at most 4 MiB of entries.
+    pub fn new(me: Voter) -> QuorumOptions {
+        QuorumOptions {
+            me,
+            snapshot_entries_size: 4 << 20,
+            store: QuorumStoreOptions::default(),
+        }
+    }
+}
+
+/// How long after the last write it is proven by another one (see `QuorumStore::prove`).
+const PROOF_PAUSE: Duration = Duration::from_millis(20);
 
 impl OpenraftQuorum {
     /// Opens the store in `dir` of `disk` and joins the quorum. A new store begins with
@@ -74,14 +90,9 @@ impl OpenraftQuorum {
         sink: EventSink,
     ) -> Result<OpenraftQuorum, QuorumStartError> {
         let me = options.me;
-        let mut store = QuorumStore::open(disk, dir)?;
-        store.check_only_voter(me)?;
-        if store.is_new() {
-            let batch = codec::encode_entry(QuorumStore::FIRST_TERM, &first_batch());
-            store.create(me, &batch)?;
-        }
+        let store = QuorumStore::open_or_create(disk, dir, &options.store, me, first_batch)?;
         let log_store = LogStore::new(store);
-        let events = Arc::new(Events::new(sink, options.snapshot_log_size));
+        let events = Arc::new(Events::new(sink, options.snapshot_entries_size));
         let (requests, incoming) = mpsc::unbounded_channel();
         let member = Member {
             me,
@@ -102,15 +113,15 @@ impl OpenraftQuorum {
         })
     }
 
-    /// Bytes of the log on disk.
-    pub fn log_size(&self) -> u64 {
-        self.log_store.lock().store.log_size()
+    /// Bytes of the entries since the last snapshot.
+    pub fn entries_size(&self) -> u64 {
+        self.log_store.lock().store.entries_size()
     }
 }
 
 impl Quorum for OpenraftQuorum {
     fn propose(&self, term: u64, batch: Vec<Record>) -> Result<Ticket, NotLeader> {
-        let bytes: Arc<[u8]> = codec::encode_entry(term, &batch).into();
+        let bytes: Bytes = codec::encode_entry(term, &batch).into();
         self.events.admit(term, |ticket| {
             // A thread that is gone has said `Failed`, or the process ends: nobody waits any more.
             let _ = self.requests.send(Batch {
@@ -145,6 +156,17 @@ impl Drop for OpenraftQuorum {
     }
 }
 
+/// Why a member cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum StopReason {
+    #[error(transparent)]
+    Raft(#[from] Fatal<TypeConfig>),
+    #[error(transparent)]
+    Write(#[from] RaftError<TypeConfig, ClientWriteError<TypeConfig>>),
+    #[error(transparent)]
+    Store(#[from] QuorumStoreError),
+}
+
 /// What the quorum's thread runs.
 struct Member {
     me: Voter,
@@ -159,10 +181,7 @@ impl Member {
         }
     }
 
-    async fn serve(
-        &self,
-        mut incoming: mpsc::UnboundedReceiver<Batch>,
-    ) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
+    async fn serve(&self, mut incoming: mpsc::UnboundedReceiver<Batch>) -> Result<(), StopReason> {
         let machine = Machine::new(self.log_store.clone(), Arc::clone(&self.events));
         let raft = Raft::new(
             self.me,
@@ -176,6 +195,7 @@ impl Member {
         if !self.observe(&metrics) {
             raft.trigger().elect(false).await?;
         }
+        let mut is_proven = false;
         loop {
             tokio::select! {
                 batch = incoming.recv() => match batch {
@@ -185,15 +205,31 @@ impl Member {
                 changed = metrics.changed() => match changed {
                     Ok(()) => { self.observe(&metrics); }
                     // openraft is gone; its reason comes with the next call.
-                    Err(_) => { raft.write_blank().await.map_err(to_fatal)?; }
+                    Err(_) => { raft.write_blank().await?; }
                 },
                 () = self.events.snapshot_due.notified() => {
-                    raft.trigger().snapshot().await?;
+                    if self.log_store.lock().store.has_room_for_snapshot() {
+                        raft.trigger().snapshot().await?;
+                    }
+                }
+                () = tokio::time::sleep(PROOF_PAUSE), if !is_proven => {
+                    self.prove()?;
+                    is_proven = true;
+                    continue;
                 }
             }
+            is_proven = false;
         }
         let _ = raft.shutdown().await;
         Ok(())
+    }
+
+    /// Without room the proof comes with the next write.
+    fn prove(&self) -> Result<(), QuorumStoreError> {
+        match self.log_store.lock().store.prove() {
+            Err(error) if !error.is_full() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Passes on whether openraft leads; true if it does.
@@ -211,15 +247,6 @@ impl Member {
             self.events.raft_follows(vote.term, leader);
         }
         metrics.state.is_leader()
-    }
-}
-
-fn to_fatal(
-    error: openraft::errors::RaftError<TypeConfig, openraft::errors::ClientWriteError<TypeConfig>>,
-) -> openraft::errors::Fatal<TypeConfig> {
-    match error {
-        openraft::errors::RaftError::Fatal(fatal) => fatal,
-        openraft::errors::RaftError::APIError(_) => openraft::errors::Fatal::Stopped,
     }
 }
 

@@ -25,7 +25,8 @@ fn start(disk: &Arc<dyn Disk>) -> (Arc<OpenraftQuorum>, std_mpsc::Receiver<Quoru
     let (sender, events) = std_mpsc::channel();
     let options = QuorumOptions {
         me: me(),
-        snapshot_log_size: SNAPSHOT,
+        snapshot_entries_size: SNAPSHOT,
+        store: QuorumStoreOptions::default(),
     };
     let quorum = OpenraftQuorum::start(
         Arc::clone(disk),
@@ -70,12 +71,12 @@ impl Harness for OpenraftHarness {
         false
     }
 
-    fn snapshot_log_size(&self) -> u64 {
+    fn snapshot_entries_size(&self) -> u64 {
         SNAPSHOT
     }
 
-    fn log_size(&self) -> u64 {
-        self.quorum.as_ref().unwrap().log_size()
+    fn entries_size(&self) -> u64 {
+        self.quorum.as_ref().unwrap().entries_size()
     }
 }
 

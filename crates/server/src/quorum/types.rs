@@ -1,5 +1,6 @@
 //! openraft's types, and the way between them and what `metadata` persists.
 
+use bytes::Bytes;
 use openraft::alias::CommittedLeaderIdOf;
 use openraft::impls::leader_id_std::LeaderId;
 use openraft::vote::RaftVote;
@@ -9,7 +10,6 @@ use ottla_metadata::{LogPosition, Membership, Payload, StoredEntry, Vote};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 openraft::declare_raft_types!(
     /// openraft with our identities, and at most one leader per term.
@@ -31,7 +31,7 @@ pub(super) type RaftStoredMembership = openraft::alias::StoredMembershipOf<TypeC
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     /// What is persisted.
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) bytes: Bytes,
     /// Ours, if this process proposed it; never persisted.
     pub(super) ticket: Option<Ticket>,
 }
@@ -89,14 +89,11 @@ pub(super) fn to_entry(entry: RaftEntry) -> (StoredEntry, Option<Ticket>) {
     (entry, ticket)
 }
 
-pub(super) fn from_entry(entry: &StoredEntry, ticket: Option<Ticket>) -> RaftEntry {
-    let payload = match &entry.payload {
+pub(super) fn from_entry(entry: StoredEntry, ticket: Option<Ticket>) -> RaftEntry {
+    let payload = match entry.payload {
         Payload::Blank => EntryPayload::Blank,
-        Payload::Batch(bytes) => EntryPayload::Normal(Batch {
-            bytes: Arc::clone(bytes),
-            ticket,
-        }),
-        Payload::Membership(membership) => EntryPayload::Membership(from_membership(membership)),
+        Payload::Batch(bytes) => EntryPayload::Normal(Batch { bytes, ticket }),
+        Payload::Membership(membership) => EntryPayload::Membership(from_membership(&membership)),
     };
     RaftEntry {
         log_id: from_position(entry.position),
