@@ -14,13 +14,21 @@ fn directory() -> PathBuf {
 /// Client, codec and bytes of each file with the five records.
 fn files() -> Vec<(String, Codec, Vec<u8>)> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    for entry in std::fs::read_dir(directory()).expect("testdata is there") {
+        let path = entry.expect("testdata is readable").path();
+        let name = path
+            .file_stem()
+            .expect("a file has a name")
+            .to_string_lossy()
+            .into_owned();
         if let Some((client, codec)) = name.rsplit_once('_')
             && let Some(codec) = Codec::from_name(codec)
         {
-            files.push((client.to_owned(), codec, std::fs::read(path).unwrap()));
+            files.push((
+                client.to_owned(),
+                codec,
+                std::fs::read(path).expect("testdata is readable"),
+            ));
         }
     }
     files.sort();
