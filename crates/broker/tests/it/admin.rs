@@ -280,6 +280,11 @@ fn delete_records(harness: &mut Harness, topic: &'static str, offset: i64) -> (i
     })
 }
 
+/// Deletes all records of partition 0.
+pub fn delete_all_records(harness: &mut Harness, topic: &'static str) {
+    assert_eq!(delete_records(harness, topic, -1).0, 0);
+}
+
 #[test]
 fn records_are_deleted_for_good() {
     let mut harness = Harness::new();

@@ -1,1 +1,418 @@
+use crate::harness::{Harness, batch, read};
+use ottla_protocol::ApiKey;
+use ottla_protocol::messages::describe_configs_request as dc;
+use ottla_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
+};
+use ottla_protocol::messages::incremental_alter_configs_request as iac;
+use ottla_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse;
+use std::collections::BTreeMap;
 
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+fn describe<T>(
+    harness: &mut Harness,
+    version: i16,
+    kind: i8,
+    name: &str,
+    keys: Option<&[&'static str]>,
+    with: impl FnOnce(&DescribeConfigsResult<'_>) -> T,
+) -> T {
+    let request = dc::DescribeConfigsRequest {
+        resources: vec![dc::DescribeConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            configuration_keys: keys.map(|keys| keys.iter().map(|key| (*key).into()).collect()),
+        }],
+        include_synonyms: true,
+        include_documentation: 3 <= version,
+    };
+    harness.call(ApiKey::DescribeConfigs, version, &request, |body| {
+        let response: DescribeConfigsResponse<'_> = read(body, version);
+        assert_eq!(response.results.len(), 1);
+        with(&response.results[0])
+    })
+}
+
+/// `value (source; name=value@source, ...)` of one config.
+fn shown(config: &DescribeConfigsResourceResult<'_>) -> String {
+    let synonyms = config.synonyms.iter().map(|synonym| {
+        format!(
+            "{}={}@{}",
+            synonym.name,
+            synonym.value.as_deref().unwrap_or("null"),
+            synonym.source
+        )
+    });
+    let synonyms: Vec<String> = synonyms.collect();
+    let value = config.value.as_deref().unwrap_or("null");
+    format!(
+        "{value} ({}; {})",
+        config.config_source,
+        synonyms.join(", ")
+    )
+}
+
+fn one(harness: &mut Harness, kind: i8, name: &str, key: &'static str) -> String {
+    describe(harness, 4, kind, name, Some(&[key]), |result| {
+        assert_eq!((result.error_code, result.configs.len()), (0, 1));
+        shown(&result.configs[0])
+    })
+}
+
+fn alter(
+    harness: &mut Harness,
+    kind: i8,
+    name: &str,
+    key: &str,
+    operation: i8,
+    value: Option<&str>,
+) -> (i16, String) {
+    let request = iac::IncrementalAlterConfigsRequest {
+        resources: vec![iac::AlterConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            configs: vec![iac::AlterableConfig {
+                name: key.into(),
+                config_operation: operation,
+                value: value.map(Into::into),
+            }],
+        }],
+        validate_only: false,
+    };
+    harness.call(ApiKey::IncrementalAlterConfigs, 1, &request, |body| {
+        let response: IncrementalAlterConfigsResponse<'_> = read(body, 1);
+        let result = &response.responses[0];
+        (
+            result.error_code,
+            result.error_message.as_deref().unwrap_or("").to_owned(),
+        )
+    })
+}
+
+#[test]
+fn every_config_of_a_topic_is_described() {
+    let mut harness = Harness::with(&["log.segment.bytes=2000000", "log.retention.hours=2"]);
+    harness.create_topic("t", 1, &[("max.message.bytes", "5000")]);
+    for version in 1..=4 {
+        describe(&mut harness, version, TOPIC, "t", None, |result| {
+            let expected = if version < 2 { Some("") } else { None };
+            assert_eq!(
+                (result.error_code, result.error_message.as_deref()),
+                (0, expected)
+            );
+            assert_eq!(result.configs.len(), 37, "Kafka's 36 listed ones and ours");
+            let all: BTreeMap<&str, &DescribeConfigsResourceResult<'_>> = result
+                .configs
+                .iter()
+                .map(|config| (&*config.name, config))
+                .collect();
+            for (name, expected) in [
+                ("cleanup.policy", "delete (5; log.cleanup.policy=delete@5)"),
+                (
+                    "max.message.bytes",
+                    "5000 (1; max.message.bytes=5000@1, message.max.bytes=1048588@5)",
+                ),
+                (
+                    "segment.bytes",
+                    "2000000 (4; log.segment.bytes=2000000@4, log.segment.bytes=1073741824@5)",
+                ),
+                ("retention.ms", "7200000 (5; )"),
+                ("remote.storage.enable", "false (5; )"),
+                ("ottla.durability", "fsync (5; ottla.durability=fsync@5)"),
+            ] {
+                assert_eq!(shown(all[name]), expected, "{name}");
+            }
+            if 3 <= version {
+                assert_eq!(all["cleanup.policy"].config_type, 7);
+                assert!(
+                    result
+                        .configs
+                        .iter()
+                        .all(|config| config.documentation.is_some())
+                );
+            }
+            assert!(result.configs.iter().all(|config| !config.read_only));
+        });
+    }
+}
+
+#[test]
+fn every_config_of_the_broker_is_described() {
+    let mut harness = Harness::with(&["ssl.key.password=secret", "num.partitions=4"]);
+    describe(&mut harness, 4, BROKER, "1", None, |result| {
+        assert_eq!(result.error_code, 0);
+        let all: BTreeMap<&str, &DescribeConfigsResourceResult<'_>> = result
+            .configs
+            .iter()
+            .map(|config| (&*config.name, config))
+            .collect();
+        assert!(350 < all.len(), "{}", all.len());
+        assert_eq!(
+            shown(all["num.partitions"]),
+            "4 (4; num.partitions=4@4, num.partitions=1@5)"
+        );
+        assert_eq!(
+            shown(all["log.retention.hours"]),
+            "168 (5; log.retention.hours=168@5)"
+        );
+        assert_eq!(shown(all["log.retention.ms"]), "null (5; )");
+        let password = all["ssl.key.password"];
+        assert!(password.is_sensitive);
+        assert_eq!(shown(password), "null (4; ssl.key.password=null@4)");
+        assert!(all["node.id"].read_only);
+        assert!(!all["log.segment.bytes"].read_only);
+        assert!(
+            !all.contains_key("unstable.api.versions.enable"),
+            "internal"
+        );
+    });
+    let refused = |harness: &mut Harness, kind, name| {
+        describe(harness, 4, kind, name, None, |result| result.error_code)
+    };
+    assert_eq!(refused(&mut harness, BROKER, "2"), 42);
+    assert_eq!(refused(&mut harness, BROKER, "x"), 42);
+    assert_eq!(refused(&mut harness, TOPIC, "missing"), 3);
+    assert_eq!(refused(&mut harness, TOPIC, "bad name"), 17);
+    assert_eq!(refused(&mut harness, 8, "1"), 42);
+}
+
+#[test]
+fn configs_of_topics_change_at_once_and_survive() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    let large = batch(&["x".repeat(500).as_str()]);
+    assert_eq!(harness.produce("t", 0, &large), Ok(0));
+    assert_eq!(
+        alter(
+            &mut harness,
+            TOPIC,
+            "t",
+            "max.message.bytes",
+            0,
+            Some("300")
+        ),
+        (0, String::new())
+    );
+    assert_eq!(harness.produce("t", 0, &large), Err(10));
+    let mut harness = harness.restart();
+    assert_eq!(harness.produce("t", 0, &large), Err(10));
+    assert_eq!(
+        one(&mut harness, TOPIC, "t", "max.message.bytes"),
+        "300 (1; max.message.bytes=300@1, message.max.bytes=1048588@5)"
+    );
+    assert_eq!(
+        alter(&mut harness, TOPIC, "t", "max.message.bytes", 1, None).0,
+        0
+    );
+    assert_eq!(
+        alter(&mut harness, TOPIC, "t", "max.message.bytes", 1, None).0,
+        0,
+        "nothing to remove"
+    );
+    assert_eq!(harness.produce("t", 0, &large), Ok(1));
+}
+
+#[test]
+fn changes_that_cannot_be_are_refused_with_a_reason() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    for (kind, name, key, operation, value, code, text) in [
+        (
+            TOPIC,
+            "t",
+            "retention",
+            0,
+            Some("1"),
+            40,
+            "Unknown topic config name: retention",
+        ),
+        (
+            TOPIC,
+            "t",
+            "retention.ms",
+            0,
+            Some("-2"),
+            40,
+            "Value must be at least -1",
+        ),
+        (
+            TOPIC,
+            "t",
+            "cleanup.policy",
+            0,
+            Some("compact"),
+            40,
+            "comes with a later release",
+        ),
+        (
+            TOPIC,
+            "t",
+            "cleanup.policy",
+            2,
+            Some("compact"),
+            40,
+            "comes with a later release",
+        ),
+        (
+            TOPIC,
+            "t",
+            "compression.type",
+            0,
+            Some("gzip"),
+            40,
+            "comes with a later release",
+        ),
+        (
+            TOPIC,
+            "t",
+            "retention.ms",
+            2,
+            Some("1"),
+            40,
+            "Can't APPEND to key retention.ms because its type is not LIST.",
+        ),
+        (
+            TOPIC,
+            "t",
+            "retention.ms",
+            0,
+            None,
+            42,
+            "Null value not supported",
+        ),
+        (
+            TOPIC,
+            "t",
+            "retention.ms",
+            9,
+            Some("1"),
+            42,
+            "Unknown AlterConfigOp type 9.",
+        ),
+        (TOPIC, "missing", "retention.ms", 0, Some("1"), 3, ""),
+        (
+            BROKER,
+            "1",
+            "num.io.threads2",
+            0,
+            Some("1"),
+            40,
+            "Unknown broker config name",
+        ),
+        (
+            BROKER,
+            "1",
+            "node.id",
+            0,
+            Some("4"),
+            42,
+            "Cannot update these configs dynamically",
+        ),
+        (
+            BROKER,
+            "",
+            "advertised.listeners",
+            0,
+            Some("PLAINTEXT://a:1"),
+            42,
+            "default cluster level",
+        ),
+        (
+            99,
+            "t",
+            "retention.ms",
+            0,
+            Some("1"),
+            42,
+            "Unknown resource type 99",
+        ),
+    ] {
+        let (error, message) = alter(&mut harness, kind, name, key, operation, value);
+        assert_eq!(error, code, "{key} {operation} {value:?}: {message}");
+        assert!(message.contains(text), "{message}");
+    }
+    assert_eq!(
+        one(&mut harness, TOPIC, "t", "retention.ms"),
+        "604800000 (5; )"
+    );
+}
+
+#[test]
+fn defaults_of_topics_change_for_all_of_them() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    harness.create_topic("own", 1, &[("max.message.bytes", "1000000")]);
+    assert_eq!(
+        alter(
+            &mut harness,
+            BROKER,
+            "",
+            "message.max.bytes",
+            0,
+            Some("300")
+        )
+        .0,
+        0
+    );
+    let large = batch(&["x".repeat(500).as_str()]);
+    assert_eq!(harness.produce("t", 0, &large), Err(10));
+    assert_eq!(harness.produce("own", 0, &large), Ok(0));
+    assert_eq!(
+        one(&mut harness, TOPIC, "t", "max.message.bytes"),
+        "300 (3; message.max.bytes=300@3, message.max.bytes=1048588@5)"
+    );
+    assert_eq!(
+        one(&mut harness, BROKER, "1", "message.max.bytes"),
+        "300 (3; message.max.bytes=300@3, message.max.bytes=1048588@5)"
+    );
+    assert_eq!(
+        one(&mut harness, BROKER, "", "message.max.bytes"),
+        "300 (3; message.max.bytes=300@3)"
+    );
+    assert_eq!(
+        alter(
+            &mut harness,
+            BROKER,
+            "1",
+            "message.max.bytes",
+            0,
+            Some("2000")
+        )
+        .0,
+        0
+    );
+    assert_eq!(harness.produce("t", 0, &large), Ok(0), "this broker's wins");
+    let mut harness = harness.restart();
+    assert_eq!(
+        one(&mut harness, BROKER, "1", "message.max.bytes"),
+        "2000 (2; message.max.bytes=2000@2, message.max.bytes=300@3, message.max.bytes=1048588@5)"
+    );
+}
+
+#[test]
+fn validating_changes_nothing() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    let request = iac::IncrementalAlterConfigsRequest {
+        resources: vec![iac::AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: "t".into(),
+            configs: vec![iac::AlterableConfig {
+                name: "retention.ms".into(),
+                config_operation: 0,
+                value: Some("5".into()),
+            }],
+        }],
+        validate_only: true,
+    };
+    harness.call(ApiKey::IncrementalAlterConfigs, 0, &request, |body| {
+        let response: IncrementalAlterConfigsResponse<'_> = read(body, 0);
+        assert_eq!(response.responses[0].error_code, 0);
+    });
+    assert_eq!(
+        one(&mut harness, TOPIC, "t", "retention.ms"),
+        "604800000 (5; )"
+    );
+}
