@@ -15,6 +15,8 @@ pub enum DecodeErrorKind {
     NotUtf8,
     /// An array of more than [`crate::ARRAY_COUNT_MAX`] elements.
     TooManyElements,
+    /// Arrays that would take far more memory than the message has bytes: masses of empty elements.
+    TooMuchMemory,
     /// More than [`crate::TAGGED_FIELDS_COUNT_MAX`] tagged fields.
     TooManyTaggedFields,
     /// A varint of more than five bytes or more than 32 bits.
@@ -43,6 +45,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::StringTooLong => "a string is too long",
             DecodeErrorKind::NotUtf8 => "a string is not UTF-8",
             DecodeErrorKind::TooManyElements => "an array has too many elements",
+            DecodeErrorKind::TooMuchMemory => "the elements would take too much memory",
             DecodeErrorKind::TooManyTaggedFields => "there are too many tagged fields",
             DecodeErrorKind::VarintTooLong => "a varint is too long",
             DecodeErrorKind::TaggedFieldSize => "a tagged field does not have the size it says",

@@ -13,6 +13,13 @@ pub const TAGGED_FIELDS_COUNT_MAX: u32 = 10_000;
 /// Most bytes of one string: what the two-byte length of the older versions can say.
 pub const STRING_SIZE_MAX: usize = i16::MAX as usize;
 
+/// Memory that a message's arrays may take for each byte of it. Ordinary messages stay below 3; what is
+/// far above is nothing but empty strings, and a large frame of them would take gigabytes.
+const MEMORY_PER_BYTE: usize = 8;
+
+/// Memory that a message's arrays may always take, however small it is.
+const MEMORY_AT_LEAST: usize = 1024 * 1024;
+
 /// Most bytes an array reserves before its elements have been read. Longer arrays grow as they are
 /// read, so that a count which is a lie costs no more than this.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
@@ -25,6 +32,8 @@ pub struct Reader<'a> {
     rest: &'a [u8],
     /// Position of the end of `rest`, counted from the start of the outermost reader.
     end_position: usize,
+    /// How many bytes of memory further arrays may take.
+    memory_left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -33,6 +42,9 @@ impl<'a> Reader<'a> {
         Reader {
             rest: bytes,
             end_position: bytes.len(),
+            memory_left: MEMORY_PER_BYTE
+                .saturating_mul(bytes.len())
+                .saturating_add(MEMORY_AT_LEAST),
         }
     }
 
@@ -249,12 +261,22 @@ impl<'a> Reader<'a> {
         while elements.len() < count {
             // At first no more than a little, then as many again as have been read.
             let step = (count - elements.len()).min(elements.len().max(step_min));
+            self.take_memory(step * size_of::<T>())?;
             elements.reserve_exact(step);
             for _ in 0..step {
                 elements.push(element(self)?);
             }
         }
         Ok(Some(elements))
+    }
+
+    /// Notes that an array is about to take so many bytes of memory.
+    fn take_memory(&mut self, size: usize) -> Result<(), DecodeError> {
+        match self.memory_left.checked_sub(size) {
+            Some(left) => self.memory_left = left,
+            None => return Err(self.error(DecodeErrorKind::TooMuchMemory)),
+        }
+        Ok(())
     }
 
     /// The count of an array whose elements have at least `element_size_min` bytes each.
@@ -347,8 +369,10 @@ impl<'a> Reader<'a> {
             let mut content = Reader {
                 rest: content,
                 end_position: self.position(),
+                memory_left: self.memory_left,
             };
             field(tag, &mut content)?;
+            self.memory_left = content.memory_left;
             if content.remaining() > 0 {
                 return Err(content.error(DecodeErrorKind::TaggedFieldSize));
             }
@@ -368,3 +392,6 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,3 +310,86 @@ pub(crate) fn forbid_value(
         false => Err(EncodeError::FieldNotInVersion { field, version }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reader;
+
+    #[test]
+    fn external_records_are_noted_and_counted() {
+        let mut w = Writer::new();
+        w.raw(&[9]);
+        let start = w.begin_frame();
+        w.records(true, Records::Slice(&[7])).unwrap();
+        w.records(true, Records::External { id: 5, size: 300 })
+            .unwrap();
+        w.i8(1);
+        w.nullable_records(false, None).unwrap();
+        w.finish_frame(start).unwrap();
+        assert_eq!(
+            w.externals(),
+            [External {
+                at: 9,
+                id: 5,
+                size: 300
+            }]
+        );
+        assert_eq!(w.size(), w.buf().len() + 300);
+        // Compact 1 + byte, compact 300, the external bytes, one byte, null.
+        let size = 2 + 2 + 300 + 1 + 4;
+        assert_eq!(w.buf()[1..5], i32::to_be_bytes(size));
+        assert_eq!(w.buf()[5..], [2, 7, 0xad, 0x02, 1, 0xff, 0xff, 0xff, 0xff]);
+    }
+
+    #[test]
+    fn tagged_fields_of_any_size() {
+        for size in [0, 1, 127, 128, 300, 20_000] {
+            let mut w = Writer::new();
+            let tagged = w.tagged_fields();
+            for tag in [3, 200] {
+                let field = w.begin_tagged_field(tagged, tag);
+                w.raw(&vec![tag as u8; size]);
+                w.end_tagged_field(field).unwrap();
+            }
+            w.i8(9);
+            let bytes = w.into_buf();
+            let mut r = Reader::new(&bytes);
+            let mut seen = Vec::new();
+            r.tagged_fields(&mut |tag, content| {
+                assert!(content.rest().iter().all(|byte| *byte == tag as u8));
+                seen.push((tag, content.remaining()));
+                content.skip_rest()
+            })
+            .unwrap();
+            assert_eq!(seen, [(3, size), (200, size)]);
+            assert_eq!(r.rest(), [9]);
+        }
+    }
+
+    #[test]
+    fn what_the_wire_cannot_say_is_refused() {
+        let long = "a".repeat(STRING_SIZE_MAX + 1);
+        for flexible in [false, true] {
+            let mut w = Writer::new();
+            w.string(flexible, &long[1..]).unwrap();
+            let refused = w.string(flexible, &long);
+            assert_eq!(
+                refused,
+                Err(EncodeError::StringTooLong { size: long.len() })
+            );
+            let size = i32::MAX as usize;
+            assert_eq!(w.length(flexible, size), Err(EncodeError::TooLong { size }));
+            w.length(flexible, size - 1).unwrap();
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "external bytes would be lost")]
+    fn external_records_cannot_be_forgotten() {
+        let mut w = Writer::new();
+        w.records(true, Records::External { id: 1, size: 1 })
+            .unwrap();
+        w.into_buf();
+    }
+}

@@ -4,10 +4,15 @@
 //! `OTTLA_FUZZ_FRAMES` says how many frames (`cargo xtask soak protocol` sets it), `OTTLA_FUZZ_FIRST`
 //! where to begin: every frame depends on its number alone, so a failure comes back by its number.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
 
-use ottla_protocol::{ApiKey, Reader, RequestHeader, ResponseHeader};
+use ottla_protocol::messages::MetadataRequest;
+use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
+use ottla_protocol::{
+    ApiKey, DecodeErrorKind, Message as _, Reader, RequestHeader, ResponseHeader, Writer,
+};
 use ottla_types::Prng;
 
 use crate::all_messages::ALL_MESSAGES;
@@ -18,13 +23,12 @@ use crate::schemas::schemas;
 
 const FRAMES: u64 = 200_000;
 
-/// Bytes that decoding may take for each byte it is given: the byte of an empty string becomes a `Cow` of
-/// 24, and a list that grows holds half of its elements twice for a moment. 55 is the most of any message.
-const MEMORY_PER_BYTE: u64 = 64;
+/// Bytes that decoding may take for each byte it is given: the reader's own limit, twice, because a list
+/// that grows is there twice for a moment.
+const MEMORY_PER_BYTE: u64 = 2 * 8;
 
-/// Bytes that decoding may take on top: what arrays, nested into each other, reserve before their
-/// elements have been read.
-const MEMORY_AT_LEAST: u64 = 4 * 64 * 1024;
+/// Bytes that decoding may take however few it is given.
+const MEMORY_AT_LEAST: u64 = 2 * 1024 * 1024;
 
 /// Lengths and counts that have broken decoders: null and its neighbours, ends of the number ranges,
 /// beyond every limit, varints that do not end.
@@ -131,7 +135,7 @@ fn header(entry: &Entry, version: i16, prng: &mut Prng) -> Vec<u8> {
     let Some(key) = entry.api_key.and_then(ApiKey::from_i16) else {
         return Vec::new();
     };
-    let mut w = ottla_protocol::Writer::new();
+    let mut w = Writer::new();
     let correlation_id = prng.next_u64() as i32;
     if entry.is_request {
         let header = RequestHeader {
@@ -228,4 +232,29 @@ fn many_small_elements_take_little_memory() {
             assert_memory(entry, version, &bytes, memory.bytes_max);
         }
     }
+}
+
+#[test]
+fn many_ordinary_elements_are_welcome_and_many_empty_ones_are_not() {
+    let request = |name: &str| {
+        let topic = |_| MetadataRequestTopic {
+            name: Some(Cow::Owned(name.to_owned())),
+            ..Default::default()
+        };
+        let request = MetadataRequest {
+            topics: Some((0..200_000).map(topic).collect()),
+            ..Default::default()
+        };
+        let mut w = Writer::new();
+        request
+            .encode(&mut w, 9)
+            .expect("a version with names only");
+        let bytes = w.into_buf();
+        MetadataRequest::decode(&mut Reader::new(&bytes), 9).map(|r| r.topics.map(|t| t.len()))
+    };
+    assert_eq!(request("a-topic"), Ok(Some(200_000)));
+    assert_eq!(
+        request("").map_err(|e| e.kind),
+        Err(DecodeErrorKind::TooMuchMemory)
+    );
 }

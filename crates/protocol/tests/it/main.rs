@@ -5,6 +5,7 @@ mod fuzz;
 mod golden;
 mod headers;
 mod recode;
+mod refusals;
 mod round_trip;
 mod sample;
 // The grammar of the schema files, as the generator reads it.

@@ -2,14 +2,12 @@
 """Chooses from what proxy.py kept: curate.py FRAMES API_NAMES OUT_DIR
 
 API_NAMES is a file of `key name` lines. Of every client, API, version and direction the smallest frame
-is kept and the largest of at most LARGE bytes. One text file per API comes out. The name of the machine
-becomes as many `x`.
+is kept and the largest of at most LARGE bytes. One text file per API comes out.
 """
 
 import collections
 import pathlib
 import re
-import socket
 import sys
 
 LARGE = 3000
@@ -38,14 +36,12 @@ def main(frames, names, out):
     for line in open(frames):
         name, direction, key, version, text = line.split()
         groups[names[key], int(version), direction, family(name)].add(text)
-    host = socket.gethostname().encode()
-    host, nobody = host.hex(), (b"x" * len(host)).hex()
     files = collections.defaultdict(list)
     for (api, version, direction, client), texts in sorted(groups.items()):
         ordered = sorted(texts, key=lambda t: (len(t), t))
         large = [t for t in ordered if len(t) <= 2 * LARGE] or ordered[:1]
         for text in dict.fromkeys([ordered[0], large[-1]]):
-            files[api].append(f"{direction} {version} {client} {text.replace(host, nobody)}\n")
+            files[api].append(f"{direction} {version} {client} {text}\n")
     for api, lines in files.items():
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", api).lower()
         (pathlib.Path(out) / f"{snake}.txt").write_text("".join(lines))
