@@ -174,6 +174,13 @@ impl SimDisk {
         Some((PathBuf::from(path), position))
     }
 
+    /// Takes room away until only `bytes` are free.
+    pub fn leave_free(&self, bytes: u64) {
+        let mut machine = self.shared.lock();
+        let used = machine.tree.used_bytes();
+        machine.ballast_bytes = machine.capacity_bytes.saturating_sub(used + bytes);
+    }
+
     /// The page cache drops clean pages, so that lost and misdirected writes show.
     pub fn evict(&self) {
         let mut guard = self.shared.lock();

@@ -8,11 +8,13 @@ mod trace;
 pub mod disk;
 pub mod oracle;
 
+mod batch_maker;
 mod clock;
 mod report;
 mod totals;
 
 mod journal_world;
+mod storage_world;
 
 mod runner;
 

@@ -59,7 +59,7 @@ struct RunArguments {
     #[arg(long, default_value_t = ottla_sim::STEPS_DEFAULT)]
     steps: u64,
     /// What to drive.
-    #[arg(long, default_value = "journal")]
+    #[arg(long, default_value = "storage")]
     world: WorldArgument,
     /// Prints every line of the trace.
     #[arg(long)]
@@ -73,12 +73,14 @@ struct RunArguments {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WorldArgument {
     Journal,
+    Storage,
 }
 
 impl From<WorldArgument> for World {
     fn from(argument: WorldArgument) -> World {
         match argument {
             WorldArgument::Journal => World::Journal,
+            WorldArgument::Storage => World::Storage,
         }
     }
 }

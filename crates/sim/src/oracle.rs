@@ -1,5 +1,13 @@
 //! What must be true, kept beside the real code and compared with it after every step.
 
+mod history;
+mod log_state;
+mod one_value;
+
+pub use history::{Change, Floor, History, Producers, Recovered};
+pub use log_state::{LogState, SequenceVerdict, StoredBatch};
+pub use one_value::OneValue;
+
 use std::fmt;
 
 /// A promise that was broken: which, and how.

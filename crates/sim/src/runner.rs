@@ -1,6 +1,7 @@
 use crate::journal_world::JournalWorld;
 use crate::oracle::Violation;
 use crate::report::RunReport;
+use crate::storage_world::StorageWorld;
 use crate::trace::Trace;
 use ottla_storage::planted::Planted;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,16 +11,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub enum World {
     /// The journal alone.
     Journal,
+    /// `LogDir` alone.
+    Storage,
 }
 
 impl World {
     /// Every world.
-    pub const ALL: &'static [World] = &[World::Journal];
+    pub const ALL: &'static [World] = &[World::Journal, World::Storage];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             World::Journal => "journal",
+            World::Storage => "storage",
         }
     }
 }
@@ -52,6 +56,7 @@ impl Run {
         let kept = trace.clone();
         let result = catch_unwind(AssertUnwindSafe(|| match self.world {
             World::Journal => JournalWorld::run(self.seed, self.steps, self.planted, trace),
+            World::Storage => StorageWorld::run(self.seed, self.steps, self.planted, trace),
         }));
         let violation = match result {
             Ok(Ok(report)) => return Ok(report),

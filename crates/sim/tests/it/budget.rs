@@ -5,6 +5,7 @@ use ottla_storage::planted::Planted;
 fn seeds(world: World) -> std::ops::Range<u64> {
     match world {
         World::Journal => 0..400,
+        World::Storage => 0..300,
     }
 }
 

@@ -36,3 +36,11 @@ fn a_torn_leftover_is_not_taken_for_damage() {
 fn a_checkpoint_names_no_place_that_a_power_cut_takes_away() {
     holds(World::Journal, 1231);
 }
+
+/// A log was cut exactly where its last segment began: the place in that segment was applied to the one
+/// before, whose acknowledged records went.
+#[test]
+fn a_truncation_to_the_start_of_a_segment_keeps_the_one_before() {
+    holds(World::Storage, 5);
+    holds(World::Storage, 17);
+}

@@ -321,11 +321,12 @@ impl PartitionState {
             self.segments[index].size -= size;
         }
         let freed = self.tail.truncate_to(end);
+        // A segment that begins at the new end stays, empty: the place in the file is one of its own.
         while self.segments.len() > 1
             && self
                 .segments
                 .last()
-                .is_some_and(|last| end <= last.base_offset)
+                .is_some_and(|last| end < last.base_offset)
         {
             self.segments.pop();
         }

@@ -1,0 +1,131 @@
+//! Gate one: `LogDir` alone on the crashing disk, every call in an order that the seed picks.
+
+mod administration;
+mod appends;
+mod crash;
+mod model;
+mod pumps;
+mod reads;
+mod regime;
+
+pub use regime::Regime;
+
+use crate::batch_maker::BatchMaker;
+use crate::clock::Clock;
+use crate::disk::SimDisk;
+use crate::oracle::{OneValue, Violation};
+use crate::report::RunReport;
+use crate::trace;
+use crate::trace::Trace;
+use model::{Floors, ModelPartition};
+use ottla_storage::log_dir::LogDir;
+use ottla_storage::planted::Planted;
+use ottla_types::{Prng, TopicPartition};
+use reads::HeldRead;
+use std::collections::BTreeMap;
+
+/// One run.
+pub struct StorageWorld {
+    prng: Prng,
+    regime: Regime,
+    disk: SimDisk,
+    trace: Trace,
+    clock: Clock,
+    planted: Planted,
+    maker: BatchMaker,
+    /// `None` between a crash and the next successful open.
+    dir: Option<LogDir>,
+    partitions: BTreeMap<TopicPartition, ModelPartition>,
+    /// Partitions whose drop was asked for: gone for good once it is durable.
+    dropped: BTreeMap<TopicPartition, ModelPartition>,
+    floors: Floors,
+    one_value: OneValue,
+    held: Vec<HeldRead>,
+    /// Synced bytes were damaged in this run: what is gone must be reported.
+    damaged: bool,
+    /// The last recovery said that something may be missing.
+    lossy: bool,
+    /// The directory failed in this life: what was only in the page cache may be gone.
+    offline: bool,
+    /// The power went since the last successful open.
+    power_lost: bool,
+    report: RunReport,
+}
+
+impl StorageWorld {
+    /// Runs `steps` steps of `seed` and then lets everything come to rest.
+    pub fn run(
+        seed: u64,
+        steps: u64,
+        planted: Planted,
+        trace: Trace,
+    ) -> Result<RunReport, Violation> {
+        let mut world = StorageWorld::new(seed, planted, trace);
+        world.reopen(crash::Trouble::Allowed)?;
+        for step in 0..steps {
+            world.report.steps = step + 1;
+            world.step()?;
+            world.after_step()?;
+        }
+        world.come_to_rest()?;
+        world.note_markers();
+        world.report.faults = world.disk.counts();
+        world.report.trace_hash = world.trace.hash();
+        Ok(world.report)
+    }
+
+    fn new(seed: u64, planted: Planted, trace: Trace) -> StorageWorld {
+        let mut prng = Prng::new(seed);
+        let regime = Regime::draw(&mut prng);
+        trace!(trace, "seed {seed}: {regime:?}");
+        let disk = SimDisk::new(prng.next_u64(), DISK_BYTES, trace.clone());
+        StorageWorld {
+            prng,
+            regime,
+            disk,
+            trace,
+            clock: Clock::new(),
+            planted,
+            maker: BatchMaker::new(),
+            dir: None,
+            partitions: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            floors: Floors::default(),
+            one_value: OneValue::default(),
+            held: Vec::new(),
+            damaged: false,
+            lossy: false,
+            offline: false,
+            power_lost: false,
+            report: RunReport::default(),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        self.clock.advance_nanos(self.prng.below(2_000_000));
+        if self.prng.chance(self.regime.crashes_per_mille, 1000) {
+            return self.crash_somehow();
+        }
+        if self.prng.chance(self.regime.appends_per_mille, 1000) {
+            return self.append_something();
+        }
+        match self.prng.below(100) {
+            0..40 => self.pump(),
+            40..60 => self.read_something(),
+            60..72 => self.advance_high_watermark(),
+            72..76 => self.delete_records(),
+            76..77 => self.truncate(),
+            77..79 => self.drop_partition(),
+            79..82 => self.create_missing(),
+            82..84 => self.change_config(),
+            84..88 => self.read_held(),
+            88..91 => self.let_time_pass(),
+            91..94 => self.disk_trouble(),
+            94..97 => self.look_up(),
+            _ => self.pump_until_idle(),
+        }
+    }
+}
+
+/// Room on the simulated disk, in bytes: enough for every run that does not fill it on purpose.
+const DISK_BYTES: u64 = 64 << 20;

@@ -1,0 +1,237 @@
+use super::StorageWorld;
+use crate::batch_maker::{Sender, SentBatch};
+use crate::hold;
+use crate::oracle::{Change, SequenceVerdict, StoredBatch, Violation};
+use crate::trace;
+use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
+use ottla_types::{Sequence, TopicPartition};
+use std::sync::Arc;
+
+/// What an idempotent producer tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// The next batch.
+    Next,
+    /// A batch it sent before, as after a lost reply.
+    Retry,
+    /// A batch that leaves a gap.
+    Gap,
+    /// A batch of an epoch that was fenced.
+    OldEpoch,
+    /// The first batch of a new epoch.
+    NewEpoch,
+}
+
+impl StorageWorld {
+    pub(super) fn append_something(&mut self) -> Result<(), Violation> {
+        let Some(id) = self.pick_partition() else {
+            return self.create_missing();
+        };
+        let batch = if self.prng.chance(1, 3) {
+            self.make_batch(None)
+        } else {
+            self.make_idempotent(id)
+        };
+        self.append(id, &batch)
+    }
+
+    pub(super) fn make_batch(&mut self, sender: Option<Sender>) -> SentBatch {
+        let value_size = self.prng.range(1, self.regime.value_size_max) as usize;
+        let records = match self.prng.below(8) {
+            0 => self.prng.range(1, 40),
+            _ => self.prng.range(1, 4),
+        };
+        let records = records.min(20_000 / value_size as u64).max(1);
+        let now = self.clock.now().wall;
+        self.maker
+            .make(&mut self.prng, sender, records, value_size, now)
+    }
+
+    fn make_idempotent(&mut self, id: TopicPartition) -> SentBatch {
+        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let index = self.prng.below(partition.producers.len() as u64) as usize;
+        let attempt = match self.prng.below(20) {
+            0..4 => Attempt::Retry,
+            4 => Attempt::Gap,
+            5 => Attempt::OldEpoch,
+            6 => Attempt::NewEpoch,
+            _ => Attempt::Next,
+        };
+        let producer = &mut partition.producers[index];
+        match attempt {
+            Attempt::Retry => {
+                let sent = partition.sent.iter().filter(|batch| {
+                    batch
+                        .producer()
+                        .is_some_and(|sender| sender.id == producer.id)
+                });
+                // The window is five batches; one or two more are beyond it.
+                let mut sent: Vec<SentBatch> = sent.rev().take(7).cloned().collect();
+                if !sent.is_empty() {
+                    let pick = self.prng.below(sent.len() as u64) as usize;
+                    return sent.swap_remove(pick);
+                }
+            }
+            Attempt::NewEpoch => {
+                producer.epoch = ottla_types::ProducerEpoch::new(producer.epoch.get() + 1);
+                producer.next_sequence = Sequence::new(0);
+            }
+            Attempt::Next | Attempt::Gap | Attempt::OldEpoch => {}
+        }
+        let mut sender = Sender {
+            id: producer.id,
+            epoch: producer.epoch,
+            base_sequence: producer.next_sequence,
+        };
+        match attempt {
+            Attempt::Gap => sender.base_sequence = sender.base_sequence.plus(7),
+            Attempt::OldEpoch if producer.epoch.get() > 0 => {
+                sender.epoch = ottla_types::ProducerEpoch::new(producer.epoch.get() - 1);
+            }
+            _ => {}
+        }
+        self.make_batch(Some(sender))
+    }
+
+    pub(super) fn append(
+        &mut self,
+        id: TopicPartition,
+        batch: &SentBatch,
+    ) -> Result<(), Violation> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        let verdict = batch.producer().map_or(SequenceVerdict::New, |sender| {
+            partition.history.now().judge(sender)
+        });
+        let now = self.clock.now();
+        let sent = AppendBatch {
+            bytes: &batch.bytes,
+            facts: &batch.facts,
+            origin: AppendOrigin::Client,
+        };
+        let result = dir.append(partition.slot, partition.epoch, sent, now);
+        trace!(
+            self.trace,
+            "append {} records, {} bytes to {id} as {:?}: {}",
+            batch.facts.records_count,
+            batch.bytes.len(),
+            batch.producer(),
+            match &result {
+                Ok(done) => format!("{done:?}"),
+                Err(error) => format!("{error}"),
+            }
+        );
+        match result {
+            Ok(done) if done.duplicate => self.check_duplicate(id, verdict, &done),
+            Ok(done) => self.note_append(id, batch, verdict, &done),
+            Err(error) => self.check_refusal(id, verdict, &error),
+        }
+    }
+
+    fn check_duplicate(
+        &mut self,
+        id: TopicPartition,
+        verdict: SequenceVerdict,
+        done: &Appended,
+    ) -> Result<(), Violation> {
+        self.report.duplicates += 1;
+        let wanted = SequenceVerdict::Duplicate {
+            base_offset: done.base_offset,
+            last_offset: done.last_offset,
+        };
+        hold!(
+            verdict == wanted,
+            "sequences deduplicate",
+            "{id}: found a duplicate at {}..={}, expected {verdict:?}",
+            done.base_offset,
+            done.last_offset
+        );
+        // The answer waits for the original: whoever gets it knows that the record is safe.
+        let partition = &mut self.partitions.get_mut(&id).expect("callers picked it");
+        partition
+            .acknowledgements
+            .push((done.durability, done.last_offset));
+        Ok(())
+    }
+
+    fn note_append(
+        &mut self,
+        id: TopicPartition,
+        batch: &SentBatch,
+        verdict: SequenceVerdict,
+        done: &Appended,
+    ) -> Result<(), Violation> {
+        self.report.appended += 1;
+        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        hold!(
+            matches!(verdict, SequenceVerdict::New | SequenceVerdict::Unsure),
+            "sequences deduplicate",
+            "{id}: appended at {} although {verdict:?}",
+            done.base_offset
+        );
+        let end = partition.history.now().end;
+        hold!(
+            done.base_offset == end
+                && done.last_offset.get() == end.get() + i64::from(batch.facts.last_offset_delta),
+            "offsets are contiguous",
+            "{id}: appended at {}..={}, the log ended at {end}",
+            done.base_offset,
+            done.last_offset
+        );
+        let bytes = batch.stamped(done.base_offset, partition.epoch);
+        self.one_value
+            .note(id, done.base_offset, partition.epoch, &bytes)?;
+        let stored = StoredBatch {
+            base_offset: done.base_offset,
+            last_offset: done.last_offset,
+            leader_epoch: partition.epoch,
+            producer: batch.facts.producer,
+            max_timestamp_ms: batch.facts.max_timestamp.as_millis(),
+            bytes,
+        };
+        let change = Change::Append(Arc::new(stored));
+        partition.history.push(change, Some(done.durability));
+        if let Some(sender) = batch.producer() {
+            partition.sent.push_back(batch.clone());
+            if partition.sent.len() > 40 {
+                partition.sent.pop_front();
+            }
+            for producer in &mut partition.producers {
+                if producer.id == sender.id {
+                    producer.next_sequence = sender.last_sequence.plus(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_refusal(
+        &mut self,
+        id: TopicPartition,
+        verdict: SequenceVerdict,
+        error: &AppendError,
+    ) -> Result<(), Violation> {
+        let allowed = match error {
+            AppendError::OutOfOrderSequence { .. } => {
+                matches!(
+                    verdict,
+                    SequenceVerdict::OutOfOrder | SequenceVerdict::Unsure
+                )
+            }
+            AppendError::InvalidProducerEpoch { .. } => verdict == SequenceVerdict::Fenced,
+            AppendError::RecordListTooLarge { .. } => true,
+            AppendError::Full | AppendError::Offline | AppendError::Large => true,
+            AppendError::Fault(_) => {
+                self.regime.disk_fails || self.damaged || self.disk.is_crashed()
+            }
+            AppendError::Damaged { .. } => self.damaged,
+            _ => false,
+        };
+        hold!(
+            allowed,
+            "refusals have a reason",
+            "{id}: {error}, expected {verdict:?}"
+        );
+        Ok(())
+    }
+}

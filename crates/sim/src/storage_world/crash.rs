@@ -1,0 +1,386 @@
+use super::StorageWorld;
+use super::model::Floors;
+use super::reads::read_all;
+use crate::disk::{CrashKind, DiskFaults};
+use crate::hold;
+use crate::oracle::{LogState, Producers, Violation};
+use crate::trace;
+use ottla_storage::disk::Disk;
+use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
+use ottla_types::{ProducerEpoch, Sequence, TopicPartition};
+use std::sync::Arc;
+
+/// Whether opening the directory may be disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Allowed,
+    Over,
+}
+
+impl StorageWorld {
+    /// Crashes now, or soon inside an operation.
+    pub(super) fn crash_somehow(&mut self) -> Result<(), Violation> {
+        if self.prng.chance(1, 2) {
+            let operations = self.prng.below(30);
+            self.disk.crash_after(Some(operations));
+            return Ok(());
+        }
+        self.recover(Trouble::Allowed)
+    }
+
+    /// What the world notices between two steps.
+    pub(super) fn after_step(&mut self) -> Result<(), Violation> {
+        self.clock.advance_nanos(self.disk.take_elapsed_nanos());
+        self.damaged |= self.disk.counts().damaged > 0;
+        if self.disk.is_crashed() {
+            return self.recover(Trouble::Allowed);
+        }
+        self.note_floors()?;
+        self.check_step()?;
+        let Some(dir) = &self.dir else { return Ok(()) };
+        if matches!(dir.health(), DirHealth::Offline { .. }) {
+            self.offline = true;
+            if self.prng.chance(1, 10) {
+                return self.recover(Trouble::Allowed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what the journal promises, and holds every acknowledgement against it.
+    pub(super) fn note_floors(&mut self) -> Result<(), Violation> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        self.floors = Floors {
+            durable: self.floors.durable.max(dir.durable_lsn()),
+            written: self.floors.written.max(dir.written_lsn()),
+        };
+        for (id, partition) in &mut self.partitions {
+            let floor = self.floors.acknowledged(partition.config.durability);
+            let waiting = std::mem::take(&mut partition.acknowledgements);
+            for (lsn, last_offset) in waiting {
+                if !dir.is_durable(partition.slot, lsn) {
+                    partition.acknowledgements.push((lsn, last_offset));
+                    continue;
+                }
+                let promised = partition.history.promised_end(floor);
+                hold!(
+                    last_offset < promised,
+                    "a duplicate's success waits for its original",
+                    "{id}: {last_offset} was acknowledged, durable is what is below {promised}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends this life and opens the directory in the next, however often that takes.
+    pub(super) fn recover(&mut self, trouble: Trouble) -> Result<(), Violation> {
+        self.held.clear();
+        self.note_markers();
+        self.dir = None;
+        self.reboot();
+        self.reopen(trouble)
+    }
+
+    fn reboot(&mut self) {
+        let kind = match self.regime.kills_only || self.prng.chance(1, 2) {
+            true => CrashKind::ProcessKill,
+            false => CrashKind::PowerLoss,
+        };
+        self.power_lost |= kind == CrashKind::PowerLoss;
+        self.report.crashes += 1;
+        self.disk = self.disk.reboot(kind);
+    }
+
+    /// Opens the directory and compares all that is there with what was promised.
+    pub(super) fn reopen(&mut self, trouble: Trouble) -> Result<(), Violation> {
+        let mut attempts = 0;
+        let (dir, report) = loop {
+            attempts += 1;
+            if trouble == Trouble::Allowed && attempts < 4 {
+                self.disk.set_faults(self.regime.faults.clone());
+                if self.prng.chance(1, 4) {
+                    let operations = self.prng.below(40);
+                    self.disk.crash_after(Some(operations));
+                }
+            } else {
+                self.calm_down();
+            }
+            let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+            let options = self.options();
+            let opened = LogDir::open(disk, options, self.clock.now());
+            self.clock.advance_nanos(self.disk.take_elapsed_nanos());
+            match opened {
+                Ok(opened) => break opened,
+                Err(error) => {
+                    trace!(self.trace, "open failed: {error}");
+                    let excused = self.disk.is_crashed()
+                        || self.damaged
+                        || (attempts < 4 && (self.regime.disk_fails || self.regime.disk_fills));
+                    hold!(excused, "the directory opens again", "{error}");
+                    hold!(
+                        attempts < 20,
+                        "the directory opens again",
+                        "{error}, 20 times"
+                    );
+                    self.report.recovery_crashes += 1;
+                    self.reboot();
+                }
+            }
+        };
+        trace!(self.trace, "opened: {report:?}");
+        self.disk.crash_after(None);
+        self.calm_down();
+        self.lossy = report.verdict == Verdict::Lossy;
+        hold!(
+            !self.lossy || self.damaged,
+            "what was never damaged is not called damaged",
+            "{report:?}"
+        );
+        self.dir = Some(dir);
+        let checked = self.check_recovered();
+        self.power_lost = false;
+        self.offline = false;
+        checked?;
+        self.disk.set_faults(self.regime.faults.clone());
+        Ok(())
+    }
+
+    fn check_recovered(&mut self) -> Result<(), Violation> {
+        self.check_dropped()?;
+        let ids: Vec<TopicPartition> = self.partitions.keys().copied().collect();
+        for id in ids {
+            self.check_partition(id)?;
+        }
+        let dir = self.dir.as_ref().expect("it was just opened");
+        self.floors = Floors {
+            durable: dir.durable_lsn(),
+            written: dir.written_lsn(),
+        };
+        Ok(())
+    }
+
+    fn check_partition(&mut self, id: TopicPartition) -> Result<(), Violation> {
+        let dir = self.dir.as_ref().expect("it was just opened");
+        let partition = self.partitions.get_mut(&id).expect("callers name one");
+        let created = dir.create_partition(id, &partition.topic_name, partition.config);
+        let slot = match created {
+            Ok(slot) => slot,
+            Err(error) => {
+                hold!(self.damaged, "a partition opens again", "{id}: {error}");
+                self.partitions.remove(&id);
+                return Ok(());
+            }
+        };
+        partition.slot = slot;
+        let found = match read_all(dir, slot) {
+            Ok(found) => found,
+            Err(error) => {
+                hold!(self.damaged, "what is safe can be read", "{id}: {error}");
+                return self.give_up(id);
+            }
+        };
+        let kind = match self.power_lost {
+            true => CrashKind::PowerLoss,
+            false => CrashKind::ProcessKill,
+        };
+        let durability = match self.offline {
+            true => Durability::Fsync,
+            false => partition.config.durability,
+        };
+        let floor = self.floors.after(kind, durability);
+        let result = partition.history.recovered(&found, floor);
+        match result {
+            Ok(recovered) => {
+                self.report.changes_lost += recovered.changes_lost as u64;
+                if recovered.producers == Producers::Unknown {
+                    partition.renew_producers();
+                }
+            }
+            Err(violation) if self.damaged => {
+                trace!(self.trace, "{id} is damaged: {violation}");
+                partition.history.damaged(&found)?;
+                // A lie about the last frame of all leaves no proof that there was one.
+                hold!(
+                    self.lossy || dir.damage(slot).is_some() || self.regime.tells_unprovable_lies(),
+                    "damage is reported, never served",
+                    "{id} lost something and nobody says so: {violation}"
+                );
+                return self.give_up(id);
+            }
+            Err(violation) => {
+                return Err(Violation {
+                    detail: format!("{id}: {}", violation.detail),
+                    ..violation
+                });
+            }
+        }
+        self.check_ends(id)
+    }
+
+    fn check_ends(&mut self, id: TopicPartition) -> Result<(), Violation> {
+        let dir = self.dir.as_ref().expect("it was just opened");
+        let partition = self.partitions.get_mut(&id).expect("callers name one");
+        let ends = dir.ends(partition.slot).expect("it was just opened");
+        hold!(
+            ends.durable_end == ends.appended_end,
+            "what recovery shows is durable",
+            "{id}: {ends:?}"
+        );
+        let end = partition.history.now().end;
+        let os = partition.config.durability == Durability::Os;
+        hold!(
+            os || partition.high_watermark <= end,
+            "what was read never changes",
+            "{id}: read below {}, the log now ends at {end}",
+            partition.high_watermark
+        );
+        partition.high_watermark = partition.high_watermark.min(end);
+        partition.acknowledgements.clear();
+        partition.next_epoch(dir);
+        for producer in &mut partition.producers {
+            match partition.history.now().last_sequence(producer.id) {
+                Some((epoch, last)) if epoch == producer.epoch => {
+                    producer.next_sequence = last.plus(1);
+                }
+                _ => {
+                    producer.epoch = ProducerEpoch::new(producer.epoch.get() + 1);
+                    producer.next_sequence = Sequence::new(0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a partition that lost data to damage, as its owner would.
+    fn give_up(&mut self, id: TopicPartition) -> Result<(), Violation> {
+        let dir = self.dir.as_ref().expect("it was just opened");
+        let mut partition = self.partitions.remove(&id).expect("callers name one");
+        let lsn = dir.drop_partition(partition.slot, self.clock.now());
+        if let Ok(lsn) = lsn {
+            partition.drop_lsn = Some(lsn);
+            partition.lossy = true;
+            self.dropped.insert(id, partition);
+        }
+        Ok(())
+    }
+
+    /// Drops that were acknowledged stay done; others are asked for again.
+    fn check_dropped(&mut self) -> Result<(), Violation> {
+        let dir = self.dir.as_ref().expect("it was just opened");
+        for (id, mut partition) in std::mem::take(&mut self.dropped) {
+            let acknowledged = partition
+                .drop_lsn
+                .is_some_and(|lsn| lsn <= self.floors.durable);
+            let Some(slot) = dir.slot(id) else {
+                let nothing = LogState::default();
+                let never = partition.history.durable() == &LogState::empty();
+                if !acknowledged && !never && !partition.lossy && !self.damaged {
+                    let floor = self.floors.after(CrashKind::PowerLoss, Durability::Fsync);
+                    partition.history.recovered(&nothing, floor)?;
+                }
+                continue;
+            };
+            hold!(
+                !acknowledged || self.damaged,
+                "deletions stay done",
+                "{id} is back although its drop was acknowledged"
+            );
+            let lsn = dir.drop_partition(slot, self.clock.now());
+            partition.drop_lsn = lsn.ok();
+            partition.lossy = true;
+            self.dropped.insert(id, partition);
+        }
+        Ok(())
+    }
+
+    /// The faults are over: everything must become durable, and a clean stop must lose nothing.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.regime.faults = DiskFaults {
+            would_block: self.regime.faults.would_block,
+            ..DiskFaults::default()
+        };
+        self.disk.crash_after(None);
+        self.calm_down();
+        let offline = self
+            .dir
+            .as_ref()
+            .is_none_or(|dir| matches!(dir.health(), DirHealth::Offline { .. }));
+        if offline || self.disk.is_crashed() {
+            self.recover(Trouble::Over)?;
+        }
+        self.append_everywhere()?;
+        self.settle()?;
+        self.shut_down()?;
+        self.recover(Trouble::Over)
+    }
+
+    /// Every partition takes a batch again, within a bound of steps.
+    fn append_everywhere(&mut self) -> Result<(), Violation> {
+        self.create_missing()?;
+        let ids: Vec<TopicPartition> = self.partitions.keys().copied().collect();
+        for id in ids {
+            let before = self.report.appended;
+            for _ in 0..1_000 {
+                let batch = self.make_batch(None);
+                self.append(id, &batch)?;
+                self.after_step()?;
+                if before < self.report.appended || !self.partitions.contains_key(&id) {
+                    break;
+                }
+                self.clock.advance_ms(100);
+                self.pump_all()?;
+            }
+            let is_damaged = self.damaged && self.is_damaged(id);
+            hold!(
+                before < self.report.appended || is_damaged,
+                "a partition works again after the faults",
+                "{id} refuses appends"
+            );
+        }
+        Ok(())
+    }
+
+    fn is_damaged(&self, id: TopicPartition) -> bool {
+        let (Some(dir), Some(partition)) = (&self.dir, self.partitions.get(&id)) else {
+            return true;
+        };
+        dir.damage(partition.slot).is_some()
+    }
+
+    /// Everything appended becomes durable, within a bound of steps.
+    fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..3_000 {
+            self.clock.advance_ms(20);
+            self.pump_all()?;
+            self.after_step()?;
+            let Some(dir) = &self.dir else { break };
+            if dir.durable_lsn().get() + 1 == dir.wal().next_lsn().get() {
+                return Ok(());
+            }
+        }
+        Err(Violation {
+            invariant: "everything becomes durable after the faults",
+            detail: "3,000 rounds of all pumps are not enough".to_owned(),
+        })
+    }
+
+    fn shut_down(&mut self) -> Result<(), Violation> {
+        for _ in 0..3_000 {
+            self.clock.advance_ms(20);
+            let now = self.clock.now();
+            let Some(dir) = &self.dir else { break };
+            dir.shutdown_step(now);
+            self.pump_all()?;
+            self.after_step()?;
+            let Some(dir) = &self.dir else { break };
+            if dir.is_drained() {
+                return Ok(());
+            }
+        }
+        Err(Violation {
+            invariant: "a shutdown ends",
+            detail: "3,000 rounds of all pumps do not drain the directory".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+use super::StorageWorld;
+use crate::disk::{DiskFaults, Failure, FileClass, PlannedFailure};
+use crate::hold;
+use crate::oracle::Violation;
+use crate::trace;
+use ottla_storage::disk::DiskOperation;
+use ottla_storage::log_dir::{LogDirOptions, PumpStep};
+use ottla_storage::wal::{CommitStep, WalOptions, ZeroStep};
+use std::time::Duration;
+
+impl StorageWorld {
+    /// One step of one pump.
+    pub(super) fn pump(&mut self) -> Result<(), Violation> {
+        let now = self.clock.now();
+        let which = self.prng.below(20);
+        let Some(dir) = &self.dir else { return Ok(()) };
+        match which {
+            0..9 => {
+                let step = dir.commit_step(now);
+                trace!(self.trace, "commit: {step:?}");
+            }
+            9..16 => {
+                let step = dir.flush_step(now);
+                trace!(self.trace, "flush: {step:?}");
+            }
+            16 => {
+                let step = dir.zero_step(now);
+                trace!(self.trace, "zero: {step:?}");
+            }
+            17 => {
+                let step = dir.scrub_step(now);
+                trace!(self.trace, "scrub: {step:?}");
+            }
+            _ => {
+                let step = dir.retention_step(now);
+                trace!(self.trace, "retention: {step:?}");
+                self.note_retention()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Retention says no number for what it did: the log starts tell.
+    fn note_retention(&mut self) -> Result<(), Violation> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        for partition in self.partitions.values_mut() {
+            if let Some(ends) = dir.ends(partition.slot) {
+                partition.note_ends(&ends)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Some steps of every pump, in a fixed order.
+    pub(super) fn pump_all(&mut self) -> Result<(), Violation> {
+        for _ in 0..20 {
+            self.clock.advance_nanos(100_000);
+            let now = self.clock.now();
+            let Some(dir) = &self.dir else { return Ok(()) };
+            let commit = dir.commit_step(now);
+            let flush = dir.flush_step(now);
+            let zero = dir.zero_step(now);
+            let commit_rests = matches!(
+                commit,
+                CommitStep::Idle | CommitStep::Waiting { .. } | CommitStep::Failed(_)
+            );
+            let zero_rests = !matches!(zero, ZeroStep::Worked);
+            if commit_rests && zero_rests && flush != PumpStep::Worked {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pumps run until none has anything to do, as on a node that is not busy.
+    pub(super) fn pump_until_idle(&mut self) -> Result<(), Violation> {
+        trace!(self.trace, "all pumps run");
+        for _ in 0..self.prng.range(1, 4) {
+            self.clock.advance_ms(30);
+            self.pump_all()?;
+            self.note_floors()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn let_time_pass(&mut self) -> Result<(), Violation> {
+        let ms = *self.prng.pick(&[1, 20, 50, 1_000, 6_000, 40_000]);
+        trace!(self.trace, "{ms} ms pass");
+        self.clock.advance_ms(ms);
+        Ok(())
+    }
+
+    /// The disk fills up, gets room again, is about to fail, or loses bits: as the regime allows.
+    pub(super) fn disk_trouble(&mut self) -> Result<(), Violation> {
+        match self.prng.below(4) {
+            0 if self.regime.disk_fills => {
+                let free = *self.prng.pick(&[0, 4_096, 50_000, 200_000]);
+                trace!(self.trace, "the disk fills up to the last {free} bytes");
+                self.disk.leave_free(free);
+            }
+            1 => {
+                trace!(self.trace, "the disk has room");
+                self.disk.set_ballast(0);
+            }
+            2 if self.regime.disk_fails && self.prng.chance(1, 3) => {
+                let classes = [FileClass::Wal, FileClass::Segment, FileClass::Checkpoint];
+                let planned = PlannedFailure {
+                    operation: *self.prng.pick(&[DiskOperation::Sync, DiskOperation::Write]),
+                    class: Some(*self.prng.pick(&classes)),
+                    failure: *self.prng.pick(&[Failure::Io, Failure::Full]),
+                };
+                trace!(self.trace, "{planned:?}");
+                self.disk.fail_next(planned);
+            }
+            3 if self.regime.disk_lies && self.prng.chance(1, 4) => self.flip()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Damages synced data, after the journal has had the time to prove that it is synced.
+    fn flip(&mut self) -> Result<(), Violation> {
+        for _ in 0..3 {
+            self.clock.advance_ms(100);
+            self.pump_all()?;
+            self.note_floors()?;
+        }
+        let classes = [
+            FileClass::Wal,
+            FileClass::Segment,
+            FileClass::Segment,
+            FileClass::Sidecar,
+            FileClass::Index,
+            FileClass::Checkpoint,
+            FileClass::Snapshot,
+        ];
+        let class = *self.prng.pick(&classes);
+        if self.disk.flip(class).is_some() {
+            self.damaged = true;
+        }
+        Ok(())
+    }
+
+    /// Small enough that a run of some thousand steps turns the ring many times.
+    pub(super) fn options(&self) -> LogDirOptions {
+        LogDirOptions {
+            wal: WalOptions {
+                planted: self.planted,
+                ring_size_max: 32 << 20,
+                span_max: 32 << 20,
+                ..WalOptions::tiny()
+            },
+            tail_bytes_max: 48 << 10,
+            tail_idle: Duration::from_secs(3),
+            write_bytes_max: 16 << 10,
+            rewrite_bytes_max: 4 << 10,
+            checkpoint_bytes: 48 << 10,
+            reserve_bytes: 64 << 10,
+            reserve_percent: 0,
+            space_interval: Duration::from_millis(200),
+            producer_expiration_ms: i64::MAX / 4,
+            snapshot_producers: 3,
+            retention_interval: Duration::from_secs(1),
+            open_files_max: 4,
+            around_bytes: 24 << 10,
+            scrub_bytes_per_second: 1 << 20,
+            planted: self.planted,
+            ..LogDirOptions::default()
+        }
+    }
+
+    /// Takes every fault away and gives the disk its room back.
+    pub(super) fn calm_down(&mut self) {
+        self.disk.set_faults(DiskFaults {
+            would_block: self.regime.faults.would_block,
+            ..DiskFaults::default()
+        });
+        self.disk.set_ballast(0);
+    }
+
+    /// Adds what the open directory has reached to the report.
+    pub(super) fn note_markers(&mut self) {
+        let Some(dir) = &self.dir else { return };
+        for &marker in ottla_storage::marker::Marker::ALL {
+            let count = dir.markers().count(marker);
+            if count > 0 {
+                *self.report.markers.entry(marker).or_default() += count;
+            }
+        }
+    }
+
+    /// What a step must leave true whatever it was.
+    pub(super) fn check_step(&mut self) -> Result<(), Violation> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        hold!(
+            dir.durable_lsn() <= dir.written_lsn(),
+            "durable is written",
+            "{} {}",
+            dir.durable_lsn(),
+            dir.written_lsn()
+        );
+        Ok(())
+    }
+}
