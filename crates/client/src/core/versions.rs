@@ -87,6 +87,9 @@ impl HandshakeStep {
         // A broker that does not know the version answers in version 0 (KIP-511).
         let code = Reader::new(body).i16()?;
         let unsupported = code == ErrorCode::UnsupportedVersion as i16;
+        if code != 0 && !unsupported {
+            return Err(HandshakeError::Refused { code });
+        }
         let version = if unsupported { 0 } else { version };
         let response = ApiVersionsResponse::decode(&mut Reader::new(body), version)?;
         let ranges = ApiVersionRanges::new(
@@ -95,16 +98,13 @@ impl HandshakeStep {
                 .iter()
                 .map(|api| (api.api_key, api.min_version, api.max_version)),
         );
-        match code {
-            0 => Ok(HandshakeStep::Done(ranges)),
-            _ if unsupported => {
-                let offered = ranges.offered(ApiKey::ApiVersions);
-                Ok(HandshakeStep::Retry(
-                    offered.map_or(0, |(_, max)| max.clamp(0, 3)),
-                ))
-            }
-            _ => Err(HandshakeError::Refused { code }),
+        if !unsupported {
+            return Ok(HandshakeStep::Done(ranges));
         }
+        let offered = ranges.offered(ApiKey::ApiVersions);
+        Ok(HandshakeStep::Retry(
+            offered.map_or(0, |(_, max)| max.clamp(0, 3)),
+        ))
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
             HandshakeStep::from_answer(4, writer.buf()),
             Ok(HandshakeStep::Retry(2))
         );
-        assert!(HandshakeStep::from_answer(4, b"HTTP/1.1 400").is_err());
+        assert!(HandshakeStep::from_answer(4, b"\0\0\x0f").is_err());
         assert!(HandshakeStep::from_answer(4, b"").is_err());
     }
 }

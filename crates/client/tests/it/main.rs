@@ -1,0 +1,5 @@
+//! The async half over real sockets, against brokers that a test scripts.
+
+mod mini_broker;
+mod round_trip;
+mod wrong_peers;
