@@ -107,8 +107,8 @@ impl LogDir {
         };
         state.push_batch(tail, epoch);
         state.pending.push(lsn, base_offset);
-        let durable = self.durable_for(&state);
-        state.pending.forget_durable(durable);
+        // What is only written may still be lost, and a checkpoint must know that: not forgotten before the fsync.
+        state.pending.forget_durable(self.wal.durable_lsn());
         state.last_append = now.mono;
         if let Some(producer) = &batch.facts.producer {
             let is_transactional = batch.facts.is_transactional;

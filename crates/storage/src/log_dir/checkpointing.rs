@@ -1,14 +1,26 @@
-//! Checkpoints: what a restart needs beside the journal.
+//! Checkpoints: what a restart needs beside the journal. Written partition by partition while everything goes on:
+//! each record says by itself up to which entry it knows the journal.
 
+use super::partition_record;
 use super::work::TaskStep;
-use super::{LogDir, OpenError};
+use super::{LogDir, OpenError, dir_names};
+use crate::checkpoint::{
+    CheckpointError, CheckpointPositions, CheckpointProgress, CheckpointStore, CheckpointWrite,
+};
 use crate::disk::Disk;
 use crate::marker::Markers;
-use crate::partition::PartitionState;
+use crate::partition::{PartitionState, Standing};
 use crate::segment::ReadFault;
-use crate::wal::WalStart;
-use ottla_types::{Lsn, Now, Offset, TopicPartition};
+use crate::wal::{Urgency, WalStart};
+use ottla_types::{Lsn, Mono, Now, Offset, TopicPartition};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A directory where everything is synced gets a checkpoint after this time without one ...
+const QUIET_INTERVAL: Duration = Duration::from_secs(30);
+/// ... when a restart would have to replay at least so many bytes.
+const QUIET_BYTES_MIN: u64 = 1 << 20;
 
 /// A partition as the checkpoint knows it.
 pub(super) struct RestoredPartition {
@@ -22,24 +34,56 @@ pub(super) struct RestoredPartition {
 #[derive(Default)]
 pub(super) struct Restored {
     pub(super) start: Option<WalStart>,
+    pub(super) positions: Option<CheckpointPositions>,
     pub(super) partitions: Vec<RestoredPartition>,
     pub(super) bytes_read: u64,
-    pub(super) was_rebuilt: bool,
+    /// There are checkpoints, and none is valid.
+    pub(super) is_lost: bool,
 }
 
 /// The checkpoints of a directory.
-#[derive(Default)]
 pub(super) struct Checkpoints {
+    store: CheckpointStore,
     count: u64,
+    last_at: Mono,
 }
 
 impl Checkpoints {
     /// Reads the newest valid one.
     pub(super) fn open(
-        _disk: &Arc<dyn Disk>,
-        _markers: &Markers,
+        disk: &Arc<dyn Disk>,
+        markers: &Markers,
     ) -> Result<(Checkpoints, Restored), OpenError> {
-        Ok((Checkpoints::default(), Restored::default()))
+        let path = Path::new(dir_names::CHECKPOINTS);
+        disk.create_dir(path)?;
+        let (store, newest, skipped) = CheckpointStore::open(Arc::clone(disk), path, markers)?;
+        let mut restored = Restored {
+            is_lost: newest.is_none() && !skipped.is_empty(),
+            positions: store.positions(),
+            ..Restored::default()
+        };
+        if let Some(checkpoint) = newest {
+            restored.start = Some(checkpoint.wal_start());
+            for record in checkpoint.records() {
+                restored.bytes_read += record.payload.len() as u64;
+                let recorded = partition_record::decode(record.state_lsn, &record.payload)
+                    .map_err(|fault| OpenError::Format(fault.to_string()))?;
+                restored.partitions.push(RestoredPartition {
+                    id: record.topic_partition,
+                    state: recorded.state,
+                    tail_lsn: recorded.tail_lsn,
+                    appended_end: recorded.appended_end,
+                });
+            }
+        }
+        Ok((
+            Checkpoints {
+                store,
+                count: 0,
+                last_at: Mono::ZERO,
+            },
+            restored,
+        ))
     }
 
     /// How many were written by this process.
@@ -48,19 +92,123 @@ impl Checkpoints {
     }
 }
 
+impl From<CheckpointError> for OpenError {
+    fn from(error: CheckpointError) -> OpenError {
+        match error {
+            CheckpointError::Disk(error) => OpenError::Disk(error),
+            CheckpointError::NewerFormat { .. } => OpenError::Format(error.to_string()),
+        }
+    }
+}
+
 /// Writes one checkpoint.
-pub(super) struct CheckpointTask {}
+pub(super) struct CheckpointTask {
+    write: Option<CheckpointWrite>,
+    next_slot: u32,
+    is_finished: bool,
+    now: Mono,
+}
 
 impl CheckpointTask {
-    pub(super) fn step(&mut self, _dir: &LogDir) -> Result<TaskStep, ReadFault> {
-        Ok(TaskStep::Done)
+    /// Does the next step.
+    pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        let write = self.write.as_mut().expect("it is not over");
+        while write.wants_records() && !self.is_finished {
+            let next = dir.table.read().next_from(self.next_slot).cloned();
+            let Some(partition) = next else {
+                break;
+            };
+            if partition.lock().producers.must_load_before_checkpoint() {
+                dir.load_snapshot(&partition, ottla_types::Timestamp::from_millis(0))?;
+            }
+            let state = partition.lock();
+            self.next_slot = partition.slot().get() + 1;
+            if state.standing != Standing::Dropped {
+                // Asked under the lock: nothing of what the state holds can become durable in between.
+                let (state_lsn, payload) = partition_record::encode(&state, dir.wal.durable_lsn());
+                drop(state);
+                write.add(partition.id(), state_lsn, &[&payload]);
+            }
+        }
+        let progress = write.step().map_err(disk_fault)?;
+        match progress {
+            CheckpointProgress::WantsRecords => {
+                write.finish(dir.wal.durable_lsn());
+                self.is_finished = true;
+                Ok(TaskStep::More)
+            }
+            CheckpointProgress::More => Ok(TaskStep::More),
+            CheckpointProgress::Done => {
+                let mut checkpoints = dir.checkpoints.lock();
+                let positions = checkpoints.store.installed(write);
+                checkpoints.count += 1;
+                checkpoints.last_at = self.now;
+                drop(checkpoints);
+                dir.wal.checkpointed(&positions.newest, &positions.kept);
+                Ok(TaskStep::Done)
+            }
+        }
     }
 
-    pub(super) fn abandon(&self, _dir: &LogDir) {}
+    /// It failed: the disk is full. The space comes back with the next one.
+    pub(super) fn abandon(&mut self) {
+        if let Some(write) = self.write.take() {
+            // What cannot be removed now is overwritten by the next checkpoint.
+            let _ = write.abandon();
+        }
+    }
+}
+
+fn disk_fault(error: CheckpointError) -> ReadFault {
+    match error {
+        CheckpointError::Disk(error) => ReadFault::Disk(error),
+        CheckpointError::NewerFormat { path, version } => ReadFault::NewerVersion {
+            path,
+            version: u32::from(version),
+        },
+    }
 }
 
 impl LogDir {
-    pub(super) fn checkpoint_due(&self, _now: Now, _is_draining: bool) -> Option<CheckpointTask> {
-        None
+    /// A checkpoint, if one is due: the journal needs its old entries released and nothing pins them any more, or
+    /// everything is quiet.
+    pub(super) fn checkpoint_due(&self, now: Now, is_draining: bool) -> Option<CheckpointTask> {
+        let durable = self.wal.durable_lsn();
+        let pin = self.pins.lock().oldest();
+        // Pins are asked after the durable LSN: what is appended in between is pinned or behind it.
+        let needed = pin.map_or(durable.next(), |pin| pin.min(durable.next()));
+        let checkpoints = self.checkpoints.lock();
+        let known = checkpoints.store.positions();
+        let newest = known.map_or(Lsn::ZERO, |positions| positions.newest.lsn);
+        let kept = known.map_or(Lsn::ZERO, |positions| positions.kept.lsn);
+        let is_due = match self.wal.pressure(now) {
+            Some(pressure) => {
+                let is_released = pressure.release_to <= needed;
+                let is_urgent = pressure.urgency == Urgency::Now;
+                kept < pressure.release_to && (is_released || is_urgent && kept < needed)
+            }
+            None => {
+                let is_quiet = pin.is_none() && durable.next() == self.wal.next_lsn();
+                let is_time = checkpoints.last_at.plus(QUIET_INTERVAL) <= now.mono
+                    && QUIET_BYTES_MIN <= self.wal.stats().span_bytes;
+                // The journal's numbers start at 1.
+                is_quiet && newest.max(Lsn::new(1)) < needed && (is_time || is_draining)
+            }
+        };
+        if !is_due {
+            return None;
+        }
+        let position = self.wal.position_for_checkpoint(needed);
+        let is_useless = position.lsn <= newest && position.lsn <= kept;
+        if is_useless && self.wal.pressure(now).is_some() {
+            return None;
+        }
+        let write = checkpoints.store.begin(position);
+        Some(CheckpointTask {
+            write: Some(write),
+            next_slot: 0,
+            is_finished: false,
+            now: now.mono,
+        })
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod file_range;
 mod health;
 mod options;
+mod partition_record;
 mod pins;
 mod table;
 
@@ -21,6 +22,7 @@ mod timestamps;
 mod checkpointing;
 mod deletion;
 mod pump;
+mod rebuild;
 mod recovery;
 mod retention;
 mod scrub;
@@ -293,6 +295,8 @@ pub(crate) mod dir_names {
     pub(crate) const LOCK: &str = ".lock";
     /// The journal.
     pub(crate) const WAL: &str = "wal";
+    /// The checkpoints.
+    pub(crate) const CHECKPOINTS: &str = "checkpoints";
 }
 
 const _: fn() = || {

@@ -6,9 +6,11 @@ use super::deletion::{Removal, Unlink};
 use super::snapshots::SnapshotTask;
 use super::work::{FlushTask, Goal, TaskStep};
 use crate::marker::Marker;
-use crate::partition::Partition;
+use crate::partition::{Partition, Rewrite};
+
 use crate::segment::ReadFault;
-use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
+use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, Urgency};
+
 use bytes::Bytes;
 use ottla_types::{Mono, Now, PartitionSlot};
 use std::collections::{BTreeSet, VecDeque};
@@ -54,6 +56,14 @@ pub(super) struct Pump {
     next_idle_sweep: Mono,
     blocked_until: Mono,
     is_draining: bool,
+}
+
+/// What relieves the journal of a partition's old entries.
+enum Relief {
+    /// Its tail goes to its segment.
+    FlushIt,
+    /// So many bytes of it were queued again, now or before.
+    Rewritten(usize),
 }
 
 enum Task {
@@ -132,7 +142,8 @@ impl LogDir {
         match task {
             Task::Flush(task) => task.fail(self),
             Task::Snapshot(task) => task.release(),
-            Task::Checkpoint(task) => task.abandon(self),
+            Task::Checkpoint(mut task) => task.abandon(),
+
             Task::Remove(removal) => pump.removals.push(removal),
             Task::Unlink(unlink) => self.unlinks.lock().push(unlink),
         }
@@ -204,16 +215,19 @@ impl LogDir {
             .partitions_below(pressure.release_to, 8 * TASKS_MAX);
         let mut rewritten = 0;
         for slot in slots {
-            if REWRITE_BYTES_MAX <= rewritten || REWRITE_BYTES_MAX as u64 <= self.wal.queued_bytes()
-            {
-                break;
-            }
             let Some(partition) = self.partition(slot) else {
                 continue;
             };
-            match self.rewrite_tail(&partition) {
-                0 => self.start_flush(pump, &partition, Goal::Synced),
-                bytes => rewritten += bytes,
+            // A journal that cannot go on takes no rewritten tails either.
+            if pressure.urgency == Urgency::Now {
+                self.start_flush(pump, &partition, Goal::Synced);
+            } else if rewritten < REWRITE_BYTES_MAX
+                && self.wal.queued_bytes() < REWRITE_BYTES_MAX as u64
+            {
+                match self.rewrite_tail(&partition) {
+                    Relief::FlushIt => self.start_flush(pump, &partition, Goal::Synced),
+                    Relief::Rewritten(bytes) => rewritten += bytes,
+                }
             }
             if TASKS_MAX <= pump.tasks.len() {
                 break;
@@ -221,19 +235,25 @@ impl LogDir {
         }
     }
 
-    /// Puts a small tail into the journal again, as one entry in place of its old ones. Returns the bytes queued;
-    /// 0 when the tail must be flushed instead.
-    fn rewrite_tail(&self, partition: &Partition) -> usize {
+    /// Puts a small tail into the journal again, as one entry in place of its old ones.
+    fn rewrite_tail(&self, partition: &Partition) -> Relief {
         let mut state = partition.lock();
+        if state.rewritten.is_some() {
+            // Only when the new entry is durable are the old ones not needed any more.
+            let had_pin = state.pin;
+            let is_settled = state.settle_rewrite(self.durable_lsn());
+            self.move_pin(partition, had_pin, &state);
+            return Relief::Rewritten(usize::from(is_settled));
+        }
         let is_wholly_in_memory = state.written_end() == state.synced_end;
         let is_small = state.tail.bytes() < self.options.rewrite_bytes_max;
         let is_fresh = state.rewrites_count < self.options.rewrites_max;
         let may_be_flushed = state.dir.is_some();
         if !is_wholly_in_memory || state.is_in_work || state.pin.is_none() {
-            return 0;
+            return Relief::FlushIt;
         }
         if !(is_small && is_fresh) && may_be_flushed || state.tail.first().is_none() {
-            return 0;
+            return Relief::FlushIt;
         }
         let header = EntryHeader {
             kind: EntryKind::Tail,
@@ -251,16 +271,14 @@ impl LogDir {
         // Of the class of the partition: it replaces entries that may have been durable.
         let entry = Entry::new(header, DurabilityClass::Fsync, parts);
         let Ok(lsn) = self.wal.enqueue(entry) else {
-            return 0;
+            return Relief::FlushIt;
         };
-        let had_pin = state.pin;
-        state.tail.moved_to(lsn);
-        state.pin = Some(lsn);
+        let end = state.tail.end();
+        state.rewritten = Some(Rewrite { lsn, end });
         state.state_lsn = lsn;
         state.rewrites_count += 1;
-        self.move_pin(partition, had_pin, &state);
         self.markers.reach(Marker::TailRewritten);
-        bytes
+        Relief::Rewritten(bytes)
     }
 
     /// Tails hold more than they may: the largest are written to their segments.

@@ -12,7 +12,8 @@ use super::pump::Pump;
 use super::retention::Sweep;
 use super::scrub::Scrub;
 use super::table::Table;
-use super::{LogDir, LogDirOptions, OpenError, dir_names};
+use super::{LogDir, LogDirOptions, OpenError, dir_names, rebuild};
+
 use crate::disk::{Disk, DiskError};
 use crate::marker::Markers;
 use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch};
@@ -74,7 +75,10 @@ impl LogDir {
             })?;
         let markers = Arc::new(Markers::new());
         let (checkpoints, restored) = Checkpoints::open(&disk, &markers)?;
-        let mut replay = Replay::new(restored, &options, now);
+        let mut replay = Replay::new(restored, &options, Arc::clone(&disk), now);
+        if replay.restored.is_lost {
+            replay.rebuild();
+        }
         let start = replay.restored.start;
         let (wal, recovery) = Wal::open(
             Arc::clone(&disk),
@@ -84,10 +88,12 @@ impl LogDir {
             start,
             &mut |replayed| replay.apply(replayed),
         )?;
+        if let Some(error) = replay.failure.take() {
+            return Err(error.into());
+        }
         disk.sync_dir(Path::new(""))?;
         replay.finish();
-        let is_lossy =
-            recovery.is_lossy() || replay.restored.was_rebuilt || !replay.damaged().is_empty();
+        let is_lossy = recovery.is_lossy() || replay.was_rebuilt || !replay.damaged().is_empty();
         let verdict = if is_lossy {
             Verdict::Lossy
         } else if recovery.is_clean() {
@@ -102,7 +108,7 @@ impl LogDir {
             partitions_count: replay.partitions.len(),
             damaged: replay.damaged(),
             is_new: recovery.is_new && replay.restored.start.is_none(),
-            was_rebuilt: replay.restored.was_rebuilt,
+            was_rebuilt: replay.was_rebuilt,
         };
         let reads = Arc::new(ReadShared {
             disk: Arc::clone(&disk),
@@ -129,6 +135,10 @@ impl LogDir {
             options,
             _lock: lock,
         };
+        if let Some(positions) = replay.restored.positions {
+            // The journal forgets across a restart what the checkpoints still need.
+            dir.wal.checkpointed(&positions.newest, &positions.kept);
+        }
         dir.take_over(replay);
         Ok((dir, report))
     }
@@ -172,10 +182,19 @@ struct Replay {
     drops: Vec<(TopicPartition, String, Lsn)>,
     now: Now,
     is_tail_planted: bool,
+    was_rebuilt: bool,
+    has_entries: bool,
+    disk: Arc<dyn Disk>,
+    failure: Option<DiskError>,
 }
 
 impl Replay {
-    fn new(mut restored: Restored, options: &LogDirOptions, now: Now) -> Replay {
+    fn new(
+        mut restored: Restored,
+        options: &LogDirOptions,
+        disk: Arc<dyn Disk>,
+        now: Now,
+    ) -> Replay {
         let mut partitions = BTreeMap::new();
         for record in std::mem::take(&mut restored.partitions) {
             let state = record.state;
@@ -194,6 +213,31 @@ impl Replay {
             drops: Vec::new(),
             now,
             is_tail_planted: options.planted.is(PlantedBug::TailBesideEntries),
+            was_rebuilt: false,
+            has_entries: false,
+            disk,
+            failure: None,
+        }
+    }
+
+    /// Reads every segment, because no checkpoint can be used.
+    fn rebuild(&mut self) {
+        self.was_rebuilt = true;
+        match rebuild::rebuild(&*self.disk, self.now) {
+            Ok((partitions, bytes_read)) => {
+                self.restored.bytes_read += bytes_read;
+                for record in partitions {
+                    let recovering = Recovering {
+                        tail_lsn: record.tail_lsn,
+                        collected: Vec::new(),
+                        expected_end: record.appended_end,
+                        is_settled: false,
+                        state: record.state,
+                    };
+                    self.partitions.insert(record.id, recovering);
+                }
+            }
+            Err(error) => self.failure = Some(error),
         }
     }
 
@@ -206,6 +250,12 @@ impl Replay {
     }
 
     fn apply_entry(&mut self, entry: &ReplayedEntry) {
+        let is_first = !std::mem::replace(&mut self.has_entries, true);
+        let has_no_start = self.restored.start.is_none() && !self.was_rebuilt;
+        if is_first && has_no_start && Lsn::new(1) < entry.lsn {
+            // The journal's beginning was released, so there was a checkpoint, and it is gone.
+            self.rebuild();
+        }
         let id = entry.header.topic_partition;
         if entry.header.kind == EntryKind::Drop {
             self.partitions.remove(&id);
@@ -415,6 +465,9 @@ impl Recovering {
         if self.state.standing != Standing::Good {
             return; // behind a loss: not reachable without a gap
         }
+        if entry.header.end_offset <= self.state.synced_end {
+            return; // it was in a synced segment before the journal was durable, and the checkpoint knows it
+        }
         if base != end {
             let reason = format!("the journal goes on at offset {base}, the log ends at {end}");
             return damage(&mut self.state, &reason);
@@ -444,6 +497,9 @@ impl Recovering {
     /// already, unless a loss before it is healed by it.
     fn replace_tail(&mut self, entry: &ReplayedEntry, now: Now, is_planted: bool) {
         let (base, end) = (entry.header.base_offset, self.state.appended_end());
+        if entry.header.end_offset <= self.state.synced_end {
+            return;
+        }
         if end < base || self.state.standing != Standing::Good {
             return damage(&mut self.state, "a rewritten tail lies behind a loss");
         }
@@ -472,7 +528,7 @@ impl Recovering {
             };
             self.append(&single, now);
         }
-        self.state.tail.moved_to(entry.lsn);
+        self.state.tail.moved_to(entry.lsn, entry.header.end_offset);
     }
 
     /// The planted bug: the batches are there twice afterwards.
@@ -520,6 +576,7 @@ impl Recovering {
         }
         segment.written_size = segment.written_size.max(position);
         segment.synced_size = segment.written_size;
+        segment.written_largest_timestamp = segment.largest_timestamp;
         state.has_dir = true;
     }
 

@@ -54,6 +54,15 @@ impl Partition {
     }
 }
 
+/// Where a rewritten tail is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewrite {
+    /// The entry.
+    pub(crate) lsn: Lsn,
+    /// Offset after its last batch.
+    pub(crate) end: Offset,
+}
+
 /// Whether a partition takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -98,7 +107,9 @@ pub(crate) struct PartitionState {
     /// Entries below it count as durable when written, although the topic asks for fsync by now.
     pub(crate) fsync_from: Lsn,
     pub(crate) last_append: Mono,
-    /// How often the tail was rewritten forward in the journal since it was last flushed.
+    /// The tail was put into the journal again; its old entries are needed until that entry is durable.
+    pub(crate) rewritten: Option<Rewrite>,
+    /// How often the tail was  rewritten forward in the journal since it was last flushed.
     pub(crate) rewrites_count: u8,
     /// Work on the files is queued or going on.
     pub(crate) is_in_work: bool,
@@ -132,6 +143,7 @@ impl PartitionState {
             leader_epoch: None,
             fsync_from: Lsn::ZERO,
             last_append: Mono::ZERO,
+            rewritten: None,
             rewrites_count: 0,
             is_in_work: false,
             has_dir: false,
@@ -306,6 +318,19 @@ impl PartitionState {
         largest.max().filter(|largest| NO_TIMESTAMP < *largest)
     }
 
+    /// If the rewritten tail is durable, its old entries are not needed any more. Returns whether that is so.
+    pub(crate) fn settle_rewrite(&mut self, durable: Lsn) -> bool {
+        let Some(rewrite) = self.rewritten.filter(|rewrite| rewrite.lsn <= durable) else {
+            return false;
+        };
+        self.rewritten = None;
+        self.tail.moved_to(rewrite.lsn, rewrite.end);
+        if self.written_end() == self.synced_end {
+            self.pin = self.tail.first().map(|batch| batch.lsn);
+        }
+        true
+    }
+
     /// Everything from `end` on is gone. `position` is where `end` lies in the segment it lies in, for an
     /// `end` below what is written. Returns the tail bytes freed and the producers forgotten.
     pub(crate) fn truncate_to(&mut self, end: Offset, position: u32) -> (usize, usize) {
@@ -347,6 +372,8 @@ impl PartitionState {
         self.epochs_are_dirty = true;
         let forgotten = self.producers.truncate_to(end);
         self.generation += 1;
+        // Its entry holds what is gone; the original entries hold the rest.
+        self.rewritten = None;
         if self.written_end() == self.synced_end {
             self.pin = self.tail.first().map(|batch| batch.lsn);
         }
@@ -396,6 +423,11 @@ impl PartitionState {
         let index = self
             .segment_index(plan.segment_base)
             .expect("same generation, same segments");
+        let segment = &mut self.segments[index];
+        for batch in &plan.batches {
+            let largest = &mut segment.written_largest_timestamp;
+            *largest = (*largest).max(batch.max_timestamp);
+        }
         self.segments[index].written_size += plan.size();
         self.segments[index].is_verified = true;
         let end = plan.end_offset();
@@ -438,6 +470,9 @@ impl PartitionState {
         if self.synced_end == self.written_end() {
             self.pin = self.tail.first().map(|batch| batch.lsn);
             self.rewrites_count = 0;
+            if self.pin.is_none() {
+                self.rewritten = None;
+            }
         }
         true
     }

@@ -22,7 +22,9 @@ pub(crate) struct Segment {
     pub(crate) first_timestamp: Timestamp,
     /// Largest timestamp of its records; -1 for none.
     pub(crate) largest_timestamp: Timestamp,
-    /// This process knows that its files hold exactly what was written. Not so after a crash, a truncation, or
+    /// The same of the bytes in its file only: what a checkpoint says, because the journal brings the rest.
+    pub(crate) written_largest_timestamp: Timestamp,
+    /// This process knows  that its files hold exactly what was written. Not so after a crash, a truncation, or
     /// a failed write: then they are checked and cut before the next write.
     pub(crate) is_verified: bool,
     /// Its file, once somebody needed it.
@@ -39,6 +41,7 @@ impl Segment {
             synced_size: 0,
             first_timestamp: NO_TIMESTAMP,
             largest_timestamp: NO_TIMESTAMP,
+            written_largest_timestamp: NO_TIMESTAMP,
             is_verified: false,
             file: None,
         }

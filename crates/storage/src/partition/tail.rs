@@ -118,10 +118,12 @@ impl Tail {
         before - self.bytes
     }
 
-    /// All batches are in the journal entry `lsn` now.
-    pub(crate) fn moved_to(&mut self, lsn: Lsn) {
+    /// All batches below `end` are in the journal entry `lsn` now.
+    pub(crate) fn moved_to(&mut self, lsn: Lsn, end: Offset) {
         for batch in &mut self.batches {
-            batch.lsn = lsn;
+            if batch.base_offset < end {
+                batch.lsn = lsn;
+            }
         }
     }
 

@@ -2,4 +2,5 @@ mod harness;
 
 mod appends;
 mod files;
+mod model;
 mod restarts;

@@ -1,0 +1,431 @@
+//! The log directory beside a model that is too simple to be wrong, over random histories with restarts.
+
+use super::harness::*;
+use crate::log_dir::{AppendError, LogDirOptions, PumpStep, Verdict};
+use crate::marker::Marker;
+use crate::partition::{Durability, LogConfig};
+use crate::wal::{CommitStep, WalOptions};
+use ottla_types::{Offset, PartitionSlot, Prng, TopicPartition};
+
+const PARTITIONS_COUNT: usize = 4;
+
+#[derive(Clone, Default)]
+struct Log {
+    id: Option<TopicPartition>,
+    generation: u8,
+    batches: Vec<(i64, i64, Vec<u8>)>,
+    log_start: i64,
+    end: i64,
+    /// Below it nothing may be lost.
+    durable: i64,
+    /// Next sequence of each producer.
+    sequences: [i32; 3],
+    is_os: bool,
+}
+
+struct Run {
+    h: Option<Harness>,
+    prng: Prng,
+    logs: Vec<Log>,
+    reached: Vec<(Marker, u64)>,
+}
+
+fn options() -> LogDirOptions {
+    LogDirOptions {
+        tail_bytes_max: 24 << 10,
+        rewrite_bytes_max: 4 << 10,
+        write_bytes_max: 8 << 10,
+        open_files_max: 3,
+        wal: WalOptions::tiny(),
+        ..small_options()
+    }
+}
+
+fn config(is_os: bool) -> LogConfig {
+    LogConfig {
+        segment_bytes: 12_000,
+        retention_bytes: Some(30_000),
+        file_delete_delay_ms: 500,
+        durability: if is_os {
+            Durability::Os
+        } else {
+            Durability::Fsync
+        },
+        ..LogConfig::default()
+    }
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let mut prng = Prng::new(seed);
+        let logs = (0..PARTITIONS_COUNT)
+            .map(|_| Log {
+                is_os: prng.chance(1, 4),
+                ..Log::default()
+            })
+            .collect();
+        Run {
+            h: Some(Harness::new(options())),
+            prng,
+            logs,
+            reached: Vec::new(),
+        }
+    }
+
+    fn h(&mut self) -> &mut Harness {
+        self.h.as_mut().expect("open")
+    }
+
+    fn slot(&mut self, index: usize) -> PartitionSlot {
+        let log = &mut self.logs[index];
+        let mut id = partition(index as u8);
+        if log.generation > 0 {
+            id.topic_id = partition(100 + log.generation * 10 + index as u8).topic_id;
+        }
+        log.id = Some(id);
+        let config = config(log.is_os);
+        let name = format!("topic{index}");
+        let slot = self.h().dir.create_partition(id, &name, config);
+        slot.expect("online")
+    }
+
+    fn step(&mut self) {
+        let index = self.prng.below(PARTITIONS_COUNT as u64) as usize;
+        match self.prng.below(100) {
+            0..=39 => self.append(index),
+            40..=59 => self.commit_some(),
+            60..=79 => self.flush_some(),
+            80..=83 => {
+                let slot = self.slot(index);
+                let synced = self.prng.chance(1, 2);
+                self.h().dir.request_flush(slot, synced);
+            }
+            84..=86 => self.delete_records(index),
+            87..=88 => self.truncate(index),
+            89 => self.drop_partition(index),
+            90..=91 => {
+                let millis = self.prng.below(40_000);
+                self.h().pass(millis);
+            }
+            92..=93 => self.retain(),
+            94..=95 => self.restart(),
+            96 => self.shut_down(),
+            _ => self.check(index),
+        }
+    }
+
+    fn append(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let count = self.prng.range(1, 4) as usize;
+        let size = if self.prng.chance(1, 10) { 3_000 } else { 300 };
+        let mut value = vec![0; self.prng.below(size) as usize];
+        self.prng.fill(&mut value);
+        let producer = self.prng.below(4) as usize;
+        let sequence = self.logs[index].sequences.get(producer).copied();
+        let producer_facts = sequence.map(|sequence| (producer as i64, 0, sequence));
+        let wall = self.h().now.wall.as_millis();
+        let bytes = batch(producer_facts, &vec![wall; count], &value);
+        let appended = match self.h().try_append(slot, &bytes) {
+            Ok(appended) => appended,
+            Err(AppendError::Full) => return,
+            Err(error) => panic!("{error}"),
+        };
+        let log = &mut self.logs[index];
+        assert!(!appended.duplicate);
+        assert_eq!(appended.base_offset.get(), log.end);
+        let last = log.end + count as i64 - 1;
+        assert_eq!(appended.last_offset.get(), last);
+        log.batches.push((log.end, last, bytes));
+        log.end = last + 1;
+        if let Some(sequence) = log.sequences.get_mut(producer) {
+            *sequence += count as i32;
+        }
+        if let Some(facts) = producer_facts.filter(|_| self.prng.chance(1, 5)) {
+            let again = batch(Some(facts), &vec![wall; count], &value);
+            let again = self.h().try_append(slot, &again).expect("known");
+            assert!(again.duplicate);
+            assert_eq!(again.base_offset, appended.base_offset);
+        }
+    }
+
+    fn commit_some(&mut self) {
+        for _ in 0..self.prng.below(12) {
+            let now = self.h().now;
+            if let CommitStep::Waiting { .. } = self.h().dir.commit_step(now) {
+                self.h().pass(3);
+            }
+            if self.prng.chance(1, 3) {
+                let now = self.h().now;
+                self.h().dir.zero_step(now);
+            }
+        }
+        self.note_durable();
+    }
+
+    fn note_durable(&mut self) {
+        for index in 0..PARTITIONS_COUNT {
+            let slot = self.slot(index);
+            let ends = self.h().dir.ends(slot).expect("there");
+            let log = &mut self.logs[index];
+            assert_eq!(ends.appended_end.get(), log.end);
+            assert!(ends.durable_end <= ends.appended_end);
+            assert!(
+                log.durable <= ends.durable_end.get(),
+                "durable never goes back"
+            );
+            log.durable = ends.durable_end.get();
+        }
+    }
+
+    fn flush_some(&mut self) {
+        for _ in 0..self.prng.below(40) {
+            let now = self.h().now;
+            self.h().dir.flush_step(now);
+        }
+    }
+
+    fn delete_records(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let log = self.logs[index].clone();
+        let to = log.log_start + self.prng.below((log.end - log.log_start) as u64 + 1) as i64;
+        self.h()
+            .dir
+            .delete_records(slot, Offset::new(to))
+            .expect("in range");
+        self.logs[index].log_start = to;
+        // A kill may take it back as long as nobody waited for it.
+        self.h().commit();
+        self.settle_if_stalled();
+        self.note_durable();
+    }
+
+    fn settle_if_stalled(&mut self) {
+        for _ in 0..10_000 {
+            let h = self.h();
+            if h.dir.durable_lsn().next() == h.dir.wal().next_lsn() {
+                return;
+            }
+            let now = h.now;
+            h.dir.flush_step(now);
+            h.dir.zero_step(now);
+            h.dir.commit_step(now);
+            h.pass(1);
+        }
+        panic!("the journal does not get on: {:?}", self.h().dir.stats());
+    }
+
+    fn truncate(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let log = &mut self.logs[index];
+        if log.end == log.log_start {
+            return;
+        }
+        let bases: Vec<i64> = log.batches.iter().map(|(base, ..)| *base).collect();
+        let bases: Vec<i64> = bases
+            .into_iter()
+            .filter(|base| log.log_start <= *base)
+            .collect();
+        if bases.is_empty() {
+            return;
+        }
+        let to = bases[bases.len() - 1 - self.prng.below(3.min(bases.len() as u64)) as usize];
+        self.h()
+            .dir
+            .truncate(slot, Offset::new(to))
+            .expect("in range");
+        let log = &mut self.logs[index];
+        log.batches.retain(|(base, ..)| *base < to);
+        log.end = to;
+        log.durable = log.durable.min(to);
+        self.h().commit();
+        self.settle_if_stalled();
+        self.note_durable();
+        // Sequences start again wherever the partition remembers them.
+        self.resume_producers(index);
+    }
+
+    /// A producer goes on behind its last batch that is left.
+    fn resume_producers(&mut self, index: usize) {
+        let log = &mut self.logs[index];
+        for (id, next) in log.sequences.iter_mut().enumerate() {
+            let last = log.batches.iter().rev().find_map(|(_, _, bytes)| {
+                let view = ottla_records::BatchView::parse(bytes).expect("a batch");
+                view.producer()
+                    .filter(|producer| producer.id.get() == id as i64)
+            });
+            *next = last.map_or(0, |last| last.last_sequence.get() + 1);
+        }
+    }
+
+    fn drop_partition(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let now = self.h().now;
+        self.h().dir.drop_partition(slot, now).expect("there");
+        self.h().commit();
+        self.settle_if_stalled();
+        let is_os = self.logs[index].is_os;
+        let generation = self.logs[index].generation + 1;
+        self.logs[index] = Log {
+            generation: generation % 10,
+            is_os,
+            ..Log::default()
+        };
+        if generation == 10 {
+            self.logs[index].generation = 0;
+        }
+    }
+
+    fn retain(&mut self) {
+        self.h().dir.retention_now();
+        loop {
+            let now = self.h().now;
+            if self.h().dir.retention_step(now) != PumpStep::Worked {
+                break;
+            }
+        }
+        for index in 0..PARTITIONS_COUNT {
+            let slot = self.slot(index);
+            let start = self.h().dir.ends(slot).expect("there").log_start.get();
+            let log = &mut self.logs[index];
+            assert!(log.log_start <= start && start <= log.durable.max(log.log_start));
+            log.log_start = start;
+        }
+        self.h().commit();
+        self.settle_if_stalled();
+        self.note_durable();
+    }
+
+    fn shut_down(&mut self) {
+        for _ in 0..20_000 {
+            let h = self.h();
+            let now = h.now;
+            h.dir.shutdown_step(now);
+            h.dir.zero_step(now);
+            h.dir.commit_step(now);
+            h.pass(1);
+            if h.dir.is_drained() {
+                break;
+            }
+        }
+        assert!(self.h().dir.is_drained(), "{:?}", self.h().dir.stats());
+        self.note_durable();
+        self.restart();
+        assert_eq!(self.h().report.verdict, Verdict::Clean);
+    }
+
+    fn restart(&mut self) {
+        let markers = self.h().dir.markers();
+        let counts: Vec<_> = Marker::ALL
+            .iter()
+            .map(|m| (*m, markers.count(*m)))
+            .collect();
+        self.reached.extend(counts);
+        self.note_durable();
+        let h = self.h.take().expect("open").restart();
+        assert_ne!(h.report.verdict, Verdict::Lossy, "{:?}", h.report);
+        self.h = Some(h);
+        for index in 0..PARTITIONS_COUNT {
+            let slot = self.slot(index);
+            let ends = self.h().dir.ends(slot).expect("there");
+            let log = &mut self.logs[index];
+            let end = ends.appended_end.get();
+            assert!(
+                log.durable <= end && end <= log.end,
+                "partition {index}: {ends:?}"
+            );
+            assert!(
+                log.batches
+                    .iter()
+                    .all(|(base, last, _)| end <= *base || *last < end),
+                "whole batches"
+            );
+            log.batches.retain(|(base, ..)| *base < end);
+            log.end = end;
+            log.durable = end;
+            assert_eq!(ends.log_start.get(), log.log_start, "partition {index}");
+            assert_eq!(ends.durable_end.get(), end);
+            self.resume_producers_after_restart(index);
+            self.check(index);
+        }
+    }
+
+    /// The producers must be known exactly as far as the log goes.
+    fn resume_producers_after_restart(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let log = self.logs[index].clone();
+        for id in 0..3usize {
+            let mut known: Vec<(i64, Vec<u8>)> = Vec::new();
+            for (base, _, bytes) in &log.batches {
+                let view = ottla_records::BatchView::parse(bytes).expect("a batch");
+                if view
+                    .producer()
+                    .is_some_and(|producer| producer.id.get() == id as i64)
+                {
+                    known.push((*base, bytes.clone()));
+                }
+            }
+            if let Some((base, bytes)) = known.last() {
+                let again = self.h().try_append(slot, bytes).expect("known");
+                assert!(again.duplicate, "partition {index}, producer {id}");
+                assert_eq!(again.base_offset.get(), *base);
+            }
+        }
+        self.resume_producers(index);
+    }
+
+    fn check(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let bytes_max = [1usize, 700, 5_000, 1 << 20][self.prng.below(4) as usize];
+        let log = self.logs[index].clone();
+        let all = self.h().read_all(slot, log.log_start, bytes_max);
+        let expected: Vec<_> = log
+            .batches
+            .iter()
+            .filter(|(_, last, _)| log.log_start <= *last)
+            .collect();
+        assert_eq!(all.len(), expected.len(), "partition {index}");
+        for ((base, last, bytes), (model_base, model_last, model)) in all.iter().zip(expected) {
+            assert_eq!((base, last), (model_base, model_last));
+            // Everything but base offset and leader epoch is as it was sent.
+            assert!(bytes[8..12] == model[8..12] && bytes[16..] == model[16..]);
+        }
+    }
+}
+
+#[test]
+fn random_histories_agree_with_the_model() {
+    let mut reached = std::collections::BTreeMap::<&str, u64>::new();
+    let seeds = std::env::var("SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(60);
+    for seed in 0..seeds {
+        let run = std::panic::catch_unwind(|| {
+            let mut run = Run::new(seed);
+            for _ in 0..600 {
+                run.step();
+            }
+            for index in 0..PARTITIONS_COUNT {
+                run.check(index);
+            }
+            run.restart();
+            run.reached
+        });
+        let run = run.unwrap_or_else(|_| panic!("seed {seed}"));
+        for (marker, count) in run {
+            *reached.entry(marker.name()).or_default() += count;
+        }
+    }
+    for marker in [
+        Marker::SegmentRolled,
+        Marker::TailRewritten,
+        Marker::RingReused,
+        Marker::SnapshotUsed,
+    ] {
+        assert!(
+            reached[marker.name()] > 0,
+            "{} was not reached: {reached:?}",
+            marker.name()
+        );
+    }
+}
