@@ -58,6 +58,9 @@ pub struct QuorumOptions {
     pub me: Voter,
     /// Bytes of entries after which a snapshot is taken.
     pub snapshot_entries_size: u64,
+    /// How long after the last write it is proven by another one, so that damage to it can be told from a
+    /// torn write.
+    pub proof_pause: Duration,
     /// Of the store.
     pub store: QuorumStoreOptions,
 }
@@ -68,13 +71,11 @@ impl QuorumOptions {
         QuorumOptions {
             me,
             snapshot_entries_size: 4 << 20,
+            proof_pause: Duration::from_millis(20),
             store: QuorumStoreOptions::default(),
         }
     }
 }
-
-/// How long after the last write it is proven by another one (see `QuorumStore::prove`).
-const PROOF_PAUSE: Duration = Duration::from_millis(20);
 
 impl OpenraftQuorum {
     /// Opens the store in `dir` of `disk` and joins the quorum. A new store begins with
@@ -98,6 +99,7 @@ impl OpenraftQuorum {
             me,
             log_store: log_store.clone(),
             events: Arc::clone(&events),
+            proof_pause: options.proof_pause,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -172,6 +174,7 @@ struct Member {
     me: Voter,
     log_store: LogStore,
     events: Arc<Events>,
+    proof_pause: Duration,
 }
 
 impl Member {
@@ -212,7 +215,7 @@ impl Member {
                         raft.trigger().snapshot().await?;
                     }
                 }
-                () = tokio::time::sleep(PROOF_PAUSE), if !is_proven => {
+                () = tokio::time::sleep(self.proof_pause), if !is_proven => {
                     self.prove()?;
                     is_proven = true;
                     continue;
@@ -264,5 +267,7 @@ fn config() -> Config {
     }
 }
 
+#[cfg(test)]
+mod counting_disk;
 #[cfg(test)]
 mod tests;

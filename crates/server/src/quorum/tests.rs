@@ -1,8 +1,10 @@
+use super::counting_disk::CountingDisk;
 use super::*;
 use ottla_metadata::quorum::QuorumEvent;
 use ottla_metadata::quorum_conformance::{self as conformance, Harness};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_types::{BrokerId, DirectoryId, Prng, Uuid};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
@@ -21,12 +23,18 @@ struct OpenraftHarness {
     events: std_mpsc::Receiver<QuorumEvent>,
 }
 
-fn start(disk: &Arc<dyn Disk>) -> (Arc<OpenraftQuorum>, std_mpsc::Receiver<QuorumEvent>) {
+type Started = (Arc<OpenraftQuorum>, std_mpsc::Receiver<QuorumEvent>);
+
+fn start(disk: &Arc<dyn Disk>) -> Started {
+    start_with(disk, Duration::from_millis(1))
+}
+
+fn start_with(disk: &Arc<dyn Disk>, proof_pause: Duration) -> Started {
     let (sender, events) = std_mpsc::channel();
     let options = QuorumOptions {
-        me: me(),
         snapshot_entries_size: SNAPSHOT,
-        store: QuorumStoreOptions::default(),
+        proof_pause,
+        ..QuorumOptions::new(me())
     };
     let quorum = OpenraftQuorum::start(
         Arc::clone(disk),
@@ -110,4 +118,79 @@ fn misbehaviour_stays_within_the_contract() {
     for seed in 0..10 {
         conformance::misbehaviour_stays_within_the_contract(&mut OpenraftHarness::new(), seed);
     }
+}
+
+/// Takes events until the quorum leads.
+fn until_leading(events: &std_mpsc::Receiver<QuorumEvent>) -> u64 {
+    loop {
+        let event = events.recv_timeout(Duration::from_secs(20)).unwrap();
+        if let QuorumEvent::Leading { term } = event {
+            return term;
+        }
+    }
+}
+
+#[test]
+fn a_start_needs_few_syncs() {
+    let (disk, counters) = CountingDisk::new(Arc::new(MemoryDisk::new()));
+    const NEVER: Duration = Duration::from_secs(3600);
+    let syncs = || counters.syncs.load(Ordering::Relaxed);
+    let (quorum, events) = start_with(&disk, NEVER);
+    until_leading(&events);
+    // The log with vote, membership and first batch; its name; the name of its directory.
+    let created = syncs();
+    assert!(created <= 3, "{created} syncs");
+    drop(quorum);
+
+    // At most the one that makes sure of what was read from the page cache.
+    let (quorum, events) = start_with(&disk, NEVER);
+    until_leading(&events);
+    let restarted = syncs();
+    assert!(restarted <= created + 1, "{} syncs", restarted - created);
+    drop(quorum);
+}
+
+#[test]
+fn a_failed_sync_ends_the_quorum_and_is_told() {
+    let memory: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (disk, counters) = CountingDisk::new(Arc::clone(&memory));
+    let (quorum, events) = start_with(&disk, Duration::from_secs(3600));
+    let term = until_leading(&events);
+    counters.syncs_left.store(0, Ordering::Relaxed);
+    let batch = vec![Record::NoOp];
+    quorum.propose(term, batch.clone()).unwrap();
+    let reason = loop {
+        match events.recv_timeout(Duration::from_secs(20)).unwrap() {
+            QuorumEvent::Failed { reason } => break reason,
+            QuorumEvent::Applied(applied) => panic!("{applied:?} was not synced"),
+            _ => {}
+        }
+    };
+    assert!(reason.contains("Input/output error"), "{reason}");
+    assert!(quorum.propose(term, batch).is_err());
+    drop(quorum);
+
+    // The next process finds a log that is whole.
+    let (_quorum, events) = start(&memory);
+    until_leading(&events);
+}
+
+#[test]
+fn a_foreign_log_is_refused_by_name() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    drop(start(&disk));
+    let mut other = me();
+    other.directory = DirectoryId::new(Uuid::from_bytes([2; 16]));
+    let refused = OpenraftQuorum::start(
+        disk,
+        Path::new("metadata"),
+        &QuorumOptions::new(other),
+        conformance::first_batch,
+        Box::new(|event| panic!("{event:?}")),
+    );
+    let text = refused.err().unwrap().to_string();
+    assert!(
+        text.starts_with("the metadata log belongs to node 1@"),
+        "{text}"
+    );
 }
