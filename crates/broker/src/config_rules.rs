@@ -150,42 +150,44 @@ fn validate_broker(
         };
         let definition = broker_definition(name)
             .ok_or_else(|| refuse(format!("Unknown broker config name: {name}")))?;
-        match definition.dynamic {
-            Dynamic::ReadOnly => {
-                return Err(ControllerError::InvalidRequest {
-                    message: format!("Cannot update these configs dynamically: {{{name}}}"),
-                });
-            }
-            Dynamic::PerBroker if resource.name.is_empty() => {
-                return Err(ControllerError::InvalidRequest {
-                    message: format!(
-                        "Cannot update these configs at default cluster level: {{{name}}}"
-                    ),
-                });
-            }
-            Dynamic::PerBroker => {
-                // Listeners and keys are read at the start only.
-                return Err(ControllerError::InvalidRequest {
-                    message: format!(
-                        "{name} can only be changed in the configuration file, with a restart"
-                    ),
-                });
-            }
-            Dynamic::ClusterWide => {}
+        let is_read_only = match definition.dynamic {
+            Dynamic::ReadOnly => true,
+            Dynamic::PerBroker => resource.name.is_empty(),
+            Dynamic::ClusterWide => false,
+        };
+        if is_read_only {
+            return Err(invalid(format!(
+                "Cannot update these configs dynamically: [{name}]"
+            )));
         }
         definition
             .parse(value)
-            .map_err(|error| refuse(error.to_string()))?;
+            .map_err(|error| invalid(error.to_string()))?;
+        if RETENTION_TIMES.contains(name) && matches!(value.trim().parse::<i64>(), Ok(0)) {
+            return Err(invalid(format!(
+                "requirement failed: {name} must be unlimited (-1) or, greater than or equal to 1"
+            )));
+        }
+        // Listeners and limits of connections are read at the start only.
         if !is_applied_dynamically(name) && definition.support == Support::Applied {
-            return Err(ControllerError::InvalidRequest {
-                message: format!(
-                    "{name} can only be changed in the configuration file, with a restart"
-                ),
-            });
+            return Err(invalid(format!(
+                "{name} can only be changed in the configuration file, with a restart"
+            )));
         }
     }
     Ok(())
 }
+
+/// Kafka's error for configs of brokers; for those of topics it is another.
+fn invalid(message: String) -> ControllerError {
+    ControllerError::InvalidRequest { message }
+}
+
+const RETENTION_TIMES: &[&str] = &[
+    "log.retention.ms",
+    "log.retention.minutes",
+    "log.retention.hours",
+];
 
 /// Whether a change reaches what the config is for while the broker runs: the defaults of topics do.
 fn is_applied_dynamically(name: &str) -> bool {

@@ -329,22 +329,14 @@ impl Definition {
     }
 
     fn parse_list(&self, text: &str) -> Result<String, String> {
-        let items = split_list(text);
-        if let Some(twice) = first_duplicate(&items)
-            && !matches!(self.valid, Valid::Any | Valid::ThrottledReplicas)
-        {
-            return Err(format!(
-                "Configuration '{}' values must not be duplicated: {twice}",
-                self.name
-            ));
+        let mut items = split_list(text);
+        if !matches!(self.valid, Valid::Any | Valid::ThrottledReplicas) {
+            items = distinct(&items);
         }
         match self.valid {
             Valid::Subset(allowed) | Valid::NonEmptySubset(allowed) => {
-                if let Some(foreign) = items.iter().find(|item| !allowed.contains(item)) {
-                    return Err(format!(
-                        "String must be one of: {}, not {foreign}",
-                        allowed.join(", ")
-                    ));
+                if items.iter().any(|item| !allowed.contains(item)) {
+                    return Err(format!("String must be one of: {}", allowed.join(", ")));
                 }
             }
             Valid::Voters => {
@@ -357,7 +349,7 @@ impl Definition {
                     check_host_port(item)?;
                 }
             }
-            Valid::ThrottledReplicas => check_throttled_replicas(&items)?,
+            Valid::ThrottledReplicas => check_throttled_replicas(self.name, &items)?,
             _ => {}
         }
         let must_have = matches!(
@@ -403,12 +395,15 @@ fn parse_boolean(text: &str) -> Result<String, String> {
     }
 }
 
-fn first_duplicate<'a>(items: &[&'a str]) -> Option<&'a str> {
-    items
-        .iter()
-        .enumerate()
-        .find(|(index, item)| items[..*index].contains(item))
-        .map(|(_, item)| *item)
+/// The items without repetitions, as Kafka reads a list.
+fn distinct<'a>(items: &[&'a str]) -> Vec<&'a str> {
+    let mut seen = Vec::with_capacity(items.len());
+    for item in items {
+        if !seen.contains(item) {
+            seen.push(*item);
+        }
+    }
+    seen
 }
 
 fn check_voter(item: &str) -> Result<(), String> {
@@ -428,7 +423,7 @@ fn check_host_port(item: &str) -> Result<(), String> {
         .ok_or_else(|| format!("Invalid address {item}: expected host:port"))
 }
 
-fn check_throttled_replicas(items: &[&str]) -> Result<(), String> {
+fn check_throttled_replicas(name: &str, items: &[&str]) -> Result<(), String> {
     if items == ["*"] {
         return Ok(());
     }
@@ -439,11 +434,10 @@ fn check_throttled_replicas(items: &[&str]) -> Result<(), String> {
     if items.iter().all(is_pair) {
         Ok(())
     } else {
-        Err(
-            "must be the literal '*' or a list of replicas in the following format: \
+        Err(format!(
+            "{name} must be the literal '*' or a list of replicas in the following format: \
              [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                .to_owned(),
-        )
+        ))
     }
 }
 

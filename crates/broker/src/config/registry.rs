@@ -101,8 +101,8 @@ mod tests {
                 assert!(row.documentation().ends_with('.'), "{}", row.name);
             }
         }
-        assert_eq!(BROKER.len(), 381);
-        assert_eq!(TOPIC.len(), 37);
+        assert_eq!(BROKER.len(), 382);
+        assert_eq!(TOPIC.len(), 38);
     }
 
     #[test]

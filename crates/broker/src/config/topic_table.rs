@@ -29,6 +29,7 @@ pub(super) static TOPIC: &[Definition] = &[
     def("local.retention.bytes", Long, Some("-2"), AtLeast(-2), Medium, Public, ClusterWide, Later, &["log.local.retention.bytes"], "Bytes kept locally of a tiered topic; -2 follows retention.bytes."),
     def("local.retention.ms", Long, Some("-2"), AtLeast(-2), Medium, Public, ClusterWide, Later, &["log.local.retention.ms"], "Time records of a tiered topic stay local; -2 follows retention.ms."),
     def("max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1), Medium, Public, ClusterWide, Later, &["log.cleaner.max.compaction.lag.ms"], "Longest time a record may stay uncompacted."),
+    def("max.decompressed.message.bytes", Int, Some("2147483639"), AtLeast(1), Medium, Public, ClusterWide, Later, &["max.decompressed.message.bytes"], "How many bytes a batch may have once decompressed; more than 64 MiB are never accepted."),
     def("max.message.bytes", Int, Some("1048588"), AtLeast(0), Medium, Public, ClusterWide, Applied, &["message.max.bytes"], "Largest record batch accepted, in bytes after compression and with its 12-byte prefix."),
     def("message.timestamp.after.max.ms", Long, Some("3600000"), AtLeast(0), Medium, Public, ClusterWide, Applied, &["log.message.timestamp.after.max.ms"], "How far a record timestamp may lie ahead of the broker clock."),
     def("message.timestamp.before.max.ms", Long, Some("9223372036854775807"), AtLeast(0), Medium, Public, ClusterWide, Applied, &["log.message.timestamp.before.max.ms"], "How far a record timestamp may lie behind the broker clock."),

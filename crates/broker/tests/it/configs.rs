@@ -102,7 +102,7 @@ fn every_config_of_a_topic_is_described() {
                 (result.error_code, result.error_message.as_deref()),
                 (0, expected)
             );
-            assert_eq!(result.configs.len(), 37, "Kafka's 36 listed ones and ours");
+            assert_eq!(result.configs.len(), 38, "Kafka's 37 listed ones and ours");
             let all: BTreeMap<&str, &DescribeConfigsResourceResult<'_>> = result
                 .configs
                 .iter()
@@ -308,7 +308,7 @@ fn changes_that_cannot_be_are_refused_with_a_reason() {
             0,
             Some("4"),
             42,
-            "Cannot update these configs dynamically",
+            "Cannot update these configs dynamically: [node.id]",
         ),
         (
             BROKER,
@@ -317,7 +317,7 @@ fn changes_that_cannot_be_are_refused_with_a_reason() {
             0,
             Some("PLAINTEXT://a:1"),
             42,
-            "default cluster level",
+            "Cannot update these configs dynamically: [advertised.listeners]",
         ),
         (
             99,

@@ -4,7 +4,7 @@ use ottla_broker::{
     Response, ResponsePart, Token, Wake,
 };
 use ottla_metadata::quorum::Voter;
-use ottla_metadata::{Bootstrap, Fencing, LocalQuorum};
+use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
 use ottla_protocol::{ApiKey, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_records::{BatchBuilder, Codec, Compressor, Decompressor, batches};
 use ottla_storage::log_dir::{LogDir, LogDirOptions};
@@ -136,7 +136,16 @@ impl Harness {
             directory: directory_id(),
         };
         let path = std::path::Path::new("metadata");
-        let quorum = LocalQuorum::open(Arc::new(disk.clone()), path, me, 1 << 20, first_batch);
+        let quorum = LocalQuorum::open(
+            Arc::new(disk.clone()),
+            path,
+            &LocalQuorumOptions {
+                me,
+                snapshot_entries_size: 1 << 20,
+                store: QuorumStoreOptions::default(),
+            },
+            first_batch,
+        );
         let quorum = Arc::new(quorum.expect("the quorum opens"));
         let wake = Arc::new(CountingWake::default());
         let broker = Broker::new(BrokerStart {
