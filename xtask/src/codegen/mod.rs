@@ -13,10 +13,18 @@ macro_rules! emit_line {
     }};
 }
 
+mod schema;
+
+mod condition;
+mod names;
+
+mod facts;
+
+mod decode;
+mod encode;
+
 mod api_key;
 mod message;
-mod names;
-mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -302,3 +302,73 @@ fn parse_field(words: &[&str]) -> Option<Field> {
     }
     Some(field)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+request 1 ThingRequest 2-5 flexible=4+ unstable=5 on=controller
+  Name string 0+ null=3+ default=null ignorable key
+  Parts []Part 3-4
+    Size int32 3+ default=-1
+    Inner Shared 4+ tag=2 null
+struct Shared 4+
+  Ids []uuid 4+
+
+response 1 ThingResponse 2-5
+";
+
+    #[test]
+    fn a_schema_is_read() {
+        let messages = parse(TEXT).expect("it is a schema");
+        let [request, response] = &messages[..] else {
+            panic!("two messages: {messages:?}")
+        };
+        assert_eq!((request.kind, request.key), (Kind::Request, 1));
+        assert!(request.on_controller && !request.on_broker);
+        assert_eq!(request.versions.to_string(), "2-5");
+        assert_eq!(
+            request.flexible.intersect(request.versions).to_string(),
+            "4-5"
+        );
+        assert_eq!(request.unstable.to_string(), "5");
+        let names: Vec<&str> = request.structs.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["ThingRequest", "Part", "Shared"]);
+        let [name, parts] = &request.structs[0].fields[..] else {
+            panic!("two fields")
+        };
+        assert_eq!((name.kind.clone(), name.ignorable), (Type::String, true));
+        assert_eq!(
+            (name.nullable.first, name.default.as_deref()),
+            (3, Some("null"))
+        );
+        assert_eq!(
+            parts.kind,
+            Type::Array(Box::new(Type::Struct("Part".into())))
+        );
+        let inner = &request.find_struct("Part").fields[1];
+        assert_eq!((inner.tag, inner.nullable), (Some(2), inner.versions));
+        assert_eq!(
+            (response.flexible, response.structs[0].fields.len()),
+            (Versions::NONE, 0)
+        );
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_line() {
+        for (text, line) in [
+            ("  Name string 0+", "line 1"),
+            ("request x ThingRequest 0", "line 1"),
+            ("data Thing 0\n  Name string", "line 2"),
+            ("data Thing 0\n  Name string 0+ ignored", "line 2"),
+            (
+                "data Thing 0\n  Name string 0+\n      Deep int8 0+",
+                "line 3",
+            ),
+        ] {
+            let fault = parse(text).expect_err("it is no schema");
+            assert!(fault.starts_with(line), "{fault}");
+        }
+    }
+}
