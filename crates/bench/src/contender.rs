@@ -36,6 +36,8 @@ pub struct Running {
     pub bootstrap: String,
     /// From its start until it took connections.
     pub started_in: Duration,
+    contender: Contender,
+    data: PathBuf,
     child: Child,
 }
 
@@ -62,30 +64,27 @@ impl Contender {
         if let Contender::Kafka { jars, .. } = self {
             format_kafka(jars, &properties)?;
         }
-        let log = std::fs::File::create(data.join("server.log"))?;
-        let started = Instant::now();
-        let mut child = self
-            .command(&properties)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
         let bootstrap = format!("127.0.0.1:{port}");
-        while Connection::open(&bootstrap).is_err() {
-            if child.try_wait()?.is_some() || READY_WITHIN < started.elapsed() {
-                let log = std::fs::read_to_string(data.join("server.log")).unwrap_or_default();
-                let _ = child.kill();
-                return Err(BenchError::NotReady {
-                    name: self.name(),
-                    log,
-                });
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        Ok(Running {
+        let started = Instant::now();
+        let mut running = Running {
             bootstrap,
-            started_in: started.elapsed(),
-            child,
-        })
+            started_in: Duration::ZERO,
+            contender: self.clone(),
+            data: data.to_owned(),
+            child: self.spawn(data)?,
+        };
+        running.wait_until_listening()?;
+        running.started_in = started.elapsed();
+        Ok(running)
+    }
+
+    fn spawn(&self, data: &Path) -> Result<Child, BenchError> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(data.join("server.log"))?;
+        let mut command = self.command(&data.join("server.properties"));
+        Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 
     fn properties(&self, data: &Path, port: u16, other_port: u16) -> String {
@@ -133,6 +132,36 @@ impl Contender {
 }
 
 impl Running {
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<(), BenchError> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again on its data, at the same address; returns before it listens.
+    pub fn start_again(&mut self) -> Result<(), BenchError> {
+        self.child = self.contender.spawn(&self.data)?;
+        Ok(())
+    }
+
+    /// Waits until it takes connections.
+    pub fn wait_until_listening(&mut self) -> Result<(), BenchError> {
+        let started = Instant::now();
+        while Connection::open(&self.bootstrap).is_err() {
+            if self.child.try_wait()?.is_some() || READY_WITHIN < started.elapsed() {
+                let log = std::fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
+                let _ = self.child.kill();
+                return Err(BenchError::NotReady {
+                    name: self.contender.name(),
+                    log,
+                });
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        Ok(())
+    }
+
     /// The server's process.
     pub fn pid(&self) -> u32 {
         self.child.id()

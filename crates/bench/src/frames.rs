@@ -49,19 +49,22 @@ pub fn produce(
     acks: i16,
 ) -> Result<Vec<Vec<u8>>, BenchError> {
     (0..partitions)
-        .map(|index| {
-            let records = Some(Records::Slice(batch));
-            let request = ProduceRequest {
-                acks,
-                timeout_ms: 30_000,
-                topic_data: vec![TopicProduceData {
-                    name: topic.into(),
-                    partition_data: vec![PartitionProduceData { index, records }],
-                    ..Default::default()
-                }],
-                ..Default::default()
-            };
-            frame(ApiKey::Produce, PRODUCE_VERSION, index, &request)
-        })
+        .map(|index| produce_to(topic, index, batch, acks))
         .collect()
+}
+
+/// A produce request frame for one partition.
+pub fn produce_to(topic: &str, index: i32, batch: &[u8], acks: i16) -> Result<Vec<u8>, BenchError> {
+    let records = Some(Records::Slice(batch));
+    let request = ProduceRequest {
+        acks,
+        timeout_ms: 30_000,
+        topic_data: vec![TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![PartitionProduceData { index, records }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    frame(ApiKey::Produce, PRODUCE_VERSION, index, &request)
 }

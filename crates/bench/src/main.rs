@@ -16,6 +16,8 @@ mod topic;
 mod load;
 
 mod contender;
+mod first_record;
+mod restart;
 mod suite;
 
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +40,10 @@ enum Command {
     Fetch(FetchArguments),
     /// Acknowledgement latency at a fixed rate of 1 KiB requests.
     Latency(LatencyArguments),
+    /// From exec to the first acknowledged record, on a new directory and on an existing one.
+    FirstRecord(FirstRecordArguments),
+    /// kill -9 under load at the worst point, and what the restart costs.
+    Restart(RestartArguments),
     /// Every row of docs/performance.md, for Ottla and, where its jars are, Apache Kafka.
     Suite(SuiteArguments),
 }
@@ -96,6 +102,37 @@ struct LatencyArguments {
     rate: u32,
     #[arg(long, default_value_t = 8)]
     partitions: i32,
+}
+
+#[derive(Args)]
+struct FirstRecordArguments {
+    /// The broker to measure.
+    #[arg(long, default_value = "target/release/ottla")]
+    ottla: PathBuf,
+    /// Where it keeps its data.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// How often.
+    #[arg(long, default_value_t = 9)]
+    repeats: usize,
+}
+
+#[derive(Args)]
+struct RestartArguments {
+    /// The broker to measure.
+    #[arg(long, default_value = "target/release/ottla")]
+    ottla: PathBuf,
+    /// Where it keeps its data.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// Bytes of log before the kill.
+    #[arg(long, default_value_t = 20_000_000_000)]
+    log_bytes: u64,
+    #[arg(long, default_value_t = 1000)]
+    partitions: i32,
+    /// Idempotent producers, all of which have written.
+    #[arg(long, default_value_t = 10_000)]
+    producers: usize,
 }
 
 #[derive(Args)]
@@ -160,6 +197,14 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             let run = load::Run::new(&a.target.bootstrap_server, a.target.pid, a.target.seconds);
             println!("{}", load.run(&run)?);
         }
+        Command::FirstRecord(a) => first_record::run(&a.ottla, &a.data, a.repeats)?,
+        Command::Restart(a) => restart::run(&restart::Options {
+            ottla: a.ottla,
+            data: a.data,
+            log_bytes: a.log_bytes,
+            partitions: a.partitions,
+            producers: a.producers,
+        })?,
         Command::Suite(a) => suite::run(&suite::Options {
             ottla: a.ottla,
             kafka_jars: a.kafka_jars,

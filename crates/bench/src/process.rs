@@ -31,6 +31,15 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(kib.unwrap_or(0) * 1024)
 }
 
+/// Bytes the process has read from files and sockets since it began, cached or not.
+pub fn read_bytes(pid: u32) -> io::Result<u64> {
+    let counters = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let line = counters
+        .lines()
+        .find_map(|line| line.strip_prefix("rchar: "));
+    Ok(line.and_then(|line| line.parse().ok()).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,13 +9,11 @@ use ottla_types::ErrorCode;
 
 const CREATE_VERSION: i16 = 5;
 
-/// Creates a topic with one replica and writes `first_batch` to each partition, trying again until
-/// the leader takes it: some brokers show a topic before it can be produced to.
-pub fn create(
+/// Creates a topic with one replica.
+pub fn create_empty(
     connection: &mut Connection,
     name: &str,
     partitions: i32,
-    first_batch: &[u8],
 ) -> Result<(), BenchError> {
     let request = CreateTopicsRequest {
         topics: vec![CreatableTopic {
@@ -30,25 +28,50 @@ pub fn create(
     connection.call(ApiKey::CreateTopics, CREATE_VERSION, &request, |reader| {
         let response = CreateTopicsResponse::decode(reader, CREATE_VERSION)?;
         check("creating a topic", response.topics[0].error_code)
-    })?;
-    for frame in frames::produce(name, partitions, first_batch, 1)? {
-        loop {
-            connection.send(&frame)?;
-            let code = produce_error(connection.receive()?)?;
-            match ErrorCode::from_wire(code) {
-                Some(ErrorCode::None) => break,
-                Some(code) if code.is_retriable() => {}
-                _ => check("the first record", code)?,
-            }
+    })
+}
+
+/// Creates a topic with one replica and writes `first_batch` to each partition, trying again until
+/// the leader takes it: some brokers show a topic before it can be produced to.
+pub fn create(
+    connection: &mut Connection,
+    name: &str,
+    partitions: i32,
+    first_batch: &[u8],
+) -> Result<(), BenchError> {
+    create_empty(connection, name, partitions)?;
+    (0..partitions).try_for_each(|index| write_until_taken(connection, name, index, first_batch))
+}
+
+/// Writes a batch, trying again while the leader is not ready.
+pub fn write_until_taken(
+    connection: &mut Connection,
+    name: &str,
+    partition: i32,
+    batch: &[u8],
+) -> Result<(), BenchError> {
+    let frame = frames::produce_to(name, partition, batch, -1)?;
+    loop {
+        connection.send(&frame)?;
+        let code = produce_error(connection.receive()?)?;
+        match ErrorCode::from_wire(code) {
+            Some(ErrorCode::None) => return Ok(()),
+            Some(code) if code.is_retriable() => {}
+            _ => check("the first record", code)?,
         }
     }
-    Ok(())
 }
 
 /// The error code of a produce response with one partition.
 pub fn produce_error(response: &[u8]) -> Result<i16, BenchError> {
+    Ok(produce_result(response)?.0)
+}
+
+/// The error code and base offset of a produce response with one partition.
+pub fn produce_result(response: &[u8]) -> Result<(i16, i64), BenchError> {
     let body = crate::connection::body(ApiKey::Produce, frames::PRODUCE_VERSION, response);
     let mut reader = ottla_protocol::Reader::new(body);
     let response = ProduceResponse::decode(&mut reader, frames::PRODUCE_VERSION)?;
-    Ok(response.responses[0].partition_responses[0].error_code)
+    let partition = &response.responses[0].partition_responses[0];
+    Ok((partition.error_code, partition.base_offset))
 }
