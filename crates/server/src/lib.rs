@@ -4,12 +4,32 @@
 //! between the operating system and the synchronous crates.
 
 mod clock;
-mod disk;
+pub mod http;
 pub mod metrics;
-pub mod network;
-pub mod quorum;
+mod threads;
+
+mod disk;
+mod network;
+
+mod config_sources;
+mod directory_identity;
+mod random;
+mod start_error;
+
+mod broker_service;
+mod quorum;
+mod quorum_slot;
+mod report;
+
+mod data_directory;
+mod metadata_quorum;
+mod serve;
+mod start;
 #[cfg(test)]
 mod test_dir;
 
 pub use clock::Clock;
+pub use config_sources::{ConfigFileError, read as read_config_sources};
 pub use disk::{OsDisk, PowerCutDisk};
+pub use start::{DataPlace, Greeting, Server};
+pub use start_error::StartError;

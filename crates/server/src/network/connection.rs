@@ -103,7 +103,6 @@ struct Turn {
     started: Mono,
     now: Mono,
     bytes: usize,
-    executed: bool,
     parked: bool,
 }
 
@@ -139,13 +138,9 @@ impl<S: Service> Connection<S> {
             started: now,
             now,
             bytes: 0,
-            executed: false,
             parked: false,
         };
         let result = self.run_turn(context, &mut turn);
-        if turn.executed {
-            self.worker.service.turn_ended();
-        }
         if turn.parked {
             self.worker.deadline_may_be_earlier();
         }
@@ -215,10 +210,7 @@ impl<S: Service> Connection<S> {
         let mut sent_any = false;
         while !turn.is_over() {
             if let Some(load) = queue.load_ahead().map_err(Ending::Load)? {
-                add(&worker.counters.cold_loads, 1);
-                worker
-                    .readers
-                    .submit(load, self.cell.number, &worker.mailbox);
+                worker.load(load, self.cell.number);
             }
             let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
             let count = queue.gather(&mut slices);
@@ -394,7 +386,6 @@ impl<S: Service> Connection<S> {
     fn execute_frame(&mut self, frame: &[u8], turn: &mut Turn) {
         let now = self.worker.clock.now();
         turn.now = now.mono;
-        turn.executed = true;
         let api_key = frame
             .first_chunk()
             .map_or(-1, |bytes| i16::from_be_bytes(*bytes));

@@ -10,7 +10,6 @@ mod ending;
 mod foreign_protocol;
 mod input;
 mod mailbox;
-mod reader_pool;
 mod request_memory;
 mod response_queue;
 mod service;
@@ -26,13 +25,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use acceptor::{ConnectionSlots, bind};
-pub use mailbox::Mailbox;
 pub use service::{LoadError, Outcome, Part, Peer, RangeSource, Service};
 
 use crate::clock::Clock;
 use crate::metrics::CoreCounters;
+use crate::threads::BlockingPool;
 use mailbox::Mail;
-use reader_pool::ReaderPool;
 use request_memory::RequestMemory;
 use worker::{Shared, WorkerHandle};
 
@@ -106,6 +104,25 @@ impl Workers {
     }
 }
 
+/// What goes up and down, for metrics.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    slots: ConnectionSlots,
+    memory: Arc<RequestMemory>,
+}
+
+impl Gauges {
+    /// Open connections, and how many were refused by a limit.
+    pub fn connections(&self) -> (usize, u64) {
+        self.slots.counts()
+    }
+
+    /// Bytes held for half-received requests.
+    pub fn request_memory_bytes(&self) -> usize {
+        self.memory.used_bytes()
+    }
+}
+
 /// The running network.
 pub struct Network<S: Service> {
     shared: Arc<Shared<S>>,
@@ -119,14 +136,15 @@ impl<S: Service> Network<S> {
         service: Arc<S>,
         workers: Workers,
         limits: NetworkLimits,
+        readers: BlockingPool,
         clock: Clock,
     ) -> io::Result<Network<S>> {
         let shared = Arc::new(Shared {
             service,
             clock,
-            memory: RequestMemory::new(limits.request_memory_bytes_max),
+            memory: Arc::new(RequestMemory::new(limits.request_memory_bytes_max)),
             limits,
-            readers: ReaderPool::new(),
+            readers,
             slots: ConnectionSlots::default(),
         });
         let threads = workers
@@ -163,14 +181,12 @@ impl<S: Service> Network<S> {
         ))
     }
 
-    /// Open connections, and how many were refused by a limit.
-    pub fn connections(&self) -> (usize, u64) {
-        self.shared.slots.counts()
-    }
-
-    /// Bytes held for half-received requests.
-    pub fn request_memory_bytes(&self) -> usize {
-        self.shared.memory.used_bytes()
+    /// For metrics.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            slots: self.shared.slots.clone(),
+            memory: Arc::clone(&self.shared.memory),
+        }
     }
 
     /// Executes nothing more, sends what is owed, closes.

@@ -43,10 +43,6 @@ pub trait Service: Send + Sync + 'static {
 
     /// A deadline may have passed; what it completes comes out of `completions`.
     fn tick(&self, core: usize, now: Now);
-
-    /// Called once after the requests of a connection's turn: hands what they queued for the disk
-    /// to its thread, in one go.
-    fn turn_ended(&self);
 }
 
 /// Where a connection comes from and where it arrived.

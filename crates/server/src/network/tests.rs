@@ -156,8 +156,6 @@ impl Service for Script {
                 .extend(tokens.into_iter().map(|token| (core, token)));
         }
     }
-
-    fn turn_ended(&self) {}
 }
 
 fn response(argument: &[u8]) -> Vec<u8> {
@@ -230,8 +228,14 @@ impl TestNetwork {
         let workers = Workers::new(2);
         let service = Arc::new(Script::default());
         *service.workers.lock() = Some(workers.clone());
-        let network =
-            Network::start(Arc::clone(&service), workers, limits, Clock::start()).unwrap();
+        let network = Network::start(
+            Arc::clone(&service),
+            workers,
+            limits,
+            BlockingPool::default(),
+            Clock::start(),
+        )
+        .unwrap();
         let listener = bind("127.0.0.1", 0).unwrap();
         let address = listener.local_addr().unwrap();
         let (commands, received) = channel();

@@ -13,13 +13,13 @@ use super::buffer_pool::BufferPool;
 use super::connection::{Connection, ConnectionCell};
 use super::ending::Ending;
 use super::mailbox::{ConnectionNumber, Mail, Mailbox};
-use super::reader_pool::ReaderPool;
 use super::request_memory::RequestMemory;
-use super::response_queue::SlotNumber;
+use super::response_queue::{Load, SlotNumber};
 use super::service::{Outcome, Peer, Service};
 use super::{ConnectionSlots, NetworkLimits};
 use crate::clock::Clock;
 use crate::metrics::{CoreCounters, add};
+use crate::threads::BlockingPool;
 
 /// One read from a socket.
 const READ_SIZE: usize = 256 << 10;
@@ -39,8 +39,8 @@ pub struct Shared<S: Service> {
     pub service: Arc<S>,
     pub clock: Clock,
     pub limits: NetworkLimits,
-    pub memory: RequestMemory,
-    pub readers: ReaderPool,
+    pub memory: Arc<RequestMemory>,
+    pub readers: BlockingPool,
     pub slots: ConnectionSlots,
 }
 
@@ -140,7 +140,6 @@ impl<S: Service> WorkerContext<S> {
             for (token, outcome) in completed.drain(..) {
                 self.complete(token, outcome, now.mono);
             }
-            self.service.turn_ended();
             for mail in self.mailbox.take() {
                 self.open_mail(mail, now.mono);
             }
@@ -279,6 +278,16 @@ impl<S: Service> WorkerContext<S> {
                 cell.end(Ending::Idle);
             }
         }
+    }
+
+    /// Has `load` done by a thread that may wait; a connection has at most one at a time.
+    pub fn load(&self, load: Load, connection: ConnectionNumber) {
+        add(&self.counters.cold_loads, 1);
+        let mailbox = Arc::clone(&self.mailbox);
+        self.readers.run(move || {
+            let result = load.run();
+            mailbox.send(Mail::Loaded { connection, result });
+        });
     }
 
     /// Remembers who waits for the parked request.

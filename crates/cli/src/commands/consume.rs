@@ -1,0 +1,299 @@
+use std::io::{BufWriter, Write};
+use std::time::Duration;
+
+use clap::Args;
+use ottla_client::{
+    Admin, ConsumedRecord, Consumer, ConsumerOptions, IsolationLevel, OffsetQuery, PartitionKey,
+    StartOffset,
+};
+use ottla_types::{Offset, Timestamp};
+
+use crate::arguments::{ClientArguments, Format};
+use crate::failure::Failure;
+use crate::offset_range::{End, OffsetRange, Start};
+use crate::record_format::OutputFormat;
+use crate::record_json::write_json;
+use crate::session::{Session, with_client};
+
+/// How long to wait for records before looking again whether there is something else to do.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Read records.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A format is made of %t topic, %p partition, %o offset, %k key, %v value, %d and %D timestamp, %h
+headers, %e leader epoch, %K and %V sizes; \\n, \\t, \\0, \\xHH. Without one each record is a line
+of JSON.")]
+pub struct Consume {
+    /// The topics.
+    #[arg(required = true)]
+    topics: Vec<String>,
+    /// From where, and to where: start, end, an offset, -N (N before the end), +N (N after the
+    /// start), @TIME, each with :end, :OFFSET or :@TIME behind it to stop there. @-1h is an hour ago.
+    #[arg(short = 'o', long, default_value = "start", allow_hyphen_values = true)]
+    offset: String,
+    /// Only these partitions; may be given several times.
+    #[arg(short = 'p', long = "partition")]
+    partitions: Vec<i32>,
+    /// Stop after so many records.
+    #[arg(short = 'n', long = "num")]
+    count: Option<u64>,
+    /// Stop at what is the end when the command starts; the same as :end.
+    #[arg(short = 'e', long = "exit")]
+    until_end: bool,
+    /// How records are printed.
+    #[arg(short = 'f', long = "output-format", value_name = "FORMAT")]
+    output: Option<String>,
+    /// Only records of committed transactions.
+    #[arg(long)]
+    read_committed: bool,
+    /// Keys, values and headers are not printed, only where and when and how large.
+    #[arg(long)]
+    meta_only: bool,
+}
+
+pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
+    let is_json = client.format == Format::Json;
+    let format = match (&consume.output, consume.meta_only) {
+        (Some(text), _) if !is_json => Some(OutputFormat::parse(text).map_err(Failure::usage)?),
+        (_, _) => None,
+    };
+    let mut range: OffsetRange = consume.offset.parse().map_err(Failure::usage)?;
+    if consume.until_end {
+        range.end.get_or_insert(End::Latest);
+    }
+    with_client(client, async |mut session| {
+        let options = options(&consume, &mut session)?;
+        session.properties.report_rest();
+        let isolation = options.isolation;
+        let mut consumer = session.client.consumer(options);
+        let admin = session.client.admin();
+        let keys = partitions(&consume, &admin).await?;
+        let mut ends = Ends::look_up(&keys, range.end, &admin, isolation).await?;
+        let starts = starts(&keys, range.start, &admin, isolation).await?;
+        for (key, start, start_offset) in starts {
+            if ends.is_empty_from(&key, start_offset) {
+                ends.reached(&key);
+            } else {
+                consumer.assign(key.topic.clone(), key.partition, start);
+            }
+        }
+        let printer = Printer {
+            format,
+            meta_only: consume.meta_only,
+        };
+        read(&mut consumer, ends, consume.count, &printer).await
+    })
+}
+
+fn options(consume: &Consume, session: &mut Session) -> Result<ConsumerOptions, Failure> {
+    let properties = &mut session.properties;
+    let mut options = ConsumerOptions::default();
+    let level = properties.take(&["isolation.level"]);
+    if consume.read_committed || level.as_deref() == Some("read_committed") {
+        options.isolation = IsolationLevel::ReadCommitted;
+    }
+    if let Some(bytes) = properties.take_parsed(&["fetch.min.bytes"])? {
+        options.fetch_bytes_min = bytes;
+    }
+    if let Some(bytes) = properties.take_parsed(&["fetch.max.bytes"])? {
+        options.fetch_bytes_max = bytes;
+    }
+    let per_partition = ["max.partition.fetch.bytes", "fetch.message.max.bytes"];
+    if let Some(bytes) = properties.take_parsed(&per_partition)? {
+        options.partition_bytes_max = bytes;
+    }
+    if let Some(wait) = properties.take_millis(&["fetch.max.wait.ms", "fetch.wait.max.ms"])? {
+        options.fetch_wait_max = wait;
+    }
+    Ok(options)
+}
+
+async fn partitions(consume: &Consume, admin: &Admin) -> Result<Vec<PartitionKey>, Failure> {
+    let names: Vec<&str> = consume.topics.iter().map(String::as_str).collect();
+    let mut keys = Vec::new();
+    for (name, result) in admin.describe_topics(&names).await? {
+        let topic = result.map_err(|error| Failure::item(&name, &error))?;
+        let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition).collect();
+        if let Some(missing) = consume.partitions.iter().find(|number| !numbers.contains(number)) {
+            return Err(Failure::failed(format!("{name} has no partition {missing}")));
+        }
+        let is_wanted = |number: &i32| {
+            consume.partitions.is_empty() || consume.partitions.contains(number)
+        };
+        let wanted = numbers.into_iter().filter(is_wanted);
+        keys.extend(wanted.map(|number| PartitionKey::new(name.as_str(), number)));
+    }
+    Ok(keys)
+}
+
+/// Where each partition is read from, and the offset if it is known.
+async fn starts(
+    keys: &[PartitionKey],
+    start: Start,
+    admin: &Admin,
+    isolation: IsolationLevel,
+) -> Result<Vec<(PartitionKey, StartOffset, Option<i64>)>, Failure> {
+    let query = match start {
+        Start::Earliest | Start::AfterStart(_) => OffsetQuery::Earliest,
+        Start::Latest | Start::BeforeEnd(_) => OffsetQuery::Latest,
+        Start::At(offset) => {
+            let start = StartOffset::At(Offset::new(offset));
+            return Ok(keys.iter().map(|key| (key.clone(), start, Some(offset))).collect());
+        }
+        Start::Time(millis) => OffsetQuery::Time(Timestamp::from_millis(millis)),
+    };
+    let found = look_up(keys, query, admin, isolation).await?;
+    let first = match start {
+        Start::BeforeEnd(_) => Some(look_up(keys, OffsetQuery::Earliest, admin, isolation).await?),
+        _ => None,
+    };
+    let places = keys.iter().zip(found).enumerate().map(|(index, (key, found))| {
+        let offset = found.map(|offset| match start {
+            Start::AfterStart(count) => offset + count,
+            Start::BeforeEnd(count) => {
+                let first = first.as_ref().and_then(|first| first[index]).unwrap_or(0);
+                (offset - count).max(first)
+            }
+            _ => offset,
+        });
+        let start = match offset {
+            Some(offset) => StartOffset::At(Offset::new(offset)),
+            None => StartOffset::Latest, // No record is that young.
+        };
+        (key.clone(), start, offset)
+    });
+    Ok(places.collect())
+}
+
+/// The offsets in the order of `keys`.
+async fn look_up(
+    keys: &[PartitionKey],
+    query: OffsetQuery,
+    admin: &Admin,
+    isolation: IsolationLevel,
+) -> Result<Vec<Option<i64>>, Failure> {
+    let queries: Vec<_> = keys.iter().map(|key| (key.clone(), query)).collect();
+    let mut found = admin.list_offsets(&queries, isolation).await?;
+    let mut offsets = Vec::new();
+    for key in keys {
+        let name = format!("{}[{}]", key.topic, key.partition);
+        let listed = found.remove(key).ok_or_else(|| {
+            Failure::failed(format!("{name}: the broker did not say its offset"))
+        })?;
+        let listed = listed.map_err(|error| Failure::item(&name, &error))?;
+        offsets.push(listed.offset.map(|offset| offset.get()));
+    }
+    Ok(offsets)
+}
+
+/// Where reading stops: `None` means never.
+struct Ends(Option<Vec<(PartitionKey, i64)>>);
+
+impl Ends {
+    async fn look_up(
+        keys: &[PartitionKey],
+        end: Option<End>,
+        admin: &Admin,
+        isolation: IsolationLevel,
+    ) -> Result<Ends, Failure> {
+        let Some(end) = end else {
+            return Ok(Ends(None));
+        };
+        let latest = look_up(keys, OffsetQuery::Latest, admin, isolation).await?;
+        let found = match end {
+            End::Latest => latest,
+            End::At(offset) => vec![Some(offset); keys.len()],
+            End::Time(millis) => {
+                let query = OffsetQuery::Time(Timestamp::from_millis(millis));
+                let at_time = look_up(keys, query, admin, isolation).await?;
+                at_time.into_iter().zip(latest).map(|(at, latest)| at.or(latest)).collect()
+            }
+        };
+        let ends = keys.iter().cloned().zip(found.into_iter().map(|end| end.unwrap_or(0)));
+        Ok(Ends(Some(ends.collect())))
+    }
+
+    fn of(&self, key: &PartitionKey) -> Option<i64> {
+        let ends = self.0.as_ref()?;
+        ends.iter().find(|(of, _)| of == key).map(|(_, end)| *end)
+    }
+
+    fn is_empty_from(&self, key: &PartitionKey, start: Option<i64>) -> bool {
+        match (self.of(key), start) {
+            (Some(end), Some(start)) => end <= start,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    fn reached(&mut self, key: &PartitionKey) {
+        if let Some(ends) = &mut self.0 {
+            ends.retain(|(of, _)| of != key);
+        }
+    }
+
+    fn are_reached(&self) -> bool {
+        self.0.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+async fn read(
+    consumer: &mut Consumer,
+    mut ends: Ends,
+    count_max: Option<u64>,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut count = 0;
+    while !ends.are_reached() && count_max.is_none_or(|max| count < max) {
+        for record in consumer.poll(POLL).await? {
+            let end = ends.of(&record.partition);
+            if end.is_some_and(|end| end <= record.offset.get()) {
+                continue;
+            }
+            if count_max.is_some_and(|max| max <= count) {
+                break;
+            }
+            if let Err(error) = printer.print(&record, &mut out) {
+                // `ottla consume … | head` closes our stdout when it has seen enough.
+                let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+                return if is_enough { Ok(()) } else { Err(error.into()) };
+            }
+            count += 1;
+        }
+        stop_what_is_read(consumer, &mut ends);
+        if let Err(error) = out.flush() {
+            let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+            return if is_enough { Ok(()) } else { Err(error.into()) };
+        }
+    }
+    Ok(())
+}
+
+/// The position and not the last record decides: the last offsets may hold no record at all.
+fn stop_what_is_read(consumer: &mut Consumer, ends: &mut Ends) {
+    for key in consumer.assignment() {
+        let position = consumer.progress(&key).and_then(|progress| progress.position);
+        if let (Some(end), Some(position)) = (ends.of(&key), position)
+            && end <= position.get()
+        {
+            consumer.unassign(&key);
+            ends.reached(&key);
+        }
+    }
+}
+
+struct Printer {
+    format: Option<OutputFormat>,
+    meta_only: bool,
+}
+
+impl Printer {
+    fn print(&self, record: &ConsumedRecord, out: &mut impl Write) -> std::io::Result<()> {
+        match &self.format {
+            Some(format) => format.write(record, out),
+            None => write_json(record, self.meta_only, out),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use clap::Args;
+use ottla_client::{Ack, Acks, Codec, Delivery, Producer, ProducerOptions, Record, SendError};
+use serde_json::json;
+
+use crate::arguments::{ClientArguments, Format};
+use crate::failure::Failure;
+use crate::properties::Properties;
+use crate::record_format::InputFormat;
+use crate::session::{Session, with_client};
+use crate::time_text::format_millis;
+
+/// Records under way before the first of them has to be answered.
+const IN_FLIGHT: usize = 10_000;
+
+/// Write records, one of the command line or one for each line of stdin.
+#[derive(Debug, Args)]
+pub struct Produce {
+    /// The topic.
+    topic: String,
+    /// The record's value; without it records are read from stdin.
+    value: Option<String>,
+    /// The key of every record.
+    #[arg(short = 'k', long)]
+    key: Option<String>,
+    /// A header of every record; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE")]
+    headers: Vec<String>,
+    /// The partition of every record; chosen by the key by default.
+    #[arg(short = 'p', long)]
+    partition: Option<i32>,
+    /// How records stand on stdin: %k (key), %v (value), %p (partition), %% and what is between
+    /// them; \n, \t, \0 and \xHH are characters.
+    #[arg(short = 'f', long = "input-format", default_value = "%v\\n")]
+    input: String,
+    /// An empty value means a null value: a tombstone.
+    #[arg(short = 'Z', long)]
+    tombstone: bool,
+    /// How batches are compressed: none, gzip, snappy, lz4, zstd.
+    #[arg(short = 'z', long, value_name = "CODEC")]
+    compression: Option<String>,
+    /// Fail when the topic does not exist, even if the cluster would make it.
+    #[arg(long)]
+    no_create: bool,
+}
+
+pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
+    let format = client.format;
+    with_client(client, async |mut session| {
+        let options = options(&produce, &mut session)?;
+        session.properties.report_rest();
+        let producer = session.client.producer(options);
+        let template = produce.template()?;
+        let outcome = match &produce.value {
+            Some(value) => one(&produce, &producer, template, value, format).await,
+            None => all_of_stdin(&produce, &producer, &template, format).await,
+        };
+        producer.close().await?;
+        outcome
+    })
+}
+
+fn options(produce: &Produce, session: &mut Session) -> Result<ProducerOptions, Failure> {
+    let properties = &mut session.properties;
+    let mut options = ProducerOptions {
+        allow_auto_topic_creation: !produce.no_create,
+        ..ProducerOptions::default()
+    };
+    let compression = properties.take(&["compression.type", "compression.codec"]);
+    if let Some(name) = produce.compression.clone().or(compression) {
+        let codec = Codec::ALL.into_iter().find(|codec| codec.name() == name);
+        options.codec =
+            codec.ok_or_else(|| Failure::usage(format!("there is no compression '{name}'")))?;
+    }
+    if let Some(acks) = properties.take(&["acks", "request.required.acks"]) {
+        options.acks = match acks.as_str() {
+            "all" | "-1" => Acks::All,
+            "1" => Acks::Leader,
+            "0" => Acks::None,
+            other => return Err(Failure::usage(format!("-X acks={other}: all, 1 or 0"))),
+        };
+    }
+    read_sizes(properties, &mut options)?;
+    Ok(options)
+}
+
+fn read_sizes(properties: &mut Properties, options: &mut ProducerOptions) -> Result<(), Failure> {
+    if let Some(idempotent) = properties.take_parsed(&["enable.idempotence"])? {
+        options.idempotent = idempotent;
+    }
+    if let Some(linger) = properties.take_millis(&["linger.ms", "queue.buffering.max.ms"])? {
+        options.linger = linger;
+    }
+    if let Some(bytes) = properties.take_parsed(&["batch.size"])? {
+        options.batch_bytes = bytes;
+    }
+    if let Some(bytes) = properties.take_parsed(&["max.request.size", "message.max.bytes"])? {
+        options.request_bytes_max = bytes;
+    }
+    let timeout = ["delivery.timeout.ms", "message.timeout.ms"];
+    if let Some(timeout) = properties.take_millis(&timeout)? {
+        options.delivery_timeout = timeout;
+    }
+    Ok(())
+}
+
+impl Produce {
+    /// What all records have in common.
+    fn template(&self) -> Result<Record, Failure> {
+        let mut record = Record::to(self.topic.as_str());
+        if let Some(key) = &self.key {
+            record = record.key(key.clone());
+        }
+        if let Some(partition) = self.partition {
+            record = record.partition(partition);
+        }
+        for header in &self.headers {
+            let Some((name, value)) = header.split_once('=') else {
+                return Err(Failure::usage(format!("-H {header}: expected name=value")));
+            };
+            record = record.header(name.to_owned(), value.to_owned());
+        }
+        Ok(record)
+    }
+
+    fn with_value(&self, record: Record, value: Vec<u8>) -> Record {
+        if self.tombstone && value.is_empty() { record } else { record.value(value) }
+    }
+}
+
+async fn one(
+    produce: &Produce,
+    producer: &Producer,
+    template: Record,
+    value: &str,
+    format: Format,
+) -> Result<(), Failure> {
+    let record = produce.with_value(template, value.as_bytes().to_vec());
+    let delivery = producer.send(record).await?;
+    let offset = delivery.offset.map(|offset| offset.get());
+    match format {
+        Format::Json => println!(
+            "{}",
+            json!({
+                "topic": &*delivery.topic,
+                "partition": delivery.partition,
+                "offset": offset,
+                "ts": format_millis(delivery.timestamp.as_millis()),
+            })
+        ),
+        Format::Text => println!(
+            "{}[{}] @ {}",
+            delivery.topic,
+            delivery.partition,
+            offset.map_or("?".to_owned(), |offset| offset.to_string())
+        ),
+    }
+    Ok(())
+}
+
+async fn all_of_stdin(
+    produce: &Produce,
+    producer: &Producer,
+    template: &Record,
+    format: Format,
+) -> Result<(), Failure> {
+    let input = InputFormat::parse(&produce.input).map_err(Failure::usage)?;
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprintln!("one record per line; Ctrl-D ends");
+    }
+    let started = Instant::now();
+    let mut lines = stdin.lock();
+    let mut under_way = VecDeque::<Ack>::new();
+    let mut counts = Counts::default();
+    loop {
+        if under_way.len() >= IN_FLIGHT
+            && let Some(ack) = under_way.pop_front()
+        {
+            counts.add(ack.delivered().await);
+        }
+        let Some(read) = input.read(&mut lines).map_err(Failure::failed)? else {
+            break;
+        };
+        let mut record = template.clone();
+        if let Some(key) = read.key {
+            record = record.key(key);
+        }
+        if let Some(partition) = read.partition {
+            record = record.partition(partition);
+        }
+        let record = produce.with_value(record, read.value.unwrap_or_default());
+        match producer.enqueue(record).await {
+            Ok(ack) => under_way.push_back(ack),
+            Err(error) => counts.add(Err(error)),
+        }
+    }
+    for ack in under_way {
+        counts.add(ack.delivered().await);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let Counts { written, failed } = counts;
+    match format {
+        Format::Json => println!("{}", json!({ "written": written, "failed": failed })),
+        Format::Text => eprintln!("{written} records written in {seconds:.2} s"),
+    }
+    if failed > 0 { Err(Failure::failed(format!("{failed} records were not written"))) } else { Ok(()) }
+}
+
+#[derive(Default)]
+struct Counts {
+    written: u64,
+    failed: u64,
+}
+
+impl Counts {
+    /// Only the first failure is told in full: the others mostly say the same.
+    fn add(&mut self, result: Result<Delivery, SendError>) {
+        match result {
+            Ok(_) => self.written += 1,
+            Err(error) => {
+                self.failed += 1;
+                if self.failed == 1 {
+                    Failure::from(error).report();
+                }
+            }
+        }
+    }
+}

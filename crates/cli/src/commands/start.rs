@@ -1,0 +1,150 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use ottla_broker::config::{BrokerConfig, ConfigNote, ConfigSources, Strictness};
+use ottla_server::{DataPlace, Greeting, Server};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::failure::Failure;
+use crate::logs;
+
+/// Read when nobody names a file, if it is there: containers mount it.
+const MOUNTED_CONFIG: &str = "/mnt/shared/config/server.properties";
+/// Prints the lines that test containers for Kafka wait for.
+const COMPAT_LOG: &str = "OTTLA_COMPAT_LOG";
+/// Data in the named directories, but what was not synced is lost with the process. For tests.
+const POWER_CUT_DISK: &str = "OTTLA_TEST_POWER_CUT_DISK";
+
+/// Run a broker; its first start needs no preparation.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Settings come from files, then the environment (KAFKA_LOG_RETENTION_MS=… is log.retention.ms), then
+--set; the last one wins. A server.properties of Kafka works as it is. OTTLA_LOG sets what is
+logged: a level, or levels by target.")]
+pub struct Start {
+    /// A configuration file in Kafka's format; may be given several times.
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Kafka's way to name the configuration file.
+    #[arg(value_name = "SERVER_PROPERTIES")]
+    file: Option<PathBuf>,
+    /// A setting; may be given several times.
+    #[arg(long = "set", alias = "override", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// A key nobody knows is an error and not a warning.
+    #[arg(long)]
+    strict: bool,
+    /// Where the data is kept; the same as --set log.dirs=DIR.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+pub fn run(arguments: Start) -> Result<(), Failure> {
+    logs::start(LevelFilter::INFO)?;
+    let config = load(sources(arguments)?)?;
+    serve(config, data_place()?, print_greeting)
+}
+
+fn sources(arguments: Start) -> Result<ConfigSources, Failure> {
+    let mut files = arguments.files;
+    files.extend(arguments.file);
+    let mounted = PathBuf::from(MOUNTED_CONFIG);
+    if files.is_empty() && mounted.exists() {
+        files.push(mounted);
+    }
+    let mut settings = arguments.settings;
+    settings.extend(arguments.data_dir.map(|dir| format!("log.dirs={dir}")));
+    let strictness = if arguments.strict {
+        Strictness::Strict
+    } else {
+        Strictness::Lenient
+    };
+    ottla_server::read_config_sources(&files, settings, strictness).map_err(Failure::usage)
+}
+
+/// Reads a configuration, warns of what is odd in it, and names all its faults.
+pub fn load(sources: ConfigSources) -> Result<BrokerConfig, Failure> {
+    let loaded = BrokerConfig::load(&sources).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::usage(format!(
+            "the configuration cannot be used:\n  {}",
+            faults.join("\n  ")
+        ))
+    })?;
+    for note in &loaded.notes {
+        match note {
+            ConfigNote::Unknown { .. } | ConfigNote::Later { .. } => tracing::warn!("{note}"),
+            ConfigNote::NoEffect { .. } => tracing::info!("{note}"),
+        }
+    }
+    Ok(loaded.config)
+}
+
+/// Runs a broker until it is told to end.
+pub fn serve(
+    config: BrokerConfig,
+    place: DataPlace,
+    on_ready: impl FnOnce(&Greeting),
+) -> Result<(), Failure> {
+    let server = Server::start(config, place).map_err(Failure::failed)?;
+    server.serve(on_ready).map_err(Failure::failed)
+}
+
+fn data_place() -> Result<DataPlace, Failure> {
+    let Ok(seed) = std::env::var(POWER_CUT_DISK) else {
+        return Ok(DataPlace::Directories);
+    };
+    let seed = seed.parse().map_err(|_| {
+        Failure::usage(format!(
+            "{POWER_CUT_DISK}={seed}: expected a number, the seed"
+        ))
+    })?;
+    tracing::warn!("{POWER_CUT_DISK} is set: what is not synced is lost with the process");
+    Ok(DataPlace::PowerCutDirectories { seed })
+}
+
+fn print_greeting(greeting: &Greeting) {
+    let version = env!("CARGO_PKG_VERSION");
+    println!(
+        "ottla {version}  node {}, cluster {}\n",
+        greeting.node_id, greeting.cluster_id
+    );
+    print_addresses(greeting);
+    println!("  data    {}", greeting.directories.join(", "));
+    println!("\nready in {:.0?}.", greeting.took);
+    print_next_steps(greeting);
+    print_compat_log(greeting);
+}
+
+/// Where it listens, one line for each address.
+pub fn print_addresses(greeting: &Greeting) {
+    for (name, bound, advertised) in &greeting.listeners {
+        println!("  kafka   {bound}  {name}, clients are told {advertised}");
+    }
+    if let Some(http) = greeting.http {
+        println!("  http    http://{http}  /readyz /metrics");
+    }
+}
+
+/// What to type next.
+pub fn print_next_steps(greeting: &Greeting) {
+    let Some((_, bound, _)) = greeting.listeners.first() else {
+        return;
+    };
+    let to = match bound.port() {
+        9092 => String::new(),
+        port => format!(" -b localhost:{port}"),
+    };
+    println!("try:  ottla produce{to} orders 'hello'     then:  ottla consume{to} orders -o start");
+}
+
+/// The lines that test containers for Kafka images wait for.
+pub fn print_compat_log(greeting: &Greeting) {
+    if std::env::var_os(COMPAT_LOG).is_some_and(|value| value == "1") {
+        let node = greeting.node_id;
+        println!(
+            "[KafkaServer id={node}] started · Kafka Server started · Transitioning from \
+             RECOVERY to RUNNING"
+        );
+    }
+}

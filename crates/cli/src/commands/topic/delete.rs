@@ -1,0 +1,28 @@
+use clap::Args;
+use ottla_client::Admin;
+use serde_json::json;
+
+use super::report_failures;
+use crate::arguments::Format;
+use crate::failure::Failure;
+use crate::output::print_json;
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Names of the topics.
+    #[arg(required = true)]
+    topics: Vec<String>,
+}
+
+pub async fn run(delete: Delete, admin: &Admin, format: Format) -> Result<(), Failure> {
+    let names: Vec<&str> = delete.topics.iter().map(String::as_str).collect();
+    let (done, outcome) = report_failures(admin.delete_topics(&names).await?);
+    match format {
+        Format::Json => {
+            let names: Vec<&String> = done.keys().collect();
+            print_json("topic.delete", json!({ "topics": names }));
+        }
+        Format::Text => done.keys().for_each(|name| println!("{name}  is deleted")),
+    }
+    outcome
+}

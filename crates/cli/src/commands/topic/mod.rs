@@ -1,0 +1,65 @@
+//! Topics: create, list, describe, delete, offsets.
+
+mod create;
+mod delete;
+mod describe;
+mod list;
+mod offsets;
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use ottla_client::ApiError;
+
+use crate::arguments::ClientArguments;
+use crate::failure::Failure;
+use crate::session::with_client;
+
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Make topics.
+    Create(create::Create),
+    /// Name the topics there are.
+    List(list::List),
+    /// Show partitions, replicas and configurations.
+    Describe(describe::Describe),
+    /// Delete topics with everything in them.
+    Delete(delete::Delete),
+    /// Show the first and the next offset of each partition, or look one up by time.
+    Offsets(offsets::Offsets),
+}
+
+pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failure> {
+    let format = client.format;
+    with_client(client, async |session| {
+        session.properties.report_rest();
+        let admin = session.client.admin();
+        match command {
+            TopicCommand::Create(create) => create::run(create, &admin, format).await,
+            TopicCommand::List(list) => list::run(list, &admin, format).await,
+            TopicCommand::Describe(describe) => describe::run(describe, &admin, format).await,
+            TopicCommand::Delete(delete) => delete::run(delete, &admin, format).await,
+            TopicCommand::Offsets(offsets) => offsets::run(offsets, &admin, format).await,
+        }
+    })
+}
+
+/// Parts what worked from what did not. The latter is reported, and makes the command fail.
+fn report_failures<T>(
+    results: BTreeMap<String, Result<T, ApiError>>,
+) -> (BTreeMap<String, T>, Result<(), Failure>) {
+    let mut done = BTreeMap::new();
+    let mut outcome = Ok(());
+    for (name, result) in results {
+        match result {
+            Ok(value) => {
+                done.insert(name, value);
+            }
+            Err(error) => {
+                Failure::item(&name, &error).report();
+                outcome = Err(Failure::reported());
+            }
+        }
+    }
+    (done, outcome)
+}

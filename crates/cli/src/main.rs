@@ -1,0 +1,50 @@
+//! The one shipped binary: the broker and the commands to use it.
+//!
+//! Data goes to stdout, hints and logs to stderr. Exit code 0: done; 1: something failed; 2: the
+//! command line was wrong.
+
+mod failure;
+
+mod output;
+mod properties;
+mod time_text;
+
+mod offset_range;
+mod record_format;
+mod record_json;
+
+mod logs;
+mod session;
+
+mod arguments;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// See docs/performance.md for how it compares.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A wrong command line ends here, with code 2.
+    let Arguments { command, client } = Arguments::parse();
+    let done = match command {
+        Command::Start(start) => commands::start::run(start),
+        Command::Dev(dev) => commands::dev::run(dev),
+        Command::Topic(topic) => commands::topic::run(topic, &client),
+        Command::Produce(produce) => commands::produce::run(produce, &client),
+        Command::Consume(consume) => commands::consume::run(consume, &client),
+        Command::Debug(debug) => commands::debug::run(debug, client.format),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}

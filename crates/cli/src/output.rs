@@ -1,0 +1,68 @@
+use serde_json::{Map, Value, json};
+
+/// Prints a JSON answer: an object that names the command and the version of its form.
+pub fn print_json(command: &str, content: Value) {
+    let mut object = Map::new();
+    object.insert("_command".to_owned(), json!(command));
+    object.insert("_version".to_owned(), json!(1));
+    if let Value::Object(content) = content {
+        object.extend(content);
+    }
+    println!("{}", Value::Object(object));
+}
+
+/// Rows with aligned columns for people. Numbers are for the right, but a column of words is far
+/// more often read from the left, so all are.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with a line of headings.
+    pub fn new(headings: &[&str]) -> Table {
+        Table {
+            rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()],
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Prints it.
+    pub fn print(&self) {
+        print!("{}", self.text());
+    }
+
+    fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let line = cells.collect::<Vec<_>>().join("  ");
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "N"]);
+        table.row(vec!["a".into(), "100".into()]);
+        table.row(vec!["longer".into(), String::new()]);
+        assert_eq!(table.text(), "NAME    N\na       100\nlonger\n");
+    }
+}

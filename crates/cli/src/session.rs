@@ -1,0 +1,60 @@
+use ottla_client::{Client, ClientOptions};
+
+use crate::arguments::ClientArguments;
+use crate::failure::Failure;
+use crate::properties::Properties;
+
+const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
+
+/// A client with the runtime it lives on, and the properties nobody has read yet.
+pub struct Session {
+    pub client: Client,
+    pub properties: Properties,
+    pub bootstrap: String,
+}
+
+/// Runs `work` with a client that is made as the command line says.
+pub fn with_client(
+    arguments: &ClientArguments,
+    work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut properties = Properties::parse(&arguments.properties)?;
+    let from_properties = properties.take(&["bootstrap.servers", "metadata.broker.list"]);
+    let bootstrap = arguments.bootstrap_servers.clone().or(from_properties);
+    let bootstrap = bootstrap.unwrap_or_else(|| DEFAULT_BOOTSTRAP.to_owned());
+    let options = client_options(&mut properties)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    runtime.block_on(async {
+        let client = Client::connect(&bootstrap, options).await?;
+        work(Session {
+            client,
+            properties,
+            bootstrap,
+        })
+        .await
+    })
+}
+
+fn client_options(properties: &mut Properties) -> Result<ClientOptions, Failure> {
+    let mut options = ClientOptions {
+        client_id: "ottla".to_owned(),
+        ..ClientOptions::default()
+    };
+    if let Some(client_id) = properties.take(&["client.id"]) {
+        options.client_id = client_id;
+    }
+    if let Some(timeout) = properties.take_millis(&["request.timeout.ms"])? {
+        options.request_timeout = timeout;
+    }
+    let connect = ["socket.connection.setup.timeout.ms"];
+    if let Some(timeout) = properties.take_millis(&connect)? {
+        options.connect_timeout = timeout;
+    }
+    if let Some(timeout) = properties.take_millis(&["default.api.timeout.ms", "max.block.ms"])? {
+        options.operation_timeout = timeout;
+    }
+    Ok(options)
+}

@@ -1,0 +1,150 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker::{
+    BlockingWork, Broker, Connection, ConnectionInfo, CoreId, Outcome, Response, ResponsePart,
+    Token, Wake,
+};
+use ottla_storage::log_dir::FileRange;
+use ottla_types::{Mono, Now};
+
+use crate::network::{self, LoadError, Part, Peer, RangeSource, Service, Workers};
+use crate::threads::BlockingPool;
+
+/// The broker as the network sees it.
+pub struct BrokerService {
+    broker: Arc<Broker>,
+}
+
+impl BrokerService {
+    /// Serves `broker`.
+    pub fn new(broker: Arc<Broker>) -> BrokerService {
+        BrokerService { broker }
+    }
+}
+
+impl fmt::Debug for BrokerService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BrokerService")
+    }
+}
+
+impl Service for BrokerService {
+    type Connection = Connection;
+    type Token = Token;
+
+    fn connect(&self, peer: Peer) -> Connection {
+        self.broker.connect(ConnectionInfo {
+            core: core_id(peer.core),
+            listener: peer.listener.to_string(),
+            peer: peer.peer,
+            local: peer.local,
+        })
+    }
+
+    fn disconnect(&self, connection: Connection) {
+        self.broker.disconnect(connection);
+    }
+
+    fn handle(
+        &self,
+        connection: &mut Connection,
+        frame: &[u8],
+        now: Now,
+    ) -> network::Outcome<Token> {
+        outcome(self.broker.handle(connection, frame, now))
+    }
+
+    fn completions(&self, core: usize, now: Now, out: &mut Vec<(Token, network::Outcome<Token>)>) {
+        let mut completed = Vec::new();
+        self.broker.completions(core_id(core), now, &mut completed);
+        out.extend(
+            completed
+                .into_iter()
+                .map(|(token, done)| (token, outcome(done))),
+        );
+    }
+
+    fn next_deadline(&self, core: usize) -> Option<Mono> {
+        self.broker.next_deadline(core_id(core))
+    }
+
+    fn tick(&self, core: usize, now: Now) {
+        self.broker.tick(core_id(core), now);
+    }
+}
+
+fn core_id(core: usize) -> CoreId {
+    CoreId::new(u16::try_from(core).expect("there are fewer cores than that"))
+}
+
+fn outcome(outcome: Outcome) -> network::Outcome<Token> {
+    match outcome {
+        Outcome::Reply(response) => network::Outcome::Reply(parts(response)),
+        Outcome::NoReply => network::Outcome::NoReply,
+        Outcome::Parked {
+            token,
+            blocks_connection,
+        } => network::Outcome::Parked {
+            token,
+            blocks_connection,
+        },
+        Outcome::Close(reason) => network::Outcome::Close(reason.to_string()),
+    }
+}
+
+fn parts(response: Response) -> Vec<Part> {
+    let part = |part| match part {
+        ResponsePart::Bytes(bytes) => Part::Bytes(bytes),
+        ResponsePart::File(range) => Part::Range(Arc::new(StoredRange(range))),
+    };
+    response.parts.into_iter().map(part).collect()
+}
+
+struct StoredRange(FileRange);
+
+impl RangeSource for StoredRange {
+    fn size(&self) -> u64 {
+        self.0.size() as u64
+    }
+
+    fn try_load(&self, at: u64, bytes_max: usize) -> Result<Option<Bytes>, LoadError> {
+        self.0.try_load(position(at), bytes_max).map_err(load_error)
+    }
+
+    fn load(&self, at: u64, bytes_max: usize) -> Result<Bytes, LoadError> {
+        self.0.load(position(at), bytes_max).map_err(load_error)
+    }
+}
+
+fn position(at: u64) -> usize {
+    usize::try_from(at).expect("a range fits in memory's addresses")
+}
+
+fn load_error(error: impl fmt::Display) -> LoadError {
+    LoadError(error.to_string())
+}
+
+/// How the broker gets the workers' attention.
+pub struct WakeWorkers {
+    workers: Workers,
+    blocking: BlockingPool,
+}
+
+impl WakeWorkers {
+    /// Wakes `workers`; what waits for a device runs in `blocking`.
+    pub fn new(workers: Workers, blocking: BlockingPool) -> WakeWorkers {
+        WakeWorkers { workers, blocking }
+    }
+}
+
+impl Wake for WakeWorkers {
+    fn wake(&self, core: CoreId) {
+        self.workers.wake(core.index());
+    }
+
+    fn block(&self, work: BlockingWork) {
+        self.blocking.run(|| work.run());
+    }
+}

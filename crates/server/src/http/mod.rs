@@ -1,0 +1,180 @@
+//! The HTTP port: health for orchestrators and load balancers, metrics for Prometheus.
+
+use std::fmt::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// What the endpoints report.
+pub trait Report: Send + Sync + 'static {
+    /// Everything that has to be true before clients are sent here.
+    fn readiness(&self) -> Vec<Check>;
+
+    /// All metrics as Prometheus's text.
+    fn metrics(&self) -> String;
+}
+
+/// One condition of readiness.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What is checked.
+    pub name: &'static str,
+    /// `Err` says what is not as it should be.
+    pub result: Result<(), String>,
+}
+
+/// Serves until the runtime ends. A thread of its own: a scrape of many topics must not delay
+/// clients.
+pub fn start(listener: TcpListener, report: Arc<dyn Report>) -> std::io::Result<SocketAddr> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || {
+            if let Err(error) = serve(listener, report) {
+                tracing::error!("the HTTP endpoints on {address} ended: {error}");
+            }
+        })?;
+    Ok(address)
+}
+
+fn serve(listener: TcpListener, report: Arc<dyn Report>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        axum::serve(listener, router(report)).await
+    })
+}
+
+fn router(report: Arc<dyn Report>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        // The endpoints open when recovery is over, so to answer is to have started.
+        .route("/startupz", get(async || "ok\n"))
+        .route("/v1/status/ready", get(readyz))
+        .route("/v1/ready/", get(ready_without_body))
+        .route("/metrics", get(metrics))
+        .with_state(report)
+}
+
+async fn index() -> &'static str {
+    "Ottla\n\n/livez  /readyz?verbose  /startupz  /metrics\n"
+}
+
+async fn readyz(
+    State(report): State<Arc<dyn Report>>,
+    RawQuery(query): RawQuery,
+) -> (StatusCode, String) {
+    let checks = report.readiness();
+    let is_ready = checks.iter().all(|check| check.result.is_ok());
+    let is_verbose = query.is_some_and(|query| query.contains("verbose"));
+    let status = if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if is_ready && !is_verbose {
+        return (status, "ok\n".to_owned());
+    }
+    let mut body = String::new();
+    for check in checks {
+        let _ = match check.result {
+            Ok(()) => writeln!(body, "[+] {}", check.name),
+            Err(reason) => writeln!(body, "[-] {}: {reason}", check.name),
+        };
+    }
+    (status, body)
+}
+
+async fn ready_without_body(State(report): State<Arc<dyn Report>>) -> StatusCode {
+    if report.readiness().iter().all(|check| check.result.is_ok()) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+async fn metrics(State(report): State<Arc<dyn Report>>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], report.metrics()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    struct TestReport(Result<(), String>);
+
+    impl Report for TestReport {
+        fn readiness(&self) -> Vec<Check> {
+            vec![
+                Check {
+                    name: "listeners",
+                    result: Ok(()),
+                },
+                Check {
+                    name: "log directories",
+                    result: self.0.clone(),
+                },
+            ]
+        }
+
+        fn metrics(&self) -> String {
+            "ottla_up 1\n".to_owned()
+        }
+    }
+
+    /// Status and body.
+    fn ask(address: SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    fn start_with(result: Result<(), String>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        start(listener, Arc::new(TestReport(result))).unwrap()
+    }
+
+    #[test]
+    fn a_ready_node_says_so() {
+        let address = start_with(Ok(()));
+        for path in ["/livez", "/readyz", "/startupz", "/v1/status/ready"] {
+            assert_eq!(ask(address, path), (200, "ok\n".to_owned()), "{path}");
+        }
+        assert_eq!(ask(address, "/v1/ready/").0, 204);
+        assert_eq!(ask(address, "/metrics"), (200, "ottla_up 1\n".to_owned()));
+        assert!(ask(address, "/readyz?verbose").1.contains("[+] listeners"));
+        assert_eq!(ask(address, "/nothing").0, 404);
+    }
+
+    #[test]
+    fn one_that_is_not_ready_says_why_and_stays_alive() {
+        let address = start_with(Err("data is offline".to_owned()));
+        assert_eq!(ask(address, "/livez").0, 200);
+        let (status, body) = ask(address, "/readyz");
+        assert_eq!(status, 503);
+        assert!(
+            body.contains("[-] log directories: data is offline"),
+            "{body}"
+        );
+        assert_eq!(ask(address, "/v1/ready/").0, 503);
+    }
+}

@@ -1,0 +1,300 @@
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker::config::{AdvertisedHost, BrokerConfig};
+use ottla_broker::{Broker, BrokerStart, Directory};
+use ottla_storage::log_dir::LogDir;
+use ottla_types::{IncarnationId, Mono};
+
+use crate::broker_service::{BrokerService, WakeWorkers};
+use crate::clock::Clock;
+use crate::data_directory::{self, DataDirectory};
+use crate::http;
+use crate::metadata_quorum::{self, MetadataQuorum};
+use crate::network::{self, BoundListener, Network, NetworkLimits, Workers};
+use crate::quorum_slot::QuorumSlot;
+use crate::random::{random_bytes, random_id};
+use crate::report::{ReportedDirectory, ServerReport};
+use crate::start_error::StartError;
+use crate::threads::{BlockingPool, Flusher, Journal, JournalCounters, Scrubber};
+
+/// Threads that flush one directory.
+const FLUSHERS: usize = 2;
+
+/// Where the data is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataPlace {
+    /// In the configured directories.
+    Directories,
+    /// For throwaway brokers: in memory, gone with the process.
+    Memory,
+    /// For crash tests: in the directories, but what was not synced is gone with the process.
+    PowerCutDirectories {
+        /// What is written back early is decided by it.
+        seed: u64,
+    },
+}
+
+/// A broker that is up, as a person is told about it.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// `node.id`.
+    pub node_id: i32,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// For each listener: its name, where it is bound, and what clients are told.
+    pub listeners: Vec<(String, SocketAddr, String)>,
+    /// Where the HTTP endpoints are.
+    pub http: Option<SocketAddr>,
+    /// The directories, as configured; none in memory.
+    pub directories: Vec<String>,
+    /// From the call of `start` to here.
+    pub took: Duration,
+}
+
+/// A running broker.
+pub struct Server {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) network: Network<BrokerService>,
+    pub(crate) listeners: Vec<(TcpListener, BoundListener)>,
+    pub(crate) log_dirs: Vec<Arc<LogDir>>,
+    pub(crate) report: Arc<ServerReport>,
+    pub(crate) clock: Clock,
+    pub(crate) greeting: Greeting,
+    pub(crate) quorum: MetadataQuorum,
+    pub(crate) journals: Vec<Journal>,
+    pub(crate) flushers: Vec<Flusher>,
+    pub(crate) scrubbers: Vec<Scrubber>,
+}
+
+impl Server {
+    /// Brings a broker up: directories, journals, metadata, registration, sockets. It answers
+    /// nobody before `serve`.
+    pub fn start(mut config: BrokerConfig, place: DataPlace) -> Result<Server, StartError> {
+        let clock = Clock::start();
+        let directories = data_directory::open_all(&config, place, clock)?;
+        let identity = directories[0].identity.clone();
+        let sockets = bind_all(&mut config)?;
+        let workers = Workers::new(worker_count(&config));
+        let blocking = BlockingPool::default();
+        let slot = Arc::new(QuorumSlot::default());
+        let log_dirs: Vec<Arc<LogDir>> = directories
+            .iter()
+            .map(|directory| Arc::clone(&directory.log_dir))
+            .collect();
+        let broker = Broker::new(BrokerStart {
+            config: config.clone(),
+            incarnation: IncarnationId::new(random_id()?),
+            directories: directories.iter().map(as_directory).collect(),
+            quorum: Arc::clone(&slot) as _,
+            wake: Arc::new(WakeWorkers::new(workers.clone(), blocking.clone())),
+            cores_count: workers.count(),
+            seed: u64::from_le_bytes(random_bytes()?),
+        });
+
+        let counters: Vec<Arc<JournalCounters>> = log_dirs.iter().map(|_| Arc::default()).collect();
+        let journals =
+            log_dirs
+                .iter()
+                .zip(&counters)
+                .enumerate()
+                .map(|(number, (dir, counters))| {
+                    let broker = Arc::clone(&broker);
+                    let on_commit = move |now| broker.on_commit(now);
+                    Journal::start(
+                        number,
+                        Arc::clone(dir),
+                        clock,
+                        Arc::clone(counters),
+                        on_commit,
+                    )
+                });
+        let journals = journals.collect::<Result<_, _>>().map_err(no_threads)?;
+
+        let quorum = metadata_quorum::start(&config, &directories, &broker, &slot, clock)?;
+        let cluster_id = identity.cluster_id;
+
+        let limits = limits(&config)?;
+        let service = Arc::new(BrokerService::new(Arc::clone(&broker)));
+        let network = Network::start(service, workers.clone(), limits, blocking, clock)
+            .map_err(no_threads)?;
+        let flushers = log_dirs
+            .iter()
+            .enumerate()
+            .map(|(number, dir)| Flusher::start(number, FLUSHERS, dir, clock))
+            .collect::<Result<_, _>>()
+            .map_err(no_threads)?;
+        let scrubbers = log_dirs
+            .iter()
+            .enumerate()
+            .map(|(number, dir)| Scrubber::start(number, Arc::clone(dir), clock))
+            .collect::<Result<_, _>>()
+            .map_err(no_threads)?;
+
+        let reported = directories
+            .into_iter()
+            .zip(counters)
+            .map(|(directory, journal)| ReportedDirectory {
+                path: directory.path,
+                log_dir: directory.log_dir,
+                journal,
+            });
+        let reported = reported.collect();
+        let report = Arc::new(ServerReport::new(
+            Arc::clone(&broker),
+            reported,
+            workers,
+            network.gauges(),
+            clock,
+        ));
+        let http = start_http(&config, &report)?;
+        let greeting = Greeting {
+            node_id: config.node_id.get(),
+            cluster_id,
+            listeners: sockets
+                .iter()
+                .zip(&config.listeners.advertised)
+                .map(|((_, bound), advertised)| {
+                    let host = match &advertised.host {
+                        AdvertisedHost::Auto => "auto".to_owned(),
+                        AdvertisedHost::Named(host) => host.clone(),
+                    };
+                    let port = advertised.port.unwrap_or(bound.address.port());
+                    (
+                        bound.name.to_string(),
+                        bound.address,
+                        format!("{host}:{port}"),
+                    )
+                })
+                .collect(),
+            http,
+            directories: match place {
+                DataPlace::Memory => Vec::new(),
+                DataPlace::Directories | DataPlace::PowerCutDirectories { .. } => {
+                    config.log_dirs.clone()
+                }
+            },
+            took: clock.mono().since(Mono::ZERO),
+        };
+        Ok(Server {
+            broker,
+            network,
+            listeners: sockets,
+            log_dirs,
+            report,
+            clock,
+            greeting,
+            quorum,
+            journals,
+            flushers,
+            scrubbers,
+        })
+    }
+}
+
+fn as_directory(directory: &DataDirectory) -> (Directory, Arc<LogDir>) {
+    let named = Directory {
+        id: directory.identity.directory_id,
+        path: directory.path.clone(),
+    };
+    (named, Arc::clone(&directory.log_dir))
+}
+
+/// Binds the listeners, and puts the true ports into `config`.
+fn bind_all(config: &mut BrokerConfig) -> Result<Vec<(TcpListener, BoundListener)>, StartError> {
+    let listeners = &mut config.listeners;
+    let mut bound = Vec::new();
+    for (listener, advertised) in listeners.clients.iter_mut().zip(&listeners.advertised) {
+        let failed = |source| StartError::Bind {
+            listener: listener.to_string(),
+            source,
+        };
+        let socket = network::bind(&listener.host, listener.port).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let port = advertised.port.unwrap_or(address.port());
+        let advertises_loopback = match &advertised.host {
+            AdvertisedHost::Named(host) if is_loopback(host) => Some(format!("{host}:{port}")),
+            AdvertisedHost::Named(_) | AdvertisedHost::Auto => None,
+        };
+        let named = BoundListener {
+            name: listener.name.as_str().into(),
+            address,
+            advertises_loopback,
+        };
+        listener.port = address.port();
+        bound.push((socket, named));
+    }
+    Ok(bound)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn worker_count(config: &BrokerConfig) -> usize {
+    match config.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+fn limits(config: &BrokerConfig) -> Result<NetworkLimits, StartError> {
+    let connections = &config.connections;
+    let mut overrides = Vec::new();
+    for (name, count) in &connections.per_address_overrides {
+        let resolved = (name.as_str(), 0).to_socket_addrs();
+        let addresses = resolved.map_err(|source| StartError::Override {
+            name: name.clone(),
+            source,
+        })?;
+        overrides.extend(addresses.map(|address| (address.ip(), *count)));
+    }
+    Ok(NetworkLimits {
+        request_bytes_max: config.requests.request_bytes_max,
+        request_memory_bytes_max: usize::try_from(connections.request_memory_bytes)
+            .unwrap_or(usize::MAX),
+        idle_max: connections.idle_max,
+        connections_max: connections.connections_max,
+        per_address_max: connections.per_address_max,
+        per_address_overrides: overrides,
+    })
+}
+
+/// Opens the HTTP endpoints. A port that nobody asked for gives way to whoever has it.
+fn start_http(
+    config: &BrokerConfig,
+    report: &Arc<ServerReport>,
+) -> Result<Option<SocketAddr>, StartError> {
+    let Some((host, port)) = &config.http else {
+        return Ok(None);
+    };
+    let failed = |source| StartError::BindHttp {
+        host: host.clone(),
+        port: *port,
+        source,
+    };
+    let was_asked_for = config.started_with.values().contains_key("ottla.http.port");
+    let listener = match network::bind(host, *port) {
+        Err(error) if !was_asked_for => {
+            tracing::warn!(
+                "port {port} is taken ({error}): the HTTP endpoints are on a free one; \
+                 ottla.http.port sets it"
+            );
+            network::bind(host, 0).map_err(failed)?
+        }
+        bound => bound.map_err(failed)?,
+    };
+    let address = http::start(listener, Arc::clone(report) as _).map_err(failed)?;
+    Ok(Some(address))
+}
+
+fn no_threads(source: std::io::Error) -> StartError {
+    StartError::System {
+        what: "a thread",
+        source,
+    }
+}

@@ -1,0 +1,125 @@
+use std::io;
+use std::net::SocketAddr;
+
+use ottla_storage::disk::DiskError;
+use ottla_storage::log_dir::OpenError;
+use ottla_types::BrokerId;
+
+use crate::directory_identity::IdentityError;
+
+/// Why a broker does not start. Each is one line that says what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A data directory cannot be made.
+    #[error("log.dirs={path}: the directory cannot be made: {source}")]
+    CreateDirectory {
+        /// As configured.
+        path: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("log.dirs={path} is in use by another process: is this broker running already?")]
+    Locked {
+        /// As configured.
+        path: String,
+    },
+    /// A data directory cannot be opened.
+    #[error("log.dirs={path}: {source}")]
+    OpenDirectory {
+        /// As configured.
+        path: String,
+        /// What storage says.
+        source: OpenError,
+    },
+    /// A disk refused something.
+    #[error("log.dirs={path}: {source}")]
+    Disk {
+        /// As configured.
+        path: String,
+        /// What the disk says.
+        source: DiskError,
+    },
+    /// A directory's identity cannot be read.
+    #[error("log.dirs={path}: {source}")]
+    Identity {
+        /// As configured.
+        path: String,
+        /// What is wrong.
+        source: IdentityError,
+    },
+    /// The directory is another node's.
+    #[error(
+        "log.dirs={path} belongs to node {found}, this is node {configured}: set node.id={found} \
+         or use another directory"
+    )]
+    ForeignNode {
+        /// As configured.
+        path: String,
+        /// What the directory says.
+        found: BrokerId,
+        /// `node.id`.
+        configured: BrokerId,
+    },
+    /// The directory is another cluster's.
+    #[error(
+        "log.dirs={path} belongs to cluster {found} and not to {expected}: use another directory, \
+         or the cluster.id it was made with"
+    )]
+    ForeignCluster {
+        /// As configured.
+        path: String,
+        /// What the directory says.
+        found: String,
+        /// `cluster.id`, or what other directories say.
+        expected: String,
+    },
+    /// The metadata's store cannot be opened.
+    #[error("metadata.log.dir={path}: {message}")]
+    Quorum {
+        /// As configured.
+        path: String,
+        /// What the store says.
+        message: String,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {listener}: {source}")]
+    Bind {
+        /// As configured.
+        listener: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The HTTP address cannot be listened on.
+    #[error("cannot listen on ottla.http.host={host} ottla.http.port={port}: {source}")]
+    BindHttp {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A limit names something that is no address.
+    #[error("max.connections.per.ip.overrides: '{name}' cannot be resolved: {source}")]
+    Override {
+        /// As configured.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// No randomness, no threads, no sockets: the operating system refused something basic.
+    #[error("the operating system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it says.
+        source: io::Error,
+    },
+    /// The metadata quorum did not come up.
+    #[error("the metadata quorum on {address} did not come up")]
+    NotRegistered {
+        /// Where clients would have been served.
+        address: SocketAddr,
+    },
+}
