@@ -22,9 +22,9 @@ pub enum Start {
     /// At this offset.
     At(i64),
     /// So many records after the first.
-    AfterStart(i64),
+    After(i64),
     /// So many records before the end.
-    BeforeEnd(i64),
+    Before(i64),
     /// At the first record of this time (milliseconds since 1970) or a later one.
     Time(i64),
 }
@@ -45,13 +45,19 @@ impl FromStr for OffsetRange {
 
     fn from_str(text: &str) -> Result<OffsetRange, String> {
         let wrong = || {
-            format!("-o {text}: expected start, end, an offset, -N, +N or @TIME, and :END behind it")
+            format!(
+                "-o {text}: expected start, end, an offset, -N, +N or @TIME, and :END behind it"
+            )
         };
         if text.is_empty() {
             return Err(wrong());
         }
         let (start, end) = split(text);
-        let start = if start.is_empty() { Some(Start::Earliest) } else { parse_start(start) };
+        let start = if start.is_empty() {
+            Some(Start::Earliest)
+        } else {
+            parse_start(start)
+        };
         let end = match end {
             Some(end) => Some(parse_end(end).ok_or_else(wrong)?),
             None => None,
@@ -87,9 +93,9 @@ fn parse_start(text: &str) -> Option<Start> {
         "end" | "latest" => Some(Start::Latest),
         _ => {
             if let Some(digits) = text.strip_prefix('-') {
-                count(digits).map(Start::BeforeEnd)
+                count(digits).map(Start::Before)
             } else if let Some(digits) = text.strip_prefix('+') {
-                count(digits).map(Start::AfterStart)
+                count(digits).map(Start::After)
             } else {
                 count(text).map(Start::At)
             }
@@ -110,7 +116,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Option<(Start, Option<End>)> {
-        text.parse::<OffsetRange>().ok().map(|range| (range.start, range.end))
+        text.parse::<OffsetRange>()
+            .ok()
+            .map(|range| (range.start, range.end))
     }
 
     #[test]
@@ -120,12 +128,12 @@ mod tests {
             ("start", (Start::Earliest, None)),
             ("end", (Start::Latest, None)),
             ("17", (Start::At(17), None)),
-            ("-3", (Start::BeforeEnd(3), None)),
-            ("+3", (Start::AfterStart(3), None)),
+            ("-3", (Start::Before(3), None)),
+            ("+3", (Start::After(3), None)),
             ("5:9", (Start::At(5), Some(End::At(9)))),
             (":end", (Start::Earliest, Some(End::Latest))),
             ("start:end", (Start::Earliest, Some(End::Latest))),
-            ("-3:end", (Start::BeforeEnd(3), Some(End::Latest))),
+            ("-3:end", (Start::Before(3), Some(End::Latest))),
             ("@0:@1000", (at(0), Some(End::Time(1000)))),
             ("@1970-01-01T00:01", (at(60_000), None)),
             ("@1970-01-01T00:01:30:end", (at(90_000), Some(End::Latest))),

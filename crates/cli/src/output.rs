@@ -22,7 +22,12 @@ impl Table {
     /// A table with a line of headings.
     pub fn new(headings: &[&str]) -> Table {
         Table {
-            rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()],
+            rows: vec![
+                headings
+                    .iter()
+                    .map(|heading| (*heading).to_owned())
+                    .collect(),
+            ],
         }
     }
 
@@ -45,7 +50,10 @@ impl Table {
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for row in &self.rows {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
             let line = cells.collect::<Vec<_>>().join("  ");
             text.push_str(line.trim_end());
             text.push('\n');

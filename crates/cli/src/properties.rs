@@ -40,7 +40,10 @@ impl Properties {
             return Ok(None);
         };
         let parsed = text.parse().map_err(|_| {
-            Failure::usage(format!("-X {}={text}: this is not a value for it", names[0]))
+            Failure::usage(format!(
+                "-X {}={text}: this is not a value for it",
+                names[0]
+            ))
         })?;
         Ok(Some(parsed))
     }
@@ -66,10 +69,18 @@ mod tests {
     fn synonyms_are_one_property_and_the_rest_is_left() {
         let texts = ["acks=all", "linger.ms=5", "x=y=z"].map(str::to_owned);
         let mut properties = Properties::parse(&texts).unwrap();
-        assert_eq!(properties.take(&["request.required.acks", "acks"]).unwrap(), "all");
-        let linger = properties.take_millis(&["linger.ms", "queue.buffering.max.ms"]).unwrap();
+        assert_eq!(
+            properties.take(&["request.required.acks", "acks"]).unwrap(),
+            "all"
+        );
+        let linger = properties
+            .take_millis(&["linger.ms", "queue.buffering.max.ms"])
+            .unwrap();
         assert_eq!(linger, Some(Duration::from_millis(5)));
-        assert_eq!(properties.0.into_iter().collect::<Vec<_>>(), [("x".into(), "y=z".into())]);
+        assert_eq!(
+            properties.0.into_iter().collect::<Vec<_>>(),
+            [("x".into(), "y=z".into())]
+        );
         assert!(Properties::parse(&["x".to_owned()]).is_err());
     }
 }

@@ -59,21 +59,22 @@ fn pieces(text: &str, fields: &[u8]) -> Result<Vec<Piece>, String> {
 }
 
 fn escaped(bytes: &mut std::str::Bytes<'_>) -> Result<u8, String> {
-    let mut hex = || {
-        let digit = char::from(bytes.next()?).to_digit(16)?;
-        let other = char::from(bytes.next()?).to_digit(16)?;
-        u8::try_from(digit * 16 + other).ok()
-    };
     match bytes.next() {
         Some(b'n') => Ok(b'\n'),
         Some(b't') => Ok(b'\t'),
         Some(b'r') => Ok(b'\r'),
         Some(b'0') => Ok(0),
         Some(b'\\') => Ok(b'\\'),
-        Some(b'x') => hex().ok_or_else(|| "\\x needs two hexadecimal digits".to_owned()),
+        Some(b'x') => two_digits(bytes).ok_or_else(|| "\\x needs two digits".to_owned()),
         Some(other) => Err(format!("there is no \\{}", char::from(other))),
         None => Err("the format ends in a \\".to_owned()),
     }
+}
+
+fn two_digits(bytes: &mut std::str::Bytes<'_>) -> Option<u8> {
+    let high = char::from(bytes.next()?).to_digit(16)?;
+    let low = char::from(bytes.next()?).to_digit(16)?;
+    u8::try_from(high * 16 + low).ok()
 }
 
 impl OutputFormat {
@@ -101,7 +102,11 @@ impl OutputFormat {
                 b'v' => out.write_all(record.value.as_deref().unwrap_or_default())?,
                 b'd' => write!(out, "{}", record.timestamp.as_millis())?,
                 b'D' => out.write_all(format_millis(record.timestamp.as_millis()).as_bytes())?,
-                b'e' => write!(out, "{}", record.leader_epoch.map_or(-1, |epoch| epoch.get()))?,
+                b'e' => write!(
+                    out,
+                    "{}",
+                    record.leader_epoch.map_or(-1, |epoch| epoch.get())
+                )?,
                 b'K' => write!(out, "{}", size(&record.key))?,
                 b'V' => write!(out, "{}", size(&record.value))?,
                 _ => write_headers(record, out)?,
@@ -130,7 +135,9 @@ impl InputFormat {
         let fields = pieces.iter().enumerate();
         for (index, _) in fields.filter(|(_, piece)| matches!(piece, Piece::Field(_))) {
             if !matches!(pieces.get(index + 1), Some(Piece::Text(_))) {
-                return Err(format!("in '{text}' a field has no text behind it that ends it"));
+                return Err(format!(
+                    "in '{text}' a field has no text behind it that ends it"
+                ));
             }
         }
         if !pieces.iter().any(|piece| matches!(piece, Piece::Field(_))) {
@@ -217,15 +224,24 @@ mod tests {
     #[test]
     fn lines_are_records_and_the_last_one_needs_no_end() {
         let value = |text: &str| (None, Some(text.to_owned()));
-        assert_eq!(read_all("%v\\n", "a\n\nb"), [value("a"), value(""), value("b")]);
+        assert_eq!(
+            read_all("%v\\n", "a\n\nb"),
+            [value("a"), value(""), value("b")]
+        );
         assert_eq!(read_all("%v\\n", ""), []);
     }
 
     #[test]
     fn keys_and_values_are_parted_by_any_text() {
-        assert_eq!(read_all("%k::%v\\n", "a:b::c\n::\n"), [some("a:b", "c"), some("", "")]);
+        assert_eq!(
+            read_all("%k::%v\\n", "a:b::c\n::\n"),
+            [some("a:b", "c"), some("", "")]
+        );
         assert_eq!(read_all("%v\\t%k\\n", "1\t2\n"), [some("2", "1")]);
-        assert_eq!(read_all("<%k>%v;", "<a>b;<c>d;"), [some("a", "b"), some("c", "d")]);
+        assert_eq!(
+            read_all("<%k>%v;", "<a>b;<c>d;"),
+            [some("a", "b"), some("c", "d")]
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub fn write_json(
     write_text(&record.partition.topic, out)?;
     let (partition, offset) = (record.partition.partition, record.offset.get());
     let time = format_millis(record.timestamp.as_millis());
-    write!(out, ",\"partition\":{partition},\"offset\":{offset},\"ts\":\"{time}\"")?;
+    write!(
+        out,
+        ",\"partition\":{partition},\"offset\":{offset},\"ts\":\"{time}\""
+    )?;
     if meta_only {
         let size = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(-1, |b| b.len() as i64);
         let (key, value) = (size(&record.key), size(&record.value));
@@ -127,14 +130,25 @@ mod tests {
                 Some(&br#"{"id":1.50}"#[..]),
                 r#""key":"1","value":{"id":1.50}"#,
             ),
-            (Some(b"a\"b"), Some(b"plain"), r#""key":"a\"b","value":"plain""#),
-            (Some(b"\xff"), Some(b"\x00\xfe"), r#""key_hex":"ff","value_hex":"00fe""#),
+            (
+                Some(b"a\"b"),
+                Some(b"plain"),
+                r#""key":"a\"b","value":"plain""#,
+            ),
+            (
+                Some(b"\xff"),
+                Some(b"\x00\xfe"),
+                r#""key_hex":"ff","value_hex":"00fe""#,
+            ),
             (None, Some(b"[1,\n2]"), r#""key":null,"value":"[1,\n2]""#),
         ] {
             let expected = format!("{place},{expected},{headers}\n");
             assert_eq!(line(&record(key, value), false), expected);
         }
         let meta = line(&record(None, Some(b"abc")), true);
-        assert_eq!(meta, format!("{place},\"key_bytes\":-1,\"value_bytes\":3}}\n"));
+        assert_eq!(
+            meta,
+            format!("{place},\"key_bytes\":-1,\"value_bytes\":3}}\n")
+        );
     }
 }

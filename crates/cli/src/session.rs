@@ -6,11 +6,10 @@ use crate::properties::Properties;
 
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
-/// A client with the runtime it lives on, and the properties nobody has read yet.
+/// A client, and the properties nobody has read yet.
 pub struct Session {
     pub client: Client,
     pub properties: Properties,
-    pub bootstrap: String,
 }
 
 /// Runs `work` with a client that is made as the command line says.
@@ -29,12 +28,7 @@ pub fn with_client(
         .map_err(Failure::failed)?;
     runtime.block_on(async {
         let client = Client::connect(&bootstrap, options).await?;
-        work(Session {
-            client,
-            properties,
-            bootstrap,
-        })
-        .await
+        work(Session { client, properties }).await
     })
 }
 

@@ -5,7 +5,9 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 /// Milliseconds since 1970, now.
 pub fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 /// `2026-11-22T10:01:07.213Z`.
@@ -31,7 +33,11 @@ pub fn parse_millis(text: &str, now: i64) -> Option<i64> {
         None => (text, "00:00"),
     };
     let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    let (year, month, day) = (
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+    );
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1970..10_000).contains(&year) {
         return None;
     }
@@ -40,7 +46,9 @@ pub fn parse_millis(text: &str, now: i64) -> Option<i64> {
 
 /// `500ms`, `90s`, `15m`, `1h`, `2d` in milliseconds.
 fn parse_duration(text: &str) -> Option<i64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
         "ms" => 1,
@@ -71,7 +79,11 @@ fn parse_time_of_day(text: &str) -> Option<i64> {
 
 /// Days are counted in years that begin with March, so that a leap day is the last of its year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (year, month) = if month < 3 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     // 719,468 days lie between the March of the year 0 and 1970.
@@ -87,7 +99,11 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
     let day_of_year = days - days_since_1970(year, 3, 1);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 {
+        (year, month + 3, day)
+    } else {
+        (year + 1, month - 9, day)
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +128,11 @@ mod tests {
     fn every_day_comes_back() {
         for day in 0..60_000 {
             let text = format_millis(day * MILLIS_PER_DAY + 1);
-            assert_eq!(parse_millis(&text, 0), Some(day * MILLIS_PER_DAY + 1), "{text}");
+            assert_eq!(
+                parse_millis(&text, 0),
+                Some(day * MILLIS_PER_DAY + 1),
+                "{text}"
+            );
         }
     }
 
@@ -123,7 +143,15 @@ mod tests {
         assert_eq!(parse_millis("1970-01-01T00:00:01.5", 0), Some(1_500));
         assert_eq!(parse_millis("-1h", 7_200_000), Some(3_600_000));
         assert_eq!(parse_millis("-2d", 0), Some(-172_800_000));
-        for text in ["", "x", "-1", "-1y", "2026-13-01", "2026-11-22T25:00", "1969-01-01"] {
+        for text in [
+            "",
+            "x",
+            "-1",
+            "-1y",
+            "2026-13-01",
+            "2026-11-22T25:00",
+            "1969-01-01",
+        ] {
             assert_eq!(parse_millis(text, 0), None, "{text}");
         }
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker::config::BrokerConfig;
-use ottla_storage::log_dir::LogDir;
 use ottla_storage::disk::{Disk, DiskError, DiskLock};
+use ottla_storage::log_dir::LogDir;
 use ottla_storage::log_dir::{LogDirOptions, OpenError, RecoveryReport, Verdict};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_types::DirectoryId;

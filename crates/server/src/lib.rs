@@ -17,7 +17,7 @@ mod random;
 mod start_error;
 
 mod broker_service;
-mod quorum;
+pub mod quorum;
 mod quorum_slot;
 mod report;
 

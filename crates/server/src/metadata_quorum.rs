@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use ottla_broker::Broker;
 use ottla_broker::config::BrokerConfig;
-use ottla_metadata::quorum::Voter;
 use ottla_metadata::Bootstrap;
+use ottla_metadata::quorum::Voter;
 use ottla_storage::disk::DiskLock;
 
 use crate::clock::Clock;
 use crate::data_directory::{self, DataDirectory};
-use crate::quorum::{OpenraftQuorum, QuorumOptions, SNAPSHOT_LOG_SIZE};
+use crate::quorum::{OpenraftQuorum, QuorumOptions};
 use crate::quorum_slot::QuorumSlot;
 use crate::start_error::StartError;
 
@@ -54,10 +54,7 @@ pub fn start(
         registration,
     };
     let first_batch = move || bootstrap.records().0;
-    let options = QuorumOptions {
-        me,
-        snapshot_log_size: SNAPSHOT_LOG_SIZE,
-    };
+    let options = QuorumOptions::new(me);
     let (registered, is_registered) = channel();
     let (following, filled) = (Arc::clone(broker), Arc::clone(slot));
     let sink = move |event| {

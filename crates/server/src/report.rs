@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ottla_broker::Broker;
 use ottla_protocol::ApiKey;
-use ottla_storage::log_dir::LogDir;
 use ottla_storage::log_dir::DirHealth;
+use ottla_storage::log_dir::LogDir;
 use ottla_types::Mono;
 
 use crate::clock::Clock;

@@ -115,12 +115,17 @@ async fn partitions(consume: &Consume, admin: &Admin) -> Result<Vec<PartitionKey
     for (name, result) in admin.describe_topics(&names).await? {
         let topic = result.map_err(|error| Failure::item(&name, &error))?;
         let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition).collect();
-        if let Some(missing) = consume.partitions.iter().find(|number| !numbers.contains(number)) {
-            return Err(Failure::failed(format!("{name} has no partition {missing}")));
+        if let Some(missing) = consume
+            .partitions
+            .iter()
+            .find(|number| !numbers.contains(number))
+        {
+            return Err(Failure::failed(format!(
+                "{name} has no partition {missing}"
+            )));
         }
-        let is_wanted = |number: &i32| {
-            consume.partitions.is_empty() || consume.partitions.contains(number)
-        };
+        let is_wanted =
+            |number: &i32| consume.partitions.is_empty() || consume.partitions.contains(number);
         let wanted = numbers.into_iter().filter(is_wanted);
         keys.extend(wanted.map(|number| PartitionKey::new(name.as_str(), number)));
     }
@@ -135,34 +140,41 @@ async fn starts(
     isolation: IsolationLevel,
 ) -> Result<Vec<(PartitionKey, StartOffset, Option<i64>)>, Failure> {
     let query = match start {
-        Start::Earliest | Start::AfterStart(_) => OffsetQuery::Earliest,
-        Start::Latest | Start::BeforeEnd(_) => OffsetQuery::Latest,
+        Start::Earliest | Start::After(_) => OffsetQuery::Earliest,
+        Start::Latest | Start::Before(_) => OffsetQuery::Latest,
         Start::At(offset) => {
             let start = StartOffset::At(Offset::new(offset));
-            return Ok(keys.iter().map(|key| (key.clone(), start, Some(offset))).collect());
+            return Ok(keys
+                .iter()
+                .map(|key| (key.clone(), start, Some(offset)))
+                .collect());
         }
         Start::Time(millis) => OffsetQuery::Time(Timestamp::from_millis(millis)),
     };
     let found = look_up(keys, query, admin, isolation).await?;
     let first = match start {
-        Start::BeforeEnd(_) => Some(look_up(keys, OffsetQuery::Earliest, admin, isolation).await?),
+        Start::Before(_) => Some(look_up(keys, OffsetQuery::Earliest, admin, isolation).await?),
         _ => None,
     };
-    let places = keys.iter().zip(found).enumerate().map(|(index, (key, found))| {
-        let offset = found.map(|offset| match start {
-            Start::AfterStart(count) => offset + count,
-            Start::BeforeEnd(count) => {
-                let first = first.as_ref().and_then(|first| first[index]).unwrap_or(0);
-                (offset - count).max(first)
-            }
-            _ => offset,
+    let places = keys
+        .iter()
+        .zip(found)
+        .enumerate()
+        .map(|(index, (key, found))| {
+            let offset = found.map(|offset| match start {
+                Start::After(count) => offset + count,
+                Start::Before(count) => {
+                    let first = first.as_ref().and_then(|first| first[index]).unwrap_or(0);
+                    (offset - count).max(first)
+                }
+                _ => offset,
+            });
+            let start = match offset {
+                Some(offset) => StartOffset::At(Offset::new(offset)),
+                None => StartOffset::Latest, // No record is that young.
+            };
+            (key.clone(), start, offset)
         });
-        let start = match offset {
-            Some(offset) => StartOffset::At(Offset::new(offset)),
-            None => StartOffset::Latest, // No record is that young.
-        };
-        (key.clone(), start, offset)
-    });
     Ok(places.collect())
 }
 
@@ -178,9 +190,9 @@ async fn look_up(
     let mut offsets = Vec::new();
     for key in keys {
         let name = format!("{}[{}]", key.topic, key.partition);
-        let listed = found.remove(key).ok_or_else(|| {
-            Failure::failed(format!("{name}: the broker did not say its offset"))
-        })?;
+        let listed = found
+            .remove(key)
+            .ok_or_else(|| Failure::failed(format!("{name}: the broker did not say its offset")))?;
         let listed = listed.map_err(|error| Failure::item(&name, &error))?;
         offsets.push(listed.offset.map(|offset| offset.get()));
     }
@@ -207,10 +219,17 @@ impl Ends {
             End::Time(millis) => {
                 let query = OffsetQuery::Time(Timestamp::from_millis(millis));
                 let at_time = look_up(keys, query, admin, isolation).await?;
-                at_time.into_iter().zip(latest).map(|(at, latest)| at.or(latest)).collect()
+                at_time
+                    .into_iter()
+                    .zip(latest)
+                    .map(|(at, latest)| at.or(latest))
+                    .collect()
             }
         };
-        let ends = keys.iter().cloned().zip(found.into_iter().map(|end| end.unwrap_or(0)));
+        let ends = keys
+            .iter()
+            .cloned()
+            .zip(found.into_iter().map(|end| end.unwrap_or(0)));
         Ok(Ends(Some(ends.collect())))
     }
 
@@ -274,7 +293,9 @@ async fn read(
 /// The position and not the last record decides: the last offsets may hold no record at all.
 fn stop_what_is_read(consumer: &mut Consumer, ends: &mut Ends) {
     for key in consumer.assignment() {
-        let position = consumer.progress(&key).and_then(|progress| progress.position);
+        let position = consumer
+            .progress(&key)
+            .and_then(|progress| progress.position);
         if let (Some(end), Some(position)) = (ends.of(&key), position)
             && end <= position.get()
         {

@@ -32,14 +32,21 @@ pub fn run(command: DebugCommand, format: Format) -> Result<(), Failure> {
     find_segments(&log.path, &mut segments)?;
     segments.sort();
     if segments.is_empty() {
-        return Err(Failure::failed(format!("{}: there are no segments", log.path.display())));
+        return Err(Failure::failed(format!(
+            "{}: there are no segments",
+            log.path.display()
+        )));
     }
     let mut faults = 0;
     for segment in segments {
         let bytes = std::fs::read(&segment)
             .map_err(|error| Failure::failed(format!("{}: {error}", segment.display())))?;
         let name = segment.strip_prefix(&log.path).unwrap_or(&segment);
-        let name = if name.as_os_str().is_empty() { segment.as_path() } else { name };
+        let name = if name.as_os_str().is_empty() {
+            segment.as_path()
+        } else {
+            name
+        };
         let summary = Summary::of(&bytes, &mut |batch, position| {
             if log.batches {
                 print_batch(name, batch, position, format);
@@ -111,10 +118,14 @@ impl Summary {
     fn add(&mut self, batch: &BatchView<'_>, position: usize) {
         let (base, last) = (batch.base_offset().get(), batch.last_offset().get());
         if !batch.is_crc_valid() {
-            self.faults.push(format!("position {position}, offset {base}: wrong checksum"));
+            self.faults.push(format!(
+                "position {position}, offset {base}: wrong checksum"
+            ));
         }
         if self.last_offset.is_some_and(|before| base <= before) {
-            self.faults.push(format!("position {position}: offset {base} is out of order"));
+            self.faults.push(format!(
+                "position {position}: offset {base} is out of order"
+            ));
         }
         self.batches += 1;
         self.records += batch.records_count() as u64;
@@ -147,7 +158,9 @@ impl Summary {
                 };
                 let (batches, records) = (self.batches, self.records);
                 println!("{name}: {size} bytes, {batches} batches, {records} records, {offsets}");
-                self.faults.iter().for_each(|fault| println!("  FAULT at {fault}"));
+                self.faults
+                    .iter()
+                    .for_each(|fault| println!("  FAULT at {fault}"));
             }
         }
     }
@@ -155,7 +168,9 @@ impl Summary {
 
 fn print_batch(segment: &Path, batch: &BatchView<'_>, position: usize, format: Format) {
     let (base, last) = (batch.base_offset().get(), batch.last_offset().get());
-    let codec = batch.codec().map_or("unknown".to_owned(), |codec| codec.name().to_owned());
+    let codec = batch
+        .codec()
+        .map_or("unknown".to_owned(), |codec| codec.name().to_owned());
     let epoch = batch.leader_epoch().map_or(-1, |epoch| epoch.get());
     let (size, records) = (batch.size_in_bytes(), batch.records_count());
     let time = format_millis(batch.max_timestamp().as_millis());

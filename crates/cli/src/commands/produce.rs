@@ -127,7 +127,11 @@ impl Produce {
     }
 
     fn with_value(&self, record: Record, value: Vec<u8>) -> Record {
-        if self.tombstone && value.is_empty() { record } else { record.value(value) }
+        if self.tombstone && value.is_empty() {
+            record
+        } else {
+            record.value(value)
+        }
     }
 }
 
@@ -207,7 +211,13 @@ async fn all_of_stdin(
         Format::Json => println!("{}", json!({ "written": written, "failed": failed })),
         Format::Text => eprintln!("{written} records written in {seconds:.2} s"),
     }
-    if failed > 0 { Err(Failure::failed(format!("{failed} records were not written"))) } else { Ok(()) }
+    if failed > 0 {
+        Err(Failure::failed(format!(
+            "{failed} records were not written"
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 #[derive(Default)]

@@ -46,13 +46,19 @@ pub async fn run(create: Create, admin: &Admin, format: Format) -> Result<(), Fa
     }
     let mut results = if create.dry_run {
         let checked = admin.validate_topics(&topics).await?;
-        checked.into_iter().map(|(name, result)| (name, result.map(|()| None))).collect()
+        checked
+            .into_iter()
+            .map(|(name, result)| (name, result.map(|()| None)))
+            .collect()
     } else {
         admin.create_topics(&topics).await?
     };
     if create.if_not_exists {
         for result in results.values_mut() {
-            if result.as_ref().is_err_and(|error| error.code == ErrorCode::TopicAlreadyExists) {
+            if result
+                .as_ref()
+                .is_err_and(|error| error.code == ErrorCode::TopicAlreadyExists)
+            {
                 *result = Ok(None);
             }
         }
@@ -64,11 +70,21 @@ pub async fn run(create: Create, admin: &Admin, format: Format) -> Result<(), Fa
                 .iter()
                 .map(|(name, id)| json!({ "name": name, "id": id.map(|id| id.to_string()) }))
                 .collect();
-            print_json("topic.create", json!({ "topics": topics, "dry_run": create.dry_run }));
+            print_json(
+                "topic.create",
+                json!({ "topics": topics, "dry_run": create.dry_run }),
+            );
         }
         Format::Text => {
             for name in done.keys() {
-                println!("{name}  {}", if create.dry_run { "would be made" } else { "is there" });
+                println!(
+                    "{name}  {}",
+                    if create.dry_run {
+                        "would be made"
+                    } else {
+                        "is there"
+                    }
+                );
             }
         }
     }

@@ -55,7 +55,11 @@ fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
 
 fn print_text(topic: &TopicDescription, configs: &[ConfigDescription]) {
     let id = topic.id.map_or("none".to_owned(), |id| id.to_string());
-    println!("{}  id {id}, {} partitions", topic.name, topic.partitions.len());
+    println!(
+        "{}  id {id}, {} partitions",
+        topic.name,
+        topic.partitions.len()
+    );
     for config in configs {
         let value = config.value.as_deref().unwrap_or("(hidden)");
         println!("  {} = {value}", config.name);
@@ -64,12 +68,20 @@ fn print_text(topic: &TopicDescription, configs: &[ConfigDescription]) {
     for partition in &topic.partitions {
         let list = |brokers: &[BrokerId]| {
             let numbers = numbers(brokers);
-            numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+            numbers
+                .iter()
+                .map(i32::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
         };
         table.row(vec![
             partition.partition.to_string(),
-            partition.leader.map_or("none".to_owned(), |leader| leader.to_string()),
-            partition.leader_epoch.map_or("-".to_owned(), |epoch| epoch.get().to_string()),
+            partition
+                .leader
+                .map_or("none".to_owned(), |leader| leader.to_string()),
+            partition
+                .leader_epoch
+                .map_or("-".to_owned(), |epoch| epoch.get().to_string()),
             list(&partition.replicas),
             list(&partition.in_sync_replicas),
         ]);

@@ -55,5 +55,8 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
 }
 
 fn replicas(topic: &ottla_client::TopicDescription) -> usize {
-    topic.partitions.first().map_or(0, |partition| partition.replicas.len())
+    topic
+        .partitions
+        .first()
+        .map_or(0, |partition| partition.replicas.len())
 }

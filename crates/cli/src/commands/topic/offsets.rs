@@ -32,12 +32,17 @@ pub async fn run(offsets: Offsets, admin: &Admin, format: Format) -> Result<(), 
     }
     let columns = match &offsets.at {
         Some(at) => vec![("offset", parse_query(at)?)],
-        None => vec![("first", OffsetQuery::Earliest), ("next", OffsetQuery::Latest)],
+        None => vec![
+            ("first", OffsetQuery::Earliest),
+            ("next", OffsetQuery::Latest),
+        ],
     };
     let mut found: BTreeMap<PartitionKey, Vec<ListedOffset>> = BTreeMap::new();
     for (_, query) in &columns {
         let queries: Vec<_> = keys.iter().map(|key| (key.clone(), *query)).collect();
-        let listed = admin.list_offsets(&queries, IsolationLevel::ReadUncommitted).await?;
+        let listed = admin
+            .list_offsets(&queries, IsolationLevel::ReadUncommitted)
+            .await?;
         for (key, result) in listed {
             match result {
                 Ok(offset) => found.entry(key).or_default().push(offset),
