@@ -8,7 +8,7 @@ use crate::handlers;
 use crate::metrics::BrokerMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::request::{Request, outcome};
-use crate::response::{CloseReason, CoreId, Outcome};
+use crate::response::{CloseReason, CoreId, Outcome, Token};
 use crate::view::View;
 use crate::waiting::Core;
 use arc_swap::ArcSwap;
@@ -155,11 +155,24 @@ impl Broker {
 
     /// Carries out one request. `frame` is what follows the four bytes of its size.
     pub fn handle(&self, connection: &mut Connection, frame: &[u8], now: Now) -> Outcome {
+        self.carry_out(connection, frame, None, now)
+    }
+
+    /// Carries out a request whose answer may be promised under `token` already.
+    pub(crate) fn carry_out(
+        &self,
+        connection: &mut Connection,
+        frame: &[u8],
+        token: Option<Token>,
+        now: Now,
+    ) -> Outcome {
         let mut reader = Reader::new(frame);
         let Ok(header) = RequestHeader::decode(&mut reader) else {
             return Outcome::Close(CloseReason::MalformedHeader);
         };
-        self.metrics.request(header.api_key);
+        if token.is_none() {
+            self.metrics.request(header.api_key);
+        }
         let Some(api) = Api::find(header.api_key) else {
             let api_key = header.api_key;
             return Outcome::Close(CloseReason::UnsupportedApi { api_key });
@@ -180,7 +193,9 @@ impl Broker {
             connection,
             header,
             key: api.key,
+            frame,
             body: reader.rest(),
+            token,
             view: self.view.load_full(),
             now,
         };

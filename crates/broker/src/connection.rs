@@ -47,6 +47,16 @@ impl Connection {
         }
     }
 
+    /// The same connection, for a request of it that is carried out later.
+    pub(crate) fn copy_for_later(&self) -> Connection {
+        Connection {
+            core: self.core,
+            reached: self.reached.clone(),
+            peer: self.peer,
+            software: None,
+        }
+    }
+
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer

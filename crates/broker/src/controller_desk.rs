@@ -62,7 +62,7 @@ impl Broker {
         };
         match answer(self, result) {
             ControllerAnswer::Done(outcome) => outcome,
-            ControllerAnswer::After(reply) => self.reply_or_park(core, reply),
+            ControllerAnswer::After(reply) => self.reply_or_park(core, reply, None),
         }
     }
 
@@ -106,9 +106,14 @@ impl Broker {
         }
     }
 
-    /// Sends `reply` now if all it waits for is there, else parks it.
-    pub(crate) fn reply_or_park(&self, core: CoreId, reply: ParkedReply) -> Outcome {
-        match self.park_reply(core, reply) {
+    /// Sends `reply` now if all it waits for is there, else parks it, under `token` if there is one.
+    pub(crate) fn reply_or_park(
+        &self,
+        core: CoreId,
+        reply: ParkedReply,
+        token: Option<Token>,
+    ) -> Outcome {
+        match self.park_reply(core, reply, token) {
             Ok(token) => Outcome::Parked {
                 token,
                 blocks_connection: false,

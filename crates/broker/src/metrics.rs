@@ -28,6 +28,8 @@ pub struct BrokerMetrics {
     pub out_of_sequence: AtomicU64,
     /// Requests that wait for an answer.
     pub parked_requests: AtomicU64,
+    /// Times a produce request had to wait for memory or the journal.
+    pub held_requests: AtomicU64,
     /// Fetch sessions that were given up for others.
     pub fetch_sessions_evicted: AtomicU64,
 }
@@ -74,6 +76,7 @@ impl Default for BrokerMetrics {
             fetched_bytes: AtomicU64::new(0),
             out_of_sequence: AtomicU64::new(0),
             parked_requests: AtomicU64::new(0),
+            held_requests: AtomicU64::new(0),
             fetch_sessions_evicted: AtomicU64::new(0),
         }
     }

@@ -1,17 +1,22 @@
 use crate::broker::Broker;
+use crate::connection::Connection;
 use crate::fetch::ParkedFetch;
 use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
-    ControllerAnswer, Core, CoreState, JournalPlace, Parked, ParkedReply, Waiter,
+    ControllerAnswer, Core, CoreState, HeldRequest, JournalPlace, Parked, ParkedReply, Waiter,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, Mono, Now};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+/// How soon a held request is tried again: a flush or a commit takes about as long.
+const CONGESTION_RETRY: Duration = Duration::from_millis(5);
 
 /// Parking is: register, then check again. Who changes something publishes it first and looks for
 /// waiters then, so one of the two sees the other.
@@ -19,7 +24,7 @@ impl Broker {
     /// Parks a request.
     pub(crate) fn park(&self, core: CoreId, parked: Parked, deadline: Option<Mono>) -> Token {
         let mut state = self.cores[core.index()].state.lock();
-        self.park_in(core, &mut state, parked, deadline)
+        self.park_in(core, &mut state, parked, deadline, None)
     }
 
     /// A token for a request that may have to wait, before it is known whether it must.
@@ -43,8 +48,9 @@ impl Broker {
         state: &mut CoreState,
         parked: Parked,
         deadline: Option<Mono>,
+        token: Option<Token>,
     ) -> Token {
-        let number = state.next_number();
+        let number = token.map_or_else(|| state.next_number(), |token| token.number);
         if let Some(deadline) = deadline {
             state.deadlines.insert(deadline, number);
         }
@@ -58,6 +64,7 @@ impl Broker {
         &self,
         core: CoreId,
         mut reply: ParkedReply,
+        token: Option<Token>,
     ) -> Result<Token, ParkedReply> {
         let Some(place) = self.next_place(&mut reply) else {
             return Err(reply);
@@ -65,12 +72,70 @@ impl Broker {
         let deadline = reply.deadline;
         let owner = &self.cores[core.index()];
         let mut state = owner.state.lock();
-        let token = self.park_in(core, &mut state, Parked::Reply(reply), deadline);
+        let token = self.park_in(core, &mut state, Parked::Reply(reply), deadline, token);
         state.wait(place, Waiter::Reply(token.number));
         publish_awaited(owner, &state);
         drop(state);
         self.check_again(core, place);
         Ok(token)
+    }
+
+    /// Whether appended bytes wait for memory or for the journal: producers must wait with them.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.log_dirs.iter().any(|log_dir| log_dir.is_congested())
+    }
+
+    /// Keeps a produce request until there is room for it.
+    pub(crate) fn hold(
+        &self,
+        connection: &Connection,
+        frame: &[u8],
+        token: Option<Token>,
+        now: Now,
+    ) -> Token {
+        let retry = now.mono.plus(CONGESTION_RETRY);
+        let held = HeldRequest {
+            frame: frame.to_vec(),
+            connection: connection.copy_for_later(),
+            retry,
+        };
+        add(&self.metrics.held_requests, 1);
+        let mut state = self.cores[connection.core.index()].state.lock();
+        self.park_in(
+            connection.core,
+            &mut state,
+            Parked::Held(held),
+            Some(retry),
+            token,
+        )
+    }
+
+    /// Carries out a held request, unless there is still no room.
+    fn retry_held(
+        &self,
+        core: CoreId,
+        owner: &Core,
+        number: u64,
+        mut held: HeldRequest,
+        now: Now,
+        out: &mut Vec<(Token, Outcome)>,
+    ) {
+        if self.is_congested() {
+            held.retry = now.mono.plus(CONGESTION_RETRY);
+            let mut state = owner.state.lock();
+            state.deadlines.insert(held.retry, number);
+            state.parked.insert(number, Parked::Held(held));
+            return;
+        }
+        let token = Token { core, number };
+        self.metrics.parked_requests.fetch_sub(1, Ordering::Relaxed);
+        match self.carry_out(&mut held.connection, &held.frame, Some(token), now) {
+            Outcome::Parked { .. } => {}
+            outcome => {
+                add(&self.metrics.parked_requests, 1); // Taken off again with the other answers.
+                out.push((token, outcome));
+            }
+        }
     }
 
     /// The high watermark of `partition` may move once its journal is at `place`.
@@ -337,6 +402,7 @@ impl Broker {
                 Some(Parked::Fetch(fetch)) => {
                     out.push((token, outcome(self.finish_fetch(fetch, now))));
                 }
+                Some(Parked::Held(held)) => self.retry_held(core, owner, number, held, now, out),
                 Some(Parked::Controller) | None => {}
             }
         }
@@ -355,7 +421,7 @@ impl Broker {
             let taken = state.parked.extract_if(.., is_fetch);
             let fetches = taken.filter_map(|(number, parked)| match parked {
                 Parked::Fetch(fetch) => Some((number, fetch)),
-                Parked::Reply(_) | Parked::Controller => None,
+                Parked::Reply(_) | Parked::Controller | Parked::Held(_) => None,
             });
             fetches.collect()
         };

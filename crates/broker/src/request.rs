@@ -1,6 +1,6 @@
 use crate::broker::Broker;
 use crate::connection::Connection;
-use crate::response::{CloseReason, Outcome, Response};
+use crate::response::{CloseReason, Outcome, Response, Token};
 use crate::view::View;
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_types::Now;
@@ -15,8 +15,12 @@ pub(crate) struct Request<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) header: RequestHeader<'a>,
     pub(crate) key: ApiKey,
+    /// Header and body.
+    pub(crate) frame: &'a [u8],
     /// What follows the header.
     pub(crate) body: &'a [u8],
+    /// The token its answer was promised under, if it was held before.
+    pub(crate) token: Option<Token>,
     /// The state of the cluster for this request, from beginning to end.
     pub(crate) view: Arc<View>,
     pub(crate) now: Now,

@@ -334,10 +334,10 @@ impl Definition {
             items = distinct(&items);
         }
         match self.valid {
-            Valid::Subset(allowed) | Valid::NonEmptySubset(allowed) => {
-                if items.iter().any(|item| !allowed.contains(item)) {
-                    return Err(format!("String must be one of: {}", allowed.join(", ")));
-                }
+            Valid::Subset(allowed) | Valid::NonEmptySubset(allowed)
+                if items.iter().any(|item| !allowed.contains(item)) =>
+            {
+                return Err(format!("String must be one of: {}", allowed.join(", ")));
             }
             Valid::Voters => {
                 for item in &items {

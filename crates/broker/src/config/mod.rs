@@ -10,6 +10,8 @@ mod environment;
 mod properties;
 mod registry;
 
+mod reference;
+
 mod static_config;
 
 mod listener;
@@ -28,6 +30,7 @@ pub use definition::{
 pub use environment::{Variable, variable};
 pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
 pub use properties::{PropertiesError, Property, parse_properties};
+pub use reference::reference;
 pub use registry::{
     broker_definition, broker_definitions, listener_override, near_miss, topic_definition,
     topic_definitions,

@@ -88,6 +88,19 @@ struct Answer {
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ProduceRequest<'_> = request.decode()?;
+    if request.broker.is_congested() {
+        // Before its effect: nothing behind it on the connection may overtake it.
+        let token = request.broker.hold(
+            request.connection,
+            request.frame,
+            request.token,
+            request.now,
+        );
+        return Ok(Outcome::Parked {
+            token,
+            blocks_connection: true,
+        });
+    }
     let reply_to = request.reply_to();
     let refusal = refuse_all(&message);
     let acks = Acks::from_wire(message.acks);
@@ -131,7 +144,8 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         // Kafka answers acks=1 without waiting, so no client expects a timeout there.
         deadline: (acks == Some(Acks::All)).then(|| request.now.mono.plus(timeout)),
     };
-    Ok(request.broker.reply_or_park(request.connection.core, reply))
+    let core = request.connection.core;
+    Ok(request.broker.reply_or_park(core, reply, request.token))
 }
 
 /// An error that strikes the whole request. Nothing is appended.

@@ -58,7 +58,9 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         places,
         deadline: None,
     };
-    Ok(request.broker.reply_or_park(request.connection.core, reply))
+    Ok(request
+        .broker
+        .reply_or_park(request.connection.core, reply, None))
 }
 
 /// Moves the log start of one partition. Returns the new one and the journal entry that makes it last.

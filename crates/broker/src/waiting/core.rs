@@ -1,5 +1,6 @@
 use super::deadlines::Deadlines;
 use super::journal_waits::JournalWaits;
+use crate::connection::Connection;
 use crate::fetch::ParkedFetch;
 use crate::partition::LocalPartition;
 use crate::response::{Outcome, Response};
@@ -72,6 +73,17 @@ pub(crate) enum Parked {
     Fetch(ParkedFetch),
     /// The controller has the request; the answer comes as a note.
     Controller,
+    /// A produce request that is not carried out yet: memory or the journal are full.
+    Held(HeldRequest),
+}
+
+/// A request that is carried out later, as if it came then.
+pub(crate) struct HeldRequest {
+    /// What follows the frame's size.
+    pub(crate) frame: Vec<u8>,
+    pub(crate) connection: Connection,
+    /// When to try again.
+    pub(crate) retry: Mono,
 }
 
 /// A finished reply and what it waits for.

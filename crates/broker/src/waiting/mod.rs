@@ -6,5 +6,5 @@ mod journal_waits;
 mod core;
 
 pub(crate) use self::core::{
-    ControllerAnswer, Core, CoreState, JournalPlace, Parked, ParkedReply, Waiter,
+    ControllerAnswer, Core, CoreState, HeldRequest, JournalPlace, Parked, ParkedReply, Waiter,
 };

@@ -416,3 +416,18 @@ fn validating_changes_nothing() {
         "604800000 (5; )"
     );
 }
+
+#[test]
+fn the_page_about_configs_is_current() {
+    let page = ottla_broker::config::reference();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+        std::fs::write(path, &page).expect("docs/config.md can be written");
+        return;
+    }
+    let written = include_str!("../../../../docs/config.md");
+    assert!(
+        page == written,
+        "run this test with UPDATE_EXPECT=1 to write docs/config.md"
+    );
+}

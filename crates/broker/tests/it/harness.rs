@@ -102,7 +102,15 @@ impl Harness {
     }
 
     fn on(disk: MemoryDisk, settings: Vec<String>, now: Now, incarnation: u8) -> Harness {
+        let tail_bytes_max = match settings
+            .iter()
+            .find_map(|set| set.strip_prefix("ottla.memory.tails.bytes="))
+        {
+            Some(bytes) => bytes.parse().expect("a number"),
+            None => 128 << 20,
+        };
         let options = LogDirOptions {
+            tail_bytes_max,
             reserve_bytes: 0,
             reserve_percent: 0,
             ..LogDirOptions::default()
@@ -302,6 +310,11 @@ impl Harness {
     pub fn take(&mut self, token: Token) -> Option<Vec<u8>> {
         let outcome = self.completed.remove(&token)?;
         Some(called(outcome).answered())
+    }
+
+    /// Whether a parked request ended without an answer.
+    pub fn take_silent(&mut self, token: Token) -> bool {
+        matches!(self.completed.remove(&token), Some(Outcome::NoReply))
     }
 
     /// Sends a request and makes everything happen until it is answered; returns the whole frame.

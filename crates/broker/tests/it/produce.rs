@@ -411,3 +411,35 @@ fn a_journal_that_stalls_is_a_timeout() {
         "the data stays"
     );
 }
+
+#[test]
+fn producers_wait_while_memory_is_full() {
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    harness.create_topic("t", 1, &[]);
+    let large = batch(&["x".repeat(700_000).as_str()]);
+    let request = produce_request("t", 0, &large, 1);
+    let Called::Waiting(first) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!()
+    };
+    let small = batch(&["y"]);
+    let request = produce_request("t", 0, &small, -1);
+    let Called::Waiting(second) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!()
+    };
+    let silent = harness.connect(1);
+    let mut silent = silent;
+    let request = produce_request("t", 0, &small, 0);
+    let Called::Waiting(third) = harness.send_on(&mut silent, ApiKey::Produce, 9, &request) else {
+        panic!("held although nobody waits for the answer")
+    };
+    let held = &harness.broker.metrics().held_requests;
+    assert_eq!(held.load(std::sync::atomic::Ordering::Relaxed), 2);
+    harness.pass(Duration::from_millis(5));
+    harness.pass(Duration::from_millis(5));
+    assert!(harness.take(first).is_some());
+    assert!(harness.take(second).is_some(), "the journal has caught up");
+    assert!(harness.take_silent(third));
+    let records = harness.fetch("t", 0, 1).expect("readable");
+    assert_eq!(records.len(), 2, "nothing was lost and nothing came twice");
+    assert!(harness.broker.is_drained());
+}
