@@ -378,20 +378,11 @@ impl RaftLog {
 
     fn start_other(&mut self, number: u32) -> Result<ActiveFile, RaftLogError> {
         let path = file_path(&self.dir, number);
-        let (file, size, is_new) = match self.disk.open(&path, OpenMode::ReadWrite) {
-            Ok(file) => {
-                let size = file.size()?;
-                (file, size, false)
-            }
-            Err(DiskError::NotFound { .. }) => {
-                (self.disk.open(&path, OpenMode::CreateNew)?, 0, true)
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let file = self.disk.open(&path, OpenMode::Create)?;
+        let size = file.size()?;
         let next = self.write_file(file, number, self.active.epoch + 1, size)?;
-        if is_new {
-            self.sync_dir()?;
-        }
+        // Even if the file was there: a process that was killed may have made it.
+        self.sync_dir()?;
         Ok(next)
     }
 
@@ -467,7 +458,11 @@ impl RaftLog {
         let mut last = self.state.last_log_id().map(|id| id.index);
         for item in items {
             match item {
-                Item::Truncate { from } => last = last.map(|last| last.min(from.saturating_sub(1))),
+                Item::Truncate { from } => {
+                    last = from
+                        .checked_sub(1)
+                        .and_then(|it| last.map(|last| last.min(it)))
+                }
                 Item::Entry(entry) => {
                     let index = entry.id.index;
                     assert!(

@@ -104,7 +104,7 @@ pub(super) fn open(
         })))
     };
     let is_unfinished = files.iter().all(|file| file.number == 1 && !file.has_proof);
-    let current = match choose(files) {
+    let (current, unfinished_move) = match choose(files) {
         Choice::None if is_unfinished && !had_snapshot => return Ok(RaftOpen::Empty),
         Choice::None => return damaged(RaftDamageKind::NoStart, None),
         Choice::Missing(file) => {
@@ -114,12 +114,7 @@ pub(super) fn open(
         Choice::Current {
             current,
             unfinished_move,
-        } => {
-            if let Some(old) = unfinished_move {
-                finish_move(&old, current.epoch, &options)?;
-            }
-            *current
-        }
+        } => (*current, unfinished_move),
     };
     if current.is_damaged {
         let kind = RaftDamageKind::Frame {
@@ -141,6 +136,19 @@ pub(super) fn open(
         return damaged(RaftDamageKind::SnapshotMissing { purged }, Some(state));
     }
     let is_rewritten = current.rewrite_unproven(&markers, options.planted)?;
+    // What a killed process left may have a name that is not durable yet: a log or a file that was just made,
+    // a snapshot behind which nothing was purged.
+    let is_young = current.next_seq == current.first_seq + 1;
+    let purged_index = state.purged.map(|id| id.index);
+    let is_ahead = |snapshot: &RaftSnapshot| purged_index < Some(snapshot.last.index);
+    if (is_young || snapshot.as_ref().is_some_and(is_ahead))
+        && !options.planted.is(PlantedBug::DirectoryNotSynced)
+    {
+        disk.sync_dir(dir)?;
+    }
+    if let Some(old) = unfinished_move {
+        finish_move(&old, current.epoch, &options)?;
+    }
     if current.is_torn {
         markers.reach(Marker::RaftTornCut);
     }
@@ -165,7 +173,8 @@ pub(super) fn open(
         },
         builder: FrameBuilder::default(),
         next_seq: current.next_seq,
-        synced_seq: current.next_seq - 1,
+        // An empty frame at the end was written again and not fsynced.
+        synced_seq: current.next_seq - 1 - u64::from(current.is_last_empty),
         owes_proof: !current.is_last_empty,
         snapshot: snapshot.clone(),
         failure: None,

@@ -85,6 +85,10 @@ pub(crate) fn begin_run(disk: &dyn Disk, dir: &Path, run_seen: u32) -> Result<u3
         // Both slots are unreadable: jump far above any run that can have been.
         None => run_seen.max(1) + (1 << 16),
     };
+    if last.is_none() {
+        // Before anything is in it: a file with a valid slot has a durable name, also after a kill.
+        disk.sync_dir(dir)?;
+    }
     let mut bytes = [0; RUN_SIZE];
     bytes[0..4].copy_from_slice(&RUN_MAGIC);
     bytes[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -94,9 +98,6 @@ pub(crate) fn begin_run(disk: &dyn Disk, dir: &Path, run_seen: u32) -> Result<u3
     let slot = last.map_or(0, |(_, slot)| 1 - slot);
     file.write_at(slot * PAGE_SIZE, &[&bytes])?;
     file.sync_data()?;
-    if is_new {
-        disk.sync_dir(dir)?;
-    }
     Ok(run)
 }
 

@@ -45,7 +45,7 @@ impl WalOptions {
             span_max: 256 << 10,
             group_size_max: 32 << 10,
             entry_size_max: 32 << 10,
-            os_sync_bytes: 64 << 10,
+            os_sync_bytes: 24 << 10,
             ..WalOptions::default()
         }
     }

@@ -105,13 +105,17 @@ pub(super) fn open(
     disk.create_dir(dir)?;
     let scan = Scan::open(&*disk, dir, options.planted)?;
     let is_new = scan.files.is_empty() && start.is_none() && !has_run(&*disk, dir)?;
-    if !is_new && !options.planted.is(PlantedBug::DirectoryNotSynced) {
-        // A process that was killed may have named a file without syncing the name: it is here, in the
-        // page cache, and a power cut after the first commit to it would take it away.
-        disk.sync_dir(dir)?;
-    }
     let mut replay = Replay::new(scan, &options, &markers, start, visitor);
     replay.run()?;
+    let is_unused = |file: &ScanFile| file.start.is_none();
+    if replay.scan.files.iter().any(is_unused)
+        && !options.planted.is(PlantedBug::DirectoryNotSynced)
+    {
+        // A process that was killed may have named a file without syncing the name: it is here, in the
+        // page cache, and a power cut after the first commit to it would take it away. A file that was used
+        // had its name synced before.
+        disk.sync_dir(dir)?;
+    }
     let run = if is_new {
         1
     } else {
