@@ -2,9 +2,9 @@
 //! acceptance -- localhost:9092 [records]`. Works with Ottla and with Apache Kafka; fails loudly.
 
 use ottla_client::{
-    Client, ClientError, ClientOptions, Codec, ConfigChange, ConfigResource, ConfigSource,
-    ConsumerOptions, IsolationLevel, NewTopic, OffsetQuery, OffsetReset, PartitionKey,
-    ProducerOptions, Record, StartOffset,
+    Client, ClientError, ClientOptions, Codec, ConfigChange, ConfigDescription, ConfigResource,
+    ConfigSource, ConsumerOptions, IsolationLevel, NewTopic, OffsetQuery, OffsetReset,
+    PartitionKey, ProducerOptions, Record, StartOffset,
 };
 use ottla_types::{ErrorCode, Offset, Timestamp};
 use std::collections::BTreeMap;
@@ -107,6 +107,7 @@ async fn round_trip(client: &Client, topic: &str, codec: Codec, records: usize) 
         let keys = consumer.assign_topic(topic, StartOffset::Earliest).await?;
         assert_eq!(keys.len() as i32, PARTITIONS);
         let mut next: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut last: BTreeMap<i32, usize> = BTreeMap::new();
         let mut count = 0;
         while count < records {
             let batch = consumer.poll(Duration::from_secs(10)).await?;
@@ -118,6 +119,11 @@ async fn round_trip(client: &Client, topic: &str, codec: Codec, records: usize) 
                 assert_eq!(record.offset.get(), *place, "in order, without gaps");
                 *place += 1;
                 let number = expected[&(record.partition.partition, record.offset)];
+                let before = last.insert(record.partition.partition, number);
+                assert!(
+                    before.is_none_or(|before| before < number),
+                    "in the order of sending"
+                );
                 let value =
                     format!("{{\"number\":{number},\"carrier\":\"AA\",\"origin\":\"JFK\"}}");
                 assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
@@ -207,10 +213,22 @@ async fn configs(client: &Client, topic: &str) -> Outcome {
     admin
         .alter_configs(&resource, &[ConfigChange::set("retention.ms", "3600000")])
         .await?;
-    let configs = admin.describe_configs(&resource).await?;
+    // Kafka's brokers learn of a change a little after it is answered.
+    let give_up_at = Instant::now() + Duration::from_secs(10);
+    let configs = loop {
+        let configs = admin.describe_configs(&resource).await?;
+        let changed = |config: &ConfigDescription| {
+            config.name == "retention.ms" && config.value.as_deref() == Some("3600000")
+        };
+        if configs.iter().any(changed) {
+            break configs;
+        }
+        if Instant::now() >= give_up_at {
+            return Err("the changed config is not described".into());
+        }
+    };
     let retention = configs.iter().find(|config| config.name == "retention.ms");
     let retention = retention.ok_or("retention.ms is described")?;
-    assert_eq!(retention.value.as_deref(), Some("3600000"));
     assert_eq!(retention.source, ConfigSource::Topic);
     admin
         .alter_configs(&resource, &[ConfigChange::delete("retention.ms")])
@@ -233,11 +251,17 @@ async fn refusals(client: &Client, topic: &str) -> Outcome {
     let error = again[topic].clone().expect_err("it exists");
     assert_eq!(error.code, ErrorCode::TopicAlreadyExists);
     admin.create_partitions(topic, PARTITIONS + 2).await?;
-    let described = admin.describe_topics(&[topic]).await?;
-    assert_eq!(
-        described[topic].clone()?.partitions.len() as i32,
-        PARTITIONS + 2
-    );
+    let give_up_at = Instant::now() + Duration::from_secs(10);
+    while admin.describe_topics(&[topic]).await?[topic]
+        .clone()?
+        .partitions
+        .len() as i32
+        != PARTITIONS + 2
+    {
+        if Instant::now() >= give_up_at {
+            return Err("the new partitions are not described".into());
+        }
+    }
     assert!(admin.create_partitions(topic, 1).await.is_err());
 
     let producer = client.producer(ProducerOptions::default());
