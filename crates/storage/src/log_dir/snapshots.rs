@@ -4,7 +4,7 @@
 use super::LogDir;
 use super::deletion::Unlink;
 use super::work::TaskStep;
-use crate::disk::OpenMode;
+use crate::disk::{DiskFile, OpenMode};
 use crate::marker::Marker;
 use crate::partition::{Partition, Standing};
 use crate::planted::PlantedBug;
@@ -12,7 +12,7 @@ use crate::producer_state::{ProducerEntry, snapshot};
 use crate::segment::ReadFault;
 use crate::segment::names::{self, FileKind};
 use ottla_types::{Offset, Timestamp};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Writes one snapshot.
@@ -23,20 +23,29 @@ pub(super) struct SnapshotTask {
 
 enum Stage {
     Collect,
-    Write {
-        dir: Arc<str>,
-        offset: Offset,
-        bytes: Vec<u8>,
-    },
-    Sync {
-        dir: Arc<str>,
-        offset: Offset,
-        file: Arc<dyn crate::disk::DiskFile>,
-    },
-    SyncDir {
-        dir: Arc<str>,
-        offset: Offset,
-    },
+    Write(Draft, Vec<u8>),
+    Sync(Draft, Arc<dyn DiskFile>),
+    Rename(Draft),
+    SyncDir(Draft),
+}
+
+/// A snapshot that is being written.
+struct Draft {
+    dir: Arc<str>,
+    /// It holds what the batches below it say.
+    offset: Offset,
+    generation: u64,
+}
+
+impl Draft {
+    fn path(&self) -> PathBuf {
+        names::file(&self.dir, self.offset, FileKind::Snapshot)
+    }
+
+    /// Where it is written: a checkpoint may still refer to an older file of the same name.
+    fn draft_path(&self) -> PathBuf {
+        self.path().with_extension("snapshot.tmp")
+    }
 }
 
 impl SnapshotTask {
@@ -55,83 +64,77 @@ impl SnapshotTask {
 
     /// Does the next step.
     pub(super) fn step(&mut self, dir: &LogDir, now: Timestamp) -> Result<TaskStep, ReadFault> {
-        match std::mem::replace(&mut self.stage, Stage::Collect) {
-            Stage::Collect => self.collect(dir, now),
-            Stage::Write {
-                dir: name,
-                offset,
-                bytes,
-            } => {
-                let path = names::file(&name, offset, FileKind::Snapshot);
-                let file = dir.disk.open(&path, OpenMode::Create)?;
+        let next = match std::mem::replace(&mut self.stage, Stage::Collect) {
+            Stage::Collect => match self.collect(dir, now)? {
+                Some((draft, bytes)) => Stage::Write(draft, bytes),
+                None => return Ok(TaskStep::Done),
+            },
+            Stage::Write(draft, bytes) => {
+                let file = dir.disk.open(&draft.draft_path(), OpenMode::Create)?;
                 file.write_at(0, &[&bytes])?;
                 file.set_len(bytes.len() as u64)?;
-                self.stage = Stage::Sync {
-                    dir: name,
-                    offset,
-                    file,
-                };
-                Ok(TaskStep::More)
+                Stage::Sync(draft, file)
             }
-            Stage::Sync {
-                dir: name,
-                offset,
-                file,
-            } => {
+            Stage::Sync(draft, file) => {
                 file.sync_data()?;
-                self.stage = Stage::SyncDir { dir: name, offset };
-                Ok(TaskStep::More)
+                Stage::Rename(draft)
             }
-            Stage::SyncDir { dir: name, offset } => {
-                dir.disk.sync_dir(Path::new(&*name))?;
-                self.finish(dir, &name, offset);
-                Ok(TaskStep::Done)
+            Stage::Rename(draft) => {
+                dir.disk.rename(&draft.draft_path(), &draft.path())?;
+                Stage::SyncDir(draft)
             }
-        }
-    }
-
-    fn collect(&mut self, dir: &LogDir, now: Timestamp) -> Result<TaskStep, ReadFault> {
-        if self
-            .partition
-            .lock()
-            .producers
-            .unloaded_snapshot()
-            .is_some()
-        {
-            dir.load_snapshot(&self.partition, now)?;
-        }
-        let mut state = self.partition.lock();
-        state.wants_snapshot = false;
-        let Some(name) = state.dir.clone().filter(|_| state.has_dir) else {
-            return Ok(TaskStep::Done);
+            Stage::SyncDir(draft) => {
+                dir.disk.sync_dir(Path::new(&*draft.dir))?;
+                self.finish(dir, &draft);
+                return Ok(TaskStep::Done);
+            }
         };
-        if state.standing == Standing::Dropped || state.producers.count() == 0 {
-            return Ok(TaskStep::Done);
-        }
-        let offset = state.appended_end();
-        let entries: Vec<ProducerEntry> = state.producers.entries().cloned().collect();
-        drop(state);
-        let bytes = snapshot::encode(entries.iter());
-        self.stage = Stage::Write {
-            dir: name,
-            offset,
-            bytes,
-        };
+        self.stage = next;
         Ok(TaskStep::More)
     }
 
-    fn finish(&self, dir: &LogDir, name: &str, offset: Offset) {
+    fn collect(&self, dir: &LogDir, now: Timestamp) -> Result<Option<(Draft, Vec<u8>)>, ReadFault> {
+        dir.load_snapshot(&self.partition, now)?;
         let mut state = self.partition.lock();
-        if state.appended_end() < offset {
-            return; // truncated meanwhile: the file holds what is gone
+        state.wants_snapshot = false;
+        let Some(name) = state.dir.clone().filter(|_| state.has_dir) else {
+            return Ok(None);
+        };
+        if state.standing == Standing::Dropped {
+            return Ok(None);
+        }
+        // What is not durable in the journal must not come back from here.
+        let offset = state
+            .pending
+            .durable_end(dir.wal.durable_lsn(), state.appended_end());
+        let mut entries: Vec<ProducerEntry> = state.producers.entries().cloned().collect();
+        let generation = state.generation;
+        drop(state);
+        entries.retain_mut(|entry| entry.truncate_to(offset));
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let draft = Draft {
+            dir: name,
+            offset,
+            generation,
+        };
+        Ok(Some((draft, snapshot::encode(entries.iter()))))
+    }
+
+    fn finish(&self, dir: &LogDir, draft: &Draft) {
+        let mut state = self.partition.lock();
+        if state.generation != draft.generation {
+            return; // truncated meanwhile: the file may hold what is gone
         }
         let old = state.producers.snapshot_offset();
-        state.producers.snapshot_written(offset);
+        state.producers.snapshot_written(draft.offset);
         drop(state);
-        if let Some(old) = old.filter(|old| *old != offset) {
+        if let Some(old) = old.filter(|old| *old != draft.offset) {
             // A restart may fall back to the checkpoint before the last one.
             let after = dir.checkpoints.lock().count() + 2;
-            let unlink = Unlink::of_snapshot(Arc::clone(&self.partition), name, old, after);
+            let partition = Arc::clone(&self.partition);
+            let unlink = Unlink::of_snapshot(partition, &draft.dir, old, after);
             dir.unlinks.lock().push(unlink);
         }
     }

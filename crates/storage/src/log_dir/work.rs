@@ -383,7 +383,10 @@ fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(
     let stored = file.read_sidecar(&*dir.disk, position)?;
     let units = file.load_units(&*dir.disk, position, crate::segment::Access::Wait)?;
     let units = units.expect("waiting always reads");
-    let (known, all) = (stored.list().len(), units.list().len());
+    let all = units.list().len();
+    // Units that were made again from the batches may be cut otherwise than those in the file.
+    let same = stored.list().iter().zip(units.list());
+    let known = same.take_while(|(stored, unit)| stored == unit).count();
     let path = file.path(FileKind::Sums);
     let sums = match dir.disk.open(&path, OpenMode::ReadWrite) {
         Ok(sums) => sums,
@@ -400,12 +403,7 @@ fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(
     if sums.size()? != size || known < all {
         sums.set_len(kept)?;
         if all > 0 {
-            write_units(
-                dir,
-                file,
-                if known == 0 { 0 } else { known as u32 },
-                &units.list()[known..],
-            )?;
+            write_units(dir, file, known as u32, &units.list()[known..])?;
         }
         sums.sync_data()?;
     }

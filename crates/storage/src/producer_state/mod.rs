@@ -56,6 +56,8 @@ pub struct ProducerState {
     base: Base,
     /// Truncations that the unloaded base has not seen: it must not bring such batches back.
     base_end: Option<Offset>,
+    /// Producers that a truncation made unknown; the unloaded base knows them, but only as they were long before.
+    masked: BTreeSet<ProducerId>,
 }
 
 impl ProducerState {
@@ -184,9 +186,11 @@ impl ProducerState {
             return;
         }
         self.base = Base::Loaded;
-        let is_cut = self.base_end.is_some_and(|end| end < snapshot);
+        let masked = std::mem::take(&mut self.masked);
+        let is_cut = self.base_end.is_some_and(|end| end < snapshot) || !masked.is_empty();
         for mut older in entries {
-            if self.base_end.is_some_and(|end| !older.truncate_to(end)) {
+            let is_gone = self.base_end.is_some_and(|end| !older.truncate_to(end));
+            if is_gone || masked.contains(&older.id()) {
                 continue;
             }
             match self.entries.get_mut(&older.id()) {
@@ -204,8 +208,9 @@ impl ProducerState {
     /// True while a truncation waits for the snapshot that it reached into: a checkpoint cannot describe
     /// this state before the snapshot is loaded.
     pub fn must_load_before_checkpoint(&self) -> bool {
-        self.unloaded_snapshot()
-            .is_some_and(|snapshot| self.base_end.is_some_and(|end| end < snapshot))
+        let reaches = |snapshot| self.base_end.is_some_and(|end| end < snapshot);
+        let unloaded = self.unloaded_snapshot();
+        unloaded.is_some_and(|snapshot| reaches(snapshot) || !self.masked.is_empty())
     }
 
     /// The snapshot holds batches that are gone: from here on everything counts as changed.
@@ -230,7 +235,17 @@ impl ProducerState {
     /// The log now ends at `end` (exclusive). Returns how many producers went.
     pub fn truncate_to(&mut self, end: Offset) -> usize {
         let before = self.entries.len();
-        self.entries.retain(|_, entry| entry.truncate_to(end));
+        let is_unloaded = self.base != Base::Loaded;
+        let masked = &mut self.masked;
+        self.entries.retain(|id, entry| {
+            // A window that is not full holds all since the snapshot: then the base says what was before.
+            let is_full = entry.batches().len() == WINDOW_BATCHES_COUNT;
+            let is_left = entry.truncate_to(end);
+            if !is_left && is_unloaded && is_full {
+                masked.insert(*id);
+            }
+            is_left
+        });
         let entries = &self.entries;
         self.changed.retain(|id| entries.contains_key(id));
         if self.base != Base::Loaded {
