@@ -26,7 +26,7 @@ pub fn run(arguments: Dev) -> Result<(), Failure> {
     let port = arguments.port;
     let mut settings = vec![
         format!("listeners=PLAINTEXT://127.0.0.1:{port}"),
-        "advertised.listeners=PLAINTEXT://auto".to_owned(),
+        "advertised.listeners=auto".to_owned(),
     ];
     let place = match &arguments.data_dir {
         Some(dir) => {
