@@ -91,3 +91,151 @@ pub(crate) fn fetch_error_for(error: ErrorCode, version: i16) -> ErrorCode {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_records::{Codec, RefusedRecord};
+    use ottla_types::{LeaderEpoch, Lsn, Offset, ProducerEpoch, Sequence, Timestamp};
+
+    #[test]
+    fn refused_batches_have_kafkas_codes() {
+        let malformed = |error| ProduceBatchError::Malformed(error);
+        let refused =
+            |refusal| ProduceBatchError::Refused(vec![RefusedRecord { index: 0, refusal }]);
+        let time = Timestamp::from_millis(0);
+        let late = RecordRefusal::Timestamp {
+            index: 0,
+            timestamp: time,
+            earliest: time,
+            latest: time,
+        };
+        let compression = |error| ProduceBatchError::Compression(error);
+        for (error, code) in [
+            (ProduceBatchError::Empty, 87),
+            (
+                malformed(BatchError::Truncated {
+                    size: 9,
+                    remaining: 1,
+                }),
+                2,
+            ),
+            (malformed(BatchError::Length { length: -1 }), 2),
+            (malformed(BatchError::Magic { magic: 1 }), 87),
+            (malformed(BatchError::RecordsCount { count: -1 }), 87),
+            (ProduceBatchError::TrailingBytes { size: 1 }, 87),
+            (ProduceBatchError::TooLarge { size: 2, max: 1 }, 10),
+            (
+                ProduceBatchError::Crc {
+                    stored: 1,
+                    computed: 2,
+                },
+                2,
+            ),
+            (ProduceBatchError::BaseOffset { base_offset: 1 }, 87),
+            (
+                ProduceBatchError::Count {
+                    count: 1,
+                    last_offset_delta: 5,
+                },
+                87,
+            ),
+            (ProduceBatchError::Control, 87),
+            (ProduceBatchError::Sequence { sequence: -1 }, 87),
+            (ProduceBatchError::LogAppendTime, 32),
+            (compression(DecompressError::UnknownCodec { number: 6 }), 76),
+            (
+                compression(DecompressError::TooLarge {
+                    codec: Codec::Gzip,
+                    limit: 1,
+                }),
+                10,
+            ),
+            (
+                ProduceBatchError::OffsetDelta {
+                    index: 0,
+                    offset_delta: 4,
+                },
+                87,
+            ),
+            (refused(late), 32),
+            (refused(RecordRefusal::NullKey), 87),
+        ] {
+            assert_eq!(produce_batch(&error).code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn refused_appends_have_kafkas_codes() {
+        let epoch = ProducerEpoch::new(1);
+        for (error, code) in [
+            (AppendError::UnknownPartition, 6),
+            (
+                AppendError::FencedLeaderEpoch {
+                    given: LeaderEpoch::new(0),
+                    current: LeaderEpoch::new(1),
+                },
+                6,
+            ),
+            (
+                AppendError::OutOfOrderSequence {
+                    base_sequence: Sequence::new(4),
+                    last_sequence: None,
+                    durability: Lsn::ZERO,
+                },
+                45,
+            ),
+            (
+                AppendError::InvalidProducerEpoch {
+                    given: epoch,
+                    current: epoch,
+                    durability: Lsn::ZERO,
+                },
+                47,
+            ),
+            (
+                AppendError::OpenTransaction {
+                    durability: Lsn::ZERO,
+                },
+                48,
+            ),
+            (
+                AppendError::RecordListTooLarge {
+                    size: 2,
+                    segment_bytes: 1,
+                },
+                18,
+            ),
+            (AppendError::Full, 56),
+            (AppendError::Offline, 56),
+            (
+                AppendError::Damaged {
+                    reason: String::new(),
+                },
+                56,
+            ),
+        ] {
+            assert_eq!(append(&error).code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn failed_reads_have_kafkas_codes() {
+        let (log_start, end) = (Offset::ZERO, Offset::ZERO);
+        assert_eq!(
+            read(&ReadError::OutOfRange { log_start, end }),
+            ErrorCode::OffsetOutOfRange
+        );
+        assert_eq!(read(&ReadError::Offline), ErrorCode::KafkaStorageError);
+        assert_eq!(
+            storage(&StorageError::OutOfRange { log_start, end }),
+            ErrorCode::OffsetOutOfRange
+        );
+        assert_eq!(
+            storage(&StorageError::Offline),
+            ErrorCode::KafkaStorageError
+        );
+        let old = |version| fetch_error_for(ErrorCode::KafkaStorageError, version).code();
+        assert_eq!((old(5), old(6)), (6, 56));
+    }
+}

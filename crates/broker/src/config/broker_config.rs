@@ -104,7 +104,8 @@ impl BrokerConfig {
     /// Reads and checks everything; reports all faults together.
     pub fn load(sources: &ConfigSources) -> Result<LoadedConfig, Vec<ConfigFault>> {
         let mut findings = Findings::default();
-        let values = StaticConfig::read(sources, &mut findings);
+        let mut values = StaticConfig::read(sources, &mut findings);
+        values.name_node_twice();
         let config = BrokerConfig::build(values, &mut findings);
         if findings.faults.is_empty() {
             let notes = findings.notes;

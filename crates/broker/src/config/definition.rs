@@ -307,7 +307,11 @@ impl Definition {
         if last < value {
             return Err(format!("Value must be no more than {last}"));
         }
-        Ok(text.to_owned())
+        // As Java prints it: plainly within these bounds, else as it was written.
+        match (1e-3..1e7).contains(&value.abs()) {
+            true => Ok(format!("{value:?}")),
+            false => Ok(text.to_owned()),
+        }
     }
 
     fn parse_text(&self, text: &str) -> Result<String, String> {

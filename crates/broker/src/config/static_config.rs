@@ -210,6 +210,22 @@ impl StaticConfig {
         }
     }
 
+    /// A node's number is shown under its old name as well, whichever was set.
+    pub(super) fn name_node_twice(&mut self) {
+        let set = self
+            .values
+            .get("node.id")
+            .or(self.values.get("broker.id"))
+            .cloned();
+        if let Some(id) = set {
+            for name in ["node.id", "broker.id"] {
+                self.values
+                    .entry(name.to_owned())
+                    .or_insert_with(|| id.clone());
+            }
+        }
+    }
+
     /// What was set, by name; values as Kafka prints them.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
