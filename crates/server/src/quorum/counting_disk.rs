@@ -19,7 +19,7 @@ pub(super) struct Counters {
 }
 
 impl CountingDisk {
-    pub(super) fn new(inner: Arc<dyn Disk>) -> (Arc<dyn Disk>, Arc<Counters>) {
+    pub(super) fn over(inner: Arc<dyn Disk>) -> (Arc<dyn Disk>, Arc<Counters>) {
         let counters = Arc::new(Counters {
             syncs: AtomicU64::new(0),
             syncs_left: AtomicU64::new(u64::MAX),

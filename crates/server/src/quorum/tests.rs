@@ -132,7 +132,7 @@ fn until_leading(events: &std_mpsc::Receiver<QuorumEvent>) -> u64 {
 
 #[test]
 fn a_start_needs_few_syncs() {
-    let (disk, counters) = CountingDisk::new(Arc::new(MemoryDisk::new()));
+    let (disk, counters) = CountingDisk::over(Arc::new(MemoryDisk::new()));
     const NEVER: Duration = Duration::from_secs(3600);
     let syncs = || counters.syncs.load(Ordering::Relaxed);
     let (quorum, events) = start_with(&disk, NEVER);
@@ -153,7 +153,7 @@ fn a_start_needs_few_syncs() {
 #[test]
 fn a_failed_sync_ends_the_quorum_and_is_told() {
     let memory: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-    let (disk, counters) = CountingDisk::new(Arc::clone(&memory));
+    let (disk, counters) = CountingDisk::over(Arc::clone(&memory));
     let (quorum, events) = start_with(&disk, Duration::from_secs(3600));
     let term = until_leading(&events);
     counters.syncs_left.store(0, Ordering::Relaxed);
