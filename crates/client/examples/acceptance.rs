@@ -39,6 +39,7 @@ async fn main() -> Outcome {
     configs(&client, &format!("{prefix}-none")).await?;
     refusals(&client, &format!("{prefix}-none")).await?;
     log_dirs(&client, &prefix).await?;
+    small_batches(&client, &format!("{prefix}-small")).await?;
     let names: Vec<String> = Codec::ALL
         .iter()
         .map(|codec| format!("{prefix}-{codec}"))
@@ -313,6 +314,47 @@ async fn log_dirs(client: &Client, prefix: &str) -> Outcome {
     }
     assert!(size > 0);
     println!("the topics take {size} bytes");
+    Ok(())
+}
+
+/// A topic that takes smaller batches than the producer fills: they are halved until they fit.
+async fn small_batches(client: &Client, topic: &str) -> Outcome {
+    const RECORDS: i64 = 2_000;
+    let new = NewTopic::new(topic)
+        .partitions(1)
+        .config("max.message.bytes", "2000");
+    for (_, result) in client.admin().create_topics(&[new]).await? {
+        result?;
+    }
+    let producer = client.producer(ProducerOptions::default());
+    let mut acks = Vec::new();
+    for number in 0..RECORDS {
+        acks.push(
+            producer
+                .enqueue(Record::to(topic).value(format!("{number:050}")))
+                .await?,
+        );
+    }
+    for (number, ack) in (0..).zip(acks) {
+        assert_eq!(ack.await?.offset, Some(Offset::new(number)));
+    }
+    let stats = producer.stats();
+    println!(
+        "{RECORDS} records fit after {} splits, {} resets",
+        stats.splits, stats.sequence_resets
+    );
+    let mut consumer = client.consumer(ConsumerOptions::default());
+    consumer.assign(topic, 0, StartOffset::Earliest);
+    for number in 0..RECORDS {
+        let record = consumer.next().await?.ok_or("there are records")?;
+        assert_eq!(
+            record.value.as_deref(),
+            Some(format!("{number:050}").as_bytes())
+        );
+    }
+    for (_, result) in client.admin().delete_topics(&[topic]).await? {
+        result?;
+    }
     Ok(())
 }
 

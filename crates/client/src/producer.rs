@@ -126,14 +126,17 @@ struct State {
 
 /// Who waits for a batch, and the buffer space that its end gives back.
 struct BatchWaiters {
-    outcome: watch::Sender<Option<BatchOutcome>>,
+    /// The outcomes so far; several if the batch was split.
+    outcomes: watch::Sender<Vec<BatchOutcome>>,
+    /// Records of the batch without an outcome.
+    open: u32,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A record on its way. Await it for its [`Delivery`]; dropping it changes nothing for the record.
 #[derive(Debug)]
 pub struct Ack {
-    outcome: watch::Receiver<Option<BatchOutcome>>,
+    outcomes: watch::Receiver<Vec<BatchOutcome>>,
     index: u32,
     timestamp: Timestamp,
 }
@@ -141,16 +144,23 @@ pub struct Ack {
 impl Ack {
     /// Waits for the end of the record. May be cancelled and is then lost; the record is not.
     pub async fn delivered(mut self) -> Result<Delivery, SendError> {
-        let outcome = self.outcome.wait_for(Option::is_some).await;
-        let outcome = outcome.map_err(|_| SendError::Closed)?;
-        let outcome = outcome.as_ref().expect("it was waited for");
+        let index = self.index;
+        let covers = |outcome: &&BatchOutcome| {
+            (outcome.first_index..outcome.first_index + outcome.records_count).contains(&index)
+        };
+        let outcomes = self
+            .outcomes
+            .wait_for(|outcomes| outcomes.iter().any(|o| covers(&o)))
+            .await;
+        let outcomes = outcomes.map_err(|_| SendError::Closed)?;
+        let outcome = outcomes.iter().find(covers).expect("it was waited for");
         match &outcome.result {
             Ok(delivery) => Ok(Delivery {
                 topic: outcome.key.topic.clone(),
                 partition: outcome.key.partition,
                 offset: delivery
                     .base_offset
-                    .map(|base| base.plus(i64::from(self.index))),
+                    .map(|base| base.plus(i64::from(index - outcome.first_index))),
                 timestamp: delivery.log_append_time.unwrap_or(self.timestamp),
             }),
             Err(fault) => Err(SendError::NotDelivered(fault.clone())),
@@ -345,15 +355,17 @@ impl State {
             .waiters
             .entry(appended.batch)
             .or_insert_with(|| BatchWaiters {
-                outcome: watch::Sender::new(None),
+                outcomes: watch::Sender::new(Vec::new()),
+                open: 0,
                 permit: None,
             });
+        waiters.open += 1;
         match &mut waiters.permit {
             Some(held) => held.merge(permit),
             none => *none = Some(permit),
         }
         Ack {
-            outcome: waiters.outcome.subscribe(),
+            outcomes: waiters.outcomes.subscribe(),
             index: appended.index,
             timestamp: appended.timestamp,
         }
@@ -364,8 +376,15 @@ impl State {
         let mut outcomes = Vec::new();
         self.core.take_outcomes(&mut outcomes);
         for outcome in &outcomes {
-            if let Some(waiters) = self.waiters.remove(&outcome.batch) {
-                waiters.outcome.send_replace(Some(outcome.clone()));
+            let Some(waiters) = self.waiters.get_mut(&outcome.batch) else {
+                continue;
+            };
+            waiters.open -= outcome.records_count;
+            waiters
+                .outcomes
+                .send_modify(|told| told.push(outcome.clone()));
+            if waiters.open == 0 {
+                self.waiters.remove(&outcome.batch);
             }
         }
         !outcomes.is_empty()

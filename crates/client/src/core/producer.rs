@@ -32,7 +32,7 @@ use crate::core::metadata::Metadata;
 use crate::core::partition_key::PartitionKey;
 use crate::core::partitioner::partition_of_key;
 use crate::core::producer_batch::{Batch, BatchId, ProduceFault, ProduceFaultKind, Stamp};
-use ottla_records::{BatchBuilder, Codec, CompressionLevel, Compressor, Header};
+use ottla_records::{BatchBuilder, Codec, CompressionLevel, Compressor, Decompressor, Header};
 use ottla_types::{
     BrokerId, ErrorCode, Mono, Now, Offset, Prng, ProducerEpoch, ProducerId, Timestamp, TopicId,
 };
@@ -122,7 +122,7 @@ impl Default for ProducerConfig {
 pub struct Appended {
     /// The batch whose outcome is the record's.
     pub batch: BatchId,
-    /// Its place in the batch; its offset is the batch's base offset plus this.
+    /// Its place in the batch: [`BatchOutcome`] says where records from such a place on are.
     pub index: u32,
     /// The partition that was chosen.
     pub partition: i32,
@@ -180,14 +180,17 @@ pub struct BatchDelivery {
     pub log_append_time: Option<Timestamp>,
 }
 
-/// The end of a batch.
+/// The end of a batch, or of a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchOutcome {
     /// Which.
     pub batch: BatchId,
+    /// Place of the first record that this is about: a batch that the broker found too large is split,
+    /// and its parts have outcomes of their own.
+    pub first_index: u32,
     /// Its partition.
     pub key: PartitionKey,
-    /// How many records it had.
+    /// How many records this is about.
     pub records_count: u32,
     /// Where it is, or why not.
     pub result: Result<BatchDelivery, ProduceFault>,
@@ -202,6 +205,8 @@ pub struct ProducerStats {
     pub batches: u64,
     /// Repetitions.
     pub retries: u64,
+    /// Batches that the broker found too large and that were halved.
+    pub splits: u64,
     /// Times a partition had to begin anew with another producer epoch.
     pub sequence_resets: u64,
     /// Times the broker had forgotten what it had acknowledged: the oldest batch under way did not
@@ -248,6 +253,7 @@ pub struct ProducerCore {
     metadata: Metadata,
     prng: Prng,
     compressor: Compressor,
+    decompressor: Decompressor,
     queues: BTreeMap<PartitionKey, PartitionQueue>,
     /// Partitions with an open or queued batch.
     active: BTreeSet<PartitionKey>,
@@ -260,8 +266,10 @@ pub struct ProducerCore {
     in_flight: BTreeMap<BrokerId, usize>,
     next_call: u64,
     next_batch: u64,
-    /// Batches without an outcome.
-    unfinished: BTreeSet<BatchId>,
+    /// Batches without an outcome, and in how many parts they are.
+    unfinished: BTreeMap<BatchId, u32>,
+    /// Sizes (before compression) to stay below, by topic, since the broker found a batch too large.
+    size_limits: BTreeMap<Arc<str>, usize>,
     /// Batches below this do not linger.
     flush_end: BatchId,
     outcomes: Vec<BatchOutcome>,
@@ -294,7 +302,9 @@ impl ProducerCore {
             in_flight: BTreeMap::new(),
             next_call: 1,
             next_batch: 1,
-            unfinished: BTreeSet::new(),
+            unfinished: BTreeMap::new(),
+            size_limits: BTreeMap::new(),
+            decompressor: Decompressor::default(),
             flush_end: BatchId(0),
             outcomes: Vec::new(),
             stopped: None,
@@ -353,6 +363,8 @@ impl ProducerCore {
                 None => self.sticky_partition(topic, count),
             },
         };
+        let limit = self.size_limits.get(topic).copied().unwrap_or(usize::MAX);
+        let batch_bytes = self.config.batch_bytes.min(limit);
         let place = PartitionKey {
             topic: topic.clone(),
             partition,
@@ -364,13 +376,13 @@ impl ProducerCore {
             .as_mut()
             .and_then(Batch::builder)
             .is_some_and(|builder| {
-                builder.size_with(timestamp, key, value, headers) <= self.config.batch_bytes
+                builder.size_with(timestamp, key, value, headers) <= batch_bytes
             });
         if !fits {
             queue.close_open(&mut self.compressor);
             let id = BatchId(self.next_batch);
             self.next_batch += 1;
-            self.unfinished.insert(id);
+            self.unfinished.insert(id, 1);
             queue.open = Some(Batch::open(
                 id,
                 now.mono,
@@ -385,7 +397,7 @@ impl ProducerCore {
             .expect("a batch was opened if none took the record");
         let builder = batch.builder().expect("the open batch takes records");
         builder.push(timestamp, key, value, headers);
-        let full = builder.size_in_bytes() >= self.config.batch_bytes;
+        let full = builder.size_in_bytes() >= batch_bytes;
         let index = batch.records_count;
         batch.records_count += 1;
         let batch = batch.id;
@@ -463,7 +475,9 @@ impl ProducerCore {
 
     /// Whether every batch below `end` has an outcome.
     pub fn is_flushed(&self, end: BatchId) -> bool {
-        self.unfinished.first().is_none_or(|oldest| *oldest >= end)
+        self.unfinished
+            .first_key_value()
+            .is_none_or(|(oldest, _)| *oldest >= end)
     }
 
     /// Appends the outcomes since the last time.
@@ -495,10 +509,16 @@ impl ProducerCore {
         batch: Batch,
         result: Result<BatchDelivery, ProduceFault>,
     ) {
-        self.unfinished.remove(&batch.id);
+        if let Some(parts) = self.unfinished.get_mut(&batch.id) {
+            *parts -= 1;
+            if *parts == 0 {
+                self.unfinished.remove(&batch.id);
+            }
+        }
         let records_count = batch.records_count;
         self.outcomes.push(BatchOutcome {
             batch: batch.id,
+            first_index: batch.first_index,
             key,
             records_count,
             result,
@@ -720,7 +740,7 @@ impl ProducerCore {
                 });
             }
             size += batch.size();
-            queue.in_flight.insert(batch.id, batch.attempts);
+            queue.in_flight.insert(batch.place(), batch.attempts);
             let topic_id = self.metadata.topic_id(&key.topic);
             batches.push(SentBatch {
                 key: key.clone(),

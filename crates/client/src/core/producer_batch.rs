@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use ottla_records::{BatchBuilder, Compressor, stamp_producer};
+use ottla_records::{
+    BatchBuilder, BatchView, Codec, Compressor, Decompressor, Header, RecordsError, stamp_producer,
+};
 use ottla_types::{ErrorCode, Mono, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Names a batch of one producer; later batches have greater ids.
@@ -53,13 +55,20 @@ pub(crate) struct Stamp {
     pub(crate) base_sequence: Sequence,
 }
 
-/// A batch on its way.
+/// Place of a batch in its partition's order: its id, and where a part of a batch that was split begins.
+pub(crate) type BatchPlace = (BatchId, u32);
+
+/// A batch on its way, or a part of one.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) id: BatchId,
+    /// Place of its first record in the batch as it was filled; above 0 after a split.
+    pub(crate) first_index: u32,
     pub(crate) created: Mono,
     pub(crate) records_count: u32,
     content: Content,
+    /// Bytes before compression.
+    pub(crate) size_uncompressed: usize,
     pub(crate) stamp: Option<Stamp>,
     pub(crate) attempts: u32,
     /// A request with it was sent whose outcome is unknown.
@@ -80,9 +89,11 @@ impl Batch {
     pub(crate) fn open(id: BatchId, created: Mono, builder: BatchBuilder) -> Batch {
         Batch {
             id,
+            first_index: 0,
             created,
             records_count: 0,
             content: Content::Open(Box::new(builder)),
+            size_uncompressed: 0,
             stamp: None,
             attempts: 0,
             possibly_written: false,
@@ -101,7 +112,8 @@ impl Batch {
     /// Takes no more records.
     pub(crate) fn close(&mut self, compressor: &mut Compressor) {
         if let Content::Open(builder) = &mut self.content {
-            let empty = BatchBuilder::new(ottla_records::Codec::None);
+            self.size_uncompressed = builder.size_in_bytes();
+            let empty = BatchBuilder::new(Codec::None);
             let builder = std::mem::replace(&mut **builder, empty);
             self.content = Content::Closed(Bytes::from(builder.finish(compressor)));
         }
@@ -117,6 +129,53 @@ impl Batch {
         stamp_producer(&mut owned, stamp.id, stamp.epoch, stamp.base_sequence);
         *bytes = owned.freeze();
         self.stamp = Some(stamp);
+    }
+
+    pub(crate) fn place(&self) -> BatchPlace {
+        (self.id, self.first_index)
+    }
+
+    /// Two batches with half the records each, for a broker that found this (closed) one too large.
+    /// Their sequences are those of the records before. `None` when there is but one record.
+    pub(crate) fn split(
+        &self,
+        compressor: &mut Compressor,
+        decompressor: &mut Decompressor,
+    ) -> Result<Option<(Batch, Batch)>, RecordsError> {
+        let bytes = self.bytes();
+        let Ok(view) = BatchView::parse(&bytes) else {
+            unreachable!("the batch is of our own making");
+        };
+        if self.records_count < 2 {
+            return Ok(None);
+        }
+        let first_count = self.records_count / 2;
+        let codec = view.codec()?;
+        let mut builders = [BatchBuilder::new(codec), BatchBuilder::new(codec)];
+        for (index, record) in (0..).zip(view.records(decompressor)?) {
+            let record = record?;
+            let headers: Vec<Header<'_>> = record.headers.collect();
+            let half = usize::from(index >= first_count);
+            builders[half].push(record.timestamp, record.key, record.value, &headers);
+        }
+        let [first, second] = builders;
+        let mut part = |builder: BatchBuilder, index: u32| {
+            let mut part = Batch::open(self.id, self.created, builder);
+            part.records_count = part.builder().map_or(0, |builder| builder.records_count());
+            part.first_index = self.first_index + index;
+            part.attempts = self.attempts + 1;
+            part.obstacle = self.obstacle.clone();
+            part.close(compressor);
+            if let Some(stamp) = self.stamp {
+                let base_sequence = stamp.base_sequence.plus(index as i32);
+                part.set_stamp(Stamp {
+                    base_sequence,
+                    ..stamp
+                });
+            }
+            part
+        };
+        Ok(Some((part(first, 0), part(second, first_count))))
     }
 
     /// The (closed) batch as it is sent.

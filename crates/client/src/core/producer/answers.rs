@@ -67,7 +67,7 @@ impl ProducerCore {
                 }
                 for sent in &batches {
                     if let Some(queue) = self.queues.get_mut(&sent.key) {
-                        queue.in_flight.remove(&sent.batch.id);
+                        queue.in_flight.remove(&sent.batch.place());
                     }
                 }
                 self.on_produce_answer(batches, answer, now.mono);
@@ -90,6 +90,7 @@ impl ProducerCore {
                             let epoch = ProducerEpoch::new(response.producer_epoch);
                             self.identity = Identity::Known(id, epoch);
                             self.identity_obstacle = None;
+                            self.stopped = None;
                             return;
                         }
                         code.unwrap_or(ErrorCode::UnknownServerError)
@@ -249,7 +250,7 @@ impl ProducerCore {
             }
             Verdict::OutOfOrder => {
                 if let Some(queue) = self.queues.get_mut(&sent.key)
-                    && queue.is_oldest(sent.batch.id)
+                    && queue.is_oldest(sent.batch.place())
                     && !queue.needs_new_epoch
                 {
                     queue.needs_new_epoch = true;
@@ -272,6 +273,7 @@ impl ProducerCore {
                 }
                 self.retry(sent, text, now);
             }
+            Verdict::Refused if word.code == ErrorCode::MessageTooLarge && self.split(&sent) => {}
             Verdict::Refused | Verdict::RefusedUnknown => {
                 sent.batch.possibly_written |= verdict(word.code) == Verdict::RefusedUnknown;
                 // What follows in this partition has sequences that no longer fit.
@@ -289,6 +291,35 @@ impl ProducerCore {
                 self.finish(sent.key, sent.batch, Err(fault));
             }
         }
+    }
+
+    /// Puts two halves in the place of a batch that is too large. Sequences stay gapless: the halves
+    /// have those of the whole, and nothing of it was written. False if it cannot be halved.
+    fn split(&mut self, sent: &SentBatch) -> bool {
+        if sent.batch.possibly_written || self.stopped.is_some() {
+            return false;
+        }
+        let halves = sent
+            .batch
+            .split(&mut self.compressor, &mut self.decompressor);
+        let Ok(Some((first, second))) = halves else {
+            return false;
+        };
+        self.stats.splits += 1;
+        let limit = (sent.batch.size_uncompressed / 2).max(1);
+        let known = self
+            .size_limits
+            .entry(sent.key.topic.clone())
+            .or_insert(limit);
+        *known = limit.min(*known);
+        if let Some(parts) = self.unfinished.get_mut(&sent.batch.id) {
+            *parts += 1;
+        }
+        let queue = self.queues.entry(sent.key.clone()).or_default();
+        queue.requeue(first);
+        queue.requeue(second);
+        self.active.insert(sent.key.clone());
+        true
     }
 
     fn retry(&mut self, mut sent: SentBatch, obstacle: String, now: Mono) {

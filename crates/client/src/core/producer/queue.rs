@@ -1,4 +1,4 @@
-use crate::core::producer_batch::{Batch, BatchId};
+use crate::core::producer_batch::{Batch, BatchId, BatchPlace};
 use ottla_records::Compressor;
 use ottla_types::{Mono, ProducerEpoch, ProducerId, Sequence};
 use std::collections::{BTreeMap, VecDeque};
@@ -9,10 +9,10 @@ use std::time::Duration;
 pub(super) struct PartitionQueue {
     /// Takes records.
     pub(super) open: Option<Batch>,
-    /// Closed batches, ids ascending; all older than `open`.
+    /// Closed batches, places ascending; all older than `open`.
     pub(super) queue: VecDeque<Batch>,
     /// The batches under way, and how often each was sent before.
-    pub(super) in_flight: BTreeMap<BatchId, u32>,
+    pub(super) in_flight: BTreeMap<BatchPlace, u32>,
     /// Producer id and epoch that this partition's sequences belong to.
     pub(super) identity: Option<(ProducerId, ProducerEpoch)>,
     /// The broker has a batch of that identity, so it can tell a gap.
@@ -37,8 +37,8 @@ pub(super) enum Readiness {
 }
 
 impl PartitionQueue {
-    fn first_in_flight(&self) -> Option<&BatchId> {
-        self.in_flight.first_key_value().map(|(id, _)| id)
+    fn first_in_flight(&self) -> Option<&BatchPlace> {
+        self.in_flight.first_key_value().map(|(place, _)| place)
     }
 
     /// Nothing to send.
@@ -87,7 +87,7 @@ impl PartitionQueue {
                 // can come back: see the module's description.
                 let overtaken = self
                     .first_in_flight()
-                    .is_some_and(|first| *first < front.id);
+                    .is_some_and(|first| *first < front.place());
                 if front.attempts > 0 && overtaken {
                     return Readiness::Blocked;
                 }
@@ -122,7 +122,9 @@ impl PartitionQueue {
 
     /// Puts a batch that came back to its place.
     pub(super) fn requeue(&mut self, batch: Batch) {
-        let place = self.queue.partition_point(|other| other.id < batch.id);
+        let place = self
+            .queue
+            .partition_point(|other| other.place() < batch.place());
         self.queue.insert(place, batch);
     }
 
@@ -138,10 +140,13 @@ impl PartitionQueue {
         None
     }
 
-    /// Whether nothing older than `id` that was sent can still come or be sent again.
-    pub(super) fn is_oldest(&self, id: BatchId) -> bool {
-        let queued = self.queue.front().is_some_and(|batch| batch.id < id);
-        let under_way = self.first_in_flight().is_some_and(|first| *first < id);
+    /// Whether nothing older that was sent can still come or be sent again.
+    pub(super) fn is_oldest(&self, place: BatchPlace) -> bool {
+        let queued = self
+            .queue
+            .front()
+            .is_some_and(|batch| batch.place() < place);
+        let under_way = self.first_in_flight().is_some_and(|first| *first < place);
         !queued && !under_way
     }
 

@@ -30,7 +30,7 @@ struct World {
     next_record: u64,
     /// Records by number, in the order in which they were taken.
     taken: Vec<(u64, Appended)>,
-    outcomes: BTreeMap<BatchId, BatchOutcome>,
+    outcomes: BTreeMap<BatchId, Vec<BatchOutcome>>,
 }
 
 impl World {
@@ -38,7 +38,12 @@ impl World {
         let mut prng = Prng::new(seed);
         World {
             core: ProducerCore::new(ProducerConfig { seed, ..config }),
-            cluster: Cluster::new(TOPIC, 3, prng.fork()),
+            cluster: Cluster::new(
+                TOPIC,
+                3,
+                prng.fork(),
+                if prng.chance(1, 3) { 160 } else { 4_000 },
+            ),
             prng,
             now: Now {
                 mono: Mono::from_millis(1_000),
@@ -86,11 +91,23 @@ impl World {
         let mut outcomes = Vec::new();
         self.core.take_outcomes(&mut outcomes);
         for outcome in outcomes {
-            assert!(
-                self.outcomes.insert(outcome.batch, outcome).is_none(),
-                "one outcome per batch"
-            );
+            self.outcomes
+                .entry(outcome.batch)
+                .or_default()
+                .push(outcome);
         }
+    }
+
+    /// The one outcome of a record.
+    fn outcome(&self, appended: &Appended) -> &BatchOutcome {
+        let covers = |outcome: &&BatchOutcome| {
+            let indices = outcome.first_index..outcome.first_index + outcome.records_count;
+            indices.contains(&appended.index)
+        };
+        let mut outcomes = self.outcomes[&appended.batch].iter().filter(covers);
+        let outcome = outcomes.next().expect("every record has an outcome");
+        assert!(outcomes.next().is_none(), "one outcome per record");
+        outcome
     }
 
     fn answer(&mut self, answers: Vec<(CallId, Answer)>) {
@@ -183,14 +200,16 @@ impl World {
     fn check(&self, exactly_once: bool) -> (usize, usize, usize) {
         let (mut delivered, mut refused, mut unknown) = (0, 0, 0);
         for (number, appended) in &self.taken {
-            let outcome = &self.outcomes[&appended.batch];
+            let outcome = self.outcome(appended);
             assert_eq!(outcome.key.partition, appended.partition);
             let places = self.cluster.places(appended.partition, *number);
             match &outcome.result {
                 Ok(delivery) => {
                     delivered += 1;
                     let base = delivery.base_offset.expect("acks are asked for");
-                    let offset = base.plus(i64::from(appended.index)).get() as usize;
+                    let offset = base
+                        .plus(i64::from(appended.index - outcome.first_index))
+                        .get() as usize;
                     assert!(
                         places.contains(&offset),
                         "record {number} is not where it was told"
@@ -215,7 +234,7 @@ impl World {
             let acknowledged: BTreeSet<u64> = self
                 .taken
                 .iter()
-                .filter(|(_, appended)| self.outcomes[&appended.batch].result.is_ok())
+                .filter(|(_, appended)| self.outcome(appended).result.is_ok())
                 .map(|(number, _)| *number)
                 .collect();
             for log in self.cluster.logs() {
@@ -242,10 +261,7 @@ fn run(
     // It still works afterwards.
     let appended = world.append_at_last();
     world.settle();
-    assert!(
-        world.outcomes[&appended.batch].result.is_ok(),
-        "seed {seed}"
-    );
+    assert!(world.outcome(&appended).result.is_ok(), "seed {seed}");
     (world.core.stats(), counts)
 }
 
@@ -256,6 +272,7 @@ fn nothing_is_lost_doubled_or_reordered_whatever_the_network_does() {
     for seed in 0..400 {
         let (stats, counts) = run(seed, config(), true);
         total.retries += stats.retries;
+        total.splits += stats.splits;
         total.sequence_resets += stats.sequence_resets;
         assert_eq!(
             stats.gaps_found, 0,
@@ -340,6 +357,43 @@ fn records_linger_until_the_batch_is_full_or_its_time_has_come() {
 }
 
 #[test]
+fn a_batch_that_the_broker_finds_too_large_is_halved_until_it_fits() {
+    let mut world = World::new(1, config());
+    world.cluster.batch_bytes_max = 150;
+    world.append_at_last();
+    world.settle();
+    let topic = world.topic.clone();
+    let mut all = Vec::new();
+    for number in 100..116u64 {
+        let value = number.to_be_bytes();
+        let (now, core) = (world.now, &mut world.core);
+        all.push(
+            core.append(&topic, Some(2), None, None, Some(&value), &[], now)
+                .unwrap(),
+        );
+    }
+    assert_eq!(all[0].batch, all[9].batch, "several records share a batch");
+    world.settle();
+    for (number, appended) in (100..116).zip(&all) {
+        let outcome = world.outcome(appended);
+        let base = outcome.result.as_ref().unwrap().base_offset.unwrap();
+        let offset = base.get() as usize + (appended.index - outcome.first_index) as usize;
+        assert_eq!(world.cluster.places(2, number), [offset]);
+    }
+    let stats = world.core.stats();
+    assert!(stats.splits >= 3 && stats.sequence_resets == 0, "{stats:?}");
+    // Batches are smaller from now on.
+    for number in 200..210u64 {
+        let value = number.to_be_bytes();
+        let (now, core) = (world.now, &mut world.core);
+        core.append(&topic, Some(2), None, None, Some(&value), &[], now)
+            .unwrap();
+    }
+    world.settle();
+    assert_eq!(world.core.stats().splits, stats.splits);
+}
+
+#[test]
 fn impossible_records_are_not_taken() {
     let mut world = World::new(1, config());
     let _ = world.append();
@@ -385,7 +439,7 @@ fn a_batch_that_cannot_be_sent_says_what_stood_in_the_way() {
         world.advance(500);
     }
     world.poll();
-    let fault = world.outcomes[&appended.batch].result.clone().unwrap_err();
+    let fault = world.outcome(&appended).result.clone().unwrap_err();
     assert!(!fault.possibly_written);
     assert!(
         fault.to_string().contains("nobody listens there"),

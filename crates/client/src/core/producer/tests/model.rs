@@ -81,6 +81,7 @@ struct Wire {
 
 pub(super) struct Cluster {
     topic: &'static str,
+    pub(super) batch_bytes_max: usize,
     partitions: Vec<Partition>,
     /// By broker; `None` is whoever is asked.
     wires: BTreeMap<Option<BrokerId>, Wire>,
@@ -92,9 +93,16 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(topic: &'static str, partitions: usize, prng: Prng) -> Cluster {
+    /// Batches above `batch_bytes_max` are too large.
+    pub(super) fn new(
+        topic: &'static str,
+        partitions: usize,
+        prng: Prng,
+        batch_bytes_max: usize,
+    ) -> Cluster {
         Cluster {
             topic,
+            batch_bytes_max,
             partitions: (0..partitions)
                 .map(|index| Partition {
                     leader: index as i32 % 2,
@@ -361,6 +369,9 @@ impl Cluster {
         let partition = &mut self.partitions[index as usize];
         if partition.leader != broker.get() {
             return (ErrorCode::NotLeaderOrFollower, -1);
+        }
+        if bytes.len() > self.batch_bytes_max {
+            return (ErrorCode::MessageTooLarge, -1);
         }
         let fault = self.next_fault.take();
         if let Some(fault) = fault.filter(|fault| !fault.writes()) {
