@@ -1,5 +1,4 @@
 use super::{AppendError, LogDir};
-use crate::checksum::{crc32c, crc32c_combine};
 use crate::marker::Marker;
 use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatch};
 use crate::planted::PlantedBug;
@@ -9,11 +8,6 @@ use bytes::{Bytes, BytesMut};
 use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
 use parking_lot::MutexGuard;
-
-/// Above this size the journal's checksum is combined from the batch's own instead of computed again.
-const COMBINE_BYTES_MIN: usize = 4 * 1024;
-/// What the batch's own checksum leaves out at the beginning.
-const UNCHECKED_SIZE: usize = 21;
 
 /// Who made a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +89,7 @@ impl LogDir {
             argument: now.wall.as_millis() as u64,
         };
         let class = entry_class(&state);
-        let entry = Entry::with_crc(header, class, bytes.clone(), body_crc(&bytes));
+        let entry = Entry::new(header, class, bytes.clone());
         let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
         let (had_pin, size) = (state.pin, bytes.len());
         let tail = TailBatch {
@@ -319,16 +313,4 @@ pub(super) fn entry_class(state: &PartitionState) -> DurabilityClass {
         Durability::Fsync => DurabilityClass::Fsync,
         Durability::Os => DurabilityClass::Os,
     }
-}
-
-/// CRC-32C of a batch. Its header carries that of everything behind the first 21 bytes, checked when the batch
-/// came in: for a large batch the rest is cheaper to combine than to compute. And if memory flipped a bit since, the
-/// journal's checksum does not vouch for it.
-fn body_crc(bytes: &[u8]) -> u32 {
-    if bytes.len() < COMBINE_BYTES_MIN {
-        return crc32c(bytes);
-    }
-    let (head, rest) = bytes.split_at(UNCHECKED_SIZE);
-    let stated = u32::from_be_bytes(head[17..21].try_into().expect("four bytes were asked for"));
-    crc32c_combine(crc32c(head), stated, rest.len() as u64)
 }
