@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Has three Python clients do what users do: python_clients.py BOOTSTRAP [SASL_BOOTSTRAP]
+"""Has three Python clients do what users do: python_clients.py BOOTSTRAP [SASL_BOOTSTRAP|- [CLIENT...]]
 
 Needs confluent-kafka (librdkafka), kafka-python and aiokafka. A step that a client or the broker refuses
 is said and passed over: refusals are frames too.
@@ -11,7 +11,7 @@ import time
 import traceback
 
 BOOTSTRAP = sys.argv[1]
-SASL = sys.argv[2] if len(sys.argv) > 2 else None
+SASL = next((a for a in sys.argv[2:3] if a != "-"), None)
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
@@ -65,6 +65,14 @@ def librdkafka():
         producer = Producer({"bootstrap.servers": BOOTSTRAP, "acks": 0})
         producer.produce("rd", value="nobody answers")
         producer.flush(20)
+
+    @step("librdkafka consume assigned")
+    def _():
+        consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "none", "auto.offset.reset": "earliest"})
+        consumer.assign([TopicPartition("rd", index, 0) for index in range(3)])
+        print(sum(1 for _ in range(60) if consumer.poll(0.1)), "records")
+        consumer.get_watermark_offsets(TopicPartition("rd", 0), 10)
+        consumer.close()
 
     @step("librdkafka transaction")
     def _():
@@ -165,6 +173,14 @@ def kafka_python():
             producer.flush(20)
             producer.close()
 
+    @step("kafka-python consume assigned")
+    def _():
+        consumer = KafkaConsumer(bootstrap_servers=BOOTSTRAP, auto_offset_reset="earliest", consumer_timeout_ms=3000)
+        consumer.assign([TopicPartition("kp", 0), TopicPartition("kp", 1)])
+        print(sum(1 for _ in consumer), "records")
+        consumer.offsets_for_times({TopicPartition("kp", 0): 1})
+        consumer.close()
+
     @step("kafka-python transaction")
     def _():
         producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id="kp-tx")
@@ -229,6 +245,13 @@ async def aio():
             await producer.stop()
         except Exception as error:
             print("failed aiokafka produce", codec, error)
+    consumer = AIOKafkaConsumer(bootstrap_servers=BOOTSTRAP, auto_offset_reset="earliest")
+    await consumer.start()
+    consumer.assign([TopicPartition("aio", 0), TopicPartition("aio", 1)])
+    for _ in range(3):
+        await consumer.getmany(timeout_ms=1000)
+    await consumer.end_offsets([TopicPartition("aio", 0)])
+    await consumer.stop()
     producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id="aio-tx")
     await producer.start()
     async with producer.transaction():
@@ -260,6 +283,6 @@ async def aio():
     await admin.close()
 
 
-step("librdkafka")(librdkafka)
-step("kafka-python")(kafka_python)
-step("aiokafka")(lambda: asyncio.run(aio()))
+CLIENTS = {"librdkafka": librdkafka, "kafka-python": kafka_python, "aiokafka": lambda: asyncio.run(aio())}
+for name in sys.argv[3:] or CLIENTS:
+    step(name)(CLIENTS[name])
