@@ -82,15 +82,16 @@ impl Reached {
         let port = i32::from(endpoint.port);
         let advertised = &config.listeners.advertised;
         let own = advertised.iter().find(|own| own.name == endpoint.listener);
-        let is_auto = own.is_some_and(|own| own.host == AdvertisedHost::Auto);
-        if !is_me || !is_auto {
+        let own = own.filter(|own| is_me && own.host == AdvertisedHost::Auto);
+        let Some(own) = own else {
             return ((&endpoint.host).into(), port);
-        }
+        };
         let host = match self.local.ip().to_canonical() {
             ip if ip.is_unspecified() => "localhost".to_owned(),
             ip => ip.to_string(),
         };
-        // The port that was reached is the bound one; a forwarded port cannot be known.
-        (host.into(), i32::from(self.local.port()))
+        // The port that was reached is the bound one; a forwarded port must be named.
+        let port = own.port.unwrap_or(self.local.port());
+        (host.into(), i32::from(port))
     }
 }

@@ -1,4 +1,5 @@
-use crate::harness::{Called, Harness, batch, read};
+use crate::harness::{Called, Harness, batch, body, read};
+use ottla_metadata::Disturbance;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::create_partitions_request as cp;
 use ottla_protocol::messages::create_partitions_response::CreatePartitionsResponse;
@@ -337,4 +338,51 @@ fn log_directories_are_described() {
         let response: DescribeLogDirsResponse<'_> = read(body, 5);
         assert_eq!(response.results[0].topics.len(), 0);
     });
+}
+
+#[test]
+fn a_controller_that_loses_its_quorum_takes_nothing_back() {
+    for disturbance in [
+        Disturbance::LoseLeadership { kept: 0 },
+        Disturbance::LoseTrack { kept: 1 },
+        Disturbance::LoseTrack { kept: 0 },
+        Disturbance::LoseTerm { kept: 1 },
+    ] {
+        let mut harness = Harness::new();
+        let request = ct::CreateTopicsRequest {
+            topics: vec![topic("t", 1, 1)],
+            ..ct::CreateTopicsRequest::default()
+        };
+        let Called::Waiting(token) = harness.send(ApiKey::CreateTopics, 7, &request) else {
+            panic!("the metadata log was not written");
+        };
+        harness.quorum.disturb(disturbance);
+        harness.settle();
+        let frame = harness.take(token).expect("answered, one way or the other");
+        let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+        let body = body(&frame, ApiKey::CreateTopics, 7, correlation_id);
+        let response: CreateTopicsResponse<'_> = read(body, 7);
+        assert_eq!(response.topics[0].error_code, 41, "{disturbance:?}");
+        assert!(harness.broker.is_ready());
+        // The client asks again, as it does after this error.
+        let code = create(&mut harness, 7, vec![topic("t", 1, 1)])[0];
+        assert!(code == 0 || code == 36, "{disturbance:?}: {code}");
+        assert_eq!(harness.produce("t", 0, &batch(&["x"])), Ok(0));
+    }
+}
+
+#[test]
+fn refused_proposals_are_answered_at_once() {
+    let mut harness = Harness::new();
+    harness.quorum.disturb(Disturbance::Refuse);
+    assert_eq!(create(&mut harness, 7, vec![topic("t", 1, 1)]), [41]);
+    harness.settle();
+    assert_eq!(create(&mut harness, 7, vec![topic("t", 1, 1)]), [0]);
+}
+
+#[test]
+fn at_most_as_many_replicas_are_demanded_as_there_are() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[("min.insync.replicas", "2")]);
+    assert_eq!(harness.produce("t", 0, &batch(&["x"])), Ok(0));
 }

@@ -11,6 +11,7 @@ use ottla_storage::log_dir::{LogDir, LogDirOptions};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_storage::wal::CommitStep;
 use ottla_types::{BrokerId, DirectoryId, IncarnationId, Mono, Now, Timestamp, Uuid};
+use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,11 +24,29 @@ pub const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 #[derive(Default)]
 pub struct CountingWake {
     pub wakes: AtomicUsize,
+    /// One per core: whether it was woken since it last waited.
+    woken: [(Mutex<bool>, Condvar); 2],
+}
+
+impl CountingWake {
+    /// Waits until the core is woken, as its thread would sleep.
+    pub fn wait(&self, core: usize) {
+        let (woken, signal) = &self.woken[core];
+        let mut woken = woken.lock();
+        while !*woken {
+            let result = signal.wait_for(&mut woken, Duration::from_secs(20));
+            assert!(!result.timed_out(), "core {core} was never woken");
+        }
+        *woken = false;
+    }
 }
 
 impl Wake for CountingWake {
-    fn wake(&self, _core: CoreId) {
+    fn wake(&self, core: CoreId) {
         self.wakes.fetch_add(1, Ordering::SeqCst);
+        let (woken, signal) = &self.woken[core.index()];
+        *woken.lock() = true;
+        signal.notify_all();
     }
 }
 
@@ -39,7 +58,7 @@ pub struct Harness {
     pub now: Now,
     disk: MemoryDisk,
     settings: Vec<String>,
-    quorum: Arc<LocalQuorum>,
+    pub quorum: Arc<LocalQuorum>,
     connection: Connection,
     correlation_id: i32,
     completed: BTreeMap<Token, Outcome>,
@@ -288,7 +307,7 @@ impl Harness {
         called(self.broker.handle(&mut self.connection, frame, self.now))
     }
 
-    fn frame<'m, Q: Message<'m>>(&mut self, key: ApiKey, version: i16, request: &Q) -> Vec<u8> {
+    pub fn frame<'m, Q: Message<'m>>(&mut self, key: ApiKey, version: i16, request: &Q) -> Vec<u8> {
         self.correlation_id += 1;
         let header = RequestHeader {
             api_key: key as i16,

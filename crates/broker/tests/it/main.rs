@@ -9,4 +9,5 @@ mod fetch_sessions;
 mod list_offsets;
 mod metadata;
 mod produce;
+mod threads;
 mod versions;

@@ -227,3 +227,19 @@ fn partitions_are_described_page_by_page() {
     ];
     assert_eq!(seen, expected.map(|(name, n)| (name.to_owned(), n)));
 }
+
+#[test]
+fn advertised_addresses_are_as_configured() {
+    for (advertised, host, port) in [
+        ("auto", "127.0.0.1", 9092),
+        ("PLAINTEXT://auto:19092", "127.0.0.1", 19092),
+        ("PLAINTEXT://kafka.example:29092", "kafka.example", 29092),
+    ] {
+        let mut harness = Harness::with(&[&format!("advertised.listeners={advertised}")]);
+        harness.call(ApiKey::Metadata, 9, &by_name(&[]), |body| {
+            let response: MetadataResponse<'_> = read(body, 9);
+            let broker = &response.brokers[0];
+            assert_eq!((&*broker.host, broker.port), (host, port), "{advertised}");
+        });
+    }
+}
