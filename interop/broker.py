@@ -21,6 +21,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_for_port(port):
+    """Waits until somebody listens there."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while True:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        assert time.monotonic() < deadline, f"nobody listens on port {port}"
+        time.sleep(0.005)
+
+
 class Broker:
     """One data directory and the process that serves it."""
 

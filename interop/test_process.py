@@ -13,6 +13,7 @@ from flights import flights
 
 
 def http(broker, path):
+    broker_module.wait_for_port(broker.http_port)
     with urllib.request.urlopen(f"http://127.0.0.1:{broker.http_port}{path}", timeout=10) as answer:
         return answer.status, answer.read().decode()
 

@@ -45,7 +45,7 @@ def consume(bootstrap, topic, partitions, count, **settings):
     consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(partitions)])
     digest = TopicDigest()
     while digest.count < count:
-        messages = consumer.consume(10_000, timeout=30)
+        messages = consumer.consume(min(10_000, count - digest.count), timeout=30)
         assert messages, f"only {digest.count} of {count} records came"
         for message in messages:
             assert message.error() is None, message.error()

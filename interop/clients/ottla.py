@@ -10,8 +10,9 @@ def produce(bootstrap, topic, records, codec):
     """Writes all records."""
     lines = b"".join(key + b"\t" + value + b"\n" for key, value in records)
     subprocess.run(
-        [BINARY, "produce", topic, "-b", bootstrap, "-f", "%k\\t%v\\n", "-z", codec, "--quiet"],
+        [BINARY, "produce", topic, "-b", bootstrap, "-f", "%k\\t%v\\n", "-z", codec],
         input=lines,
+        stdout=subprocess.DEVNULL,
         check=True,
         timeout=120,
     )
