@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = pathlib.Path(os.environ.get("OTTLA_BIN", ROOT / "target/release/ottla"))
@@ -80,6 +81,13 @@ class Broker:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+    def metrics(self):
+        """What /metrics says, for a test's last words; empty when nobody answers."""
+        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode()
+        return ""
 
     def log_tail(self, lines=30):
         if not self.log_path.exists():

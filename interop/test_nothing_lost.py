@@ -51,7 +51,7 @@ class Producer(threading.Thread):
                 "retry.backoff.max.ms": 50,
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 20_000,
-                "log_level": 2,
+                "log_level": 6,
             }
         )
 
@@ -102,7 +102,7 @@ def test_kills_under_load(tmp_path, durability, environment, figure):
         # At least one record is acknowledged in each life; then the blow falls at any moment.
         deadline = time.monotonic() + 60
         while producer.acknowledged == before:
-            assert time.monotonic() < deadline, f"no progress:\n{broker.log_tail()}"
+            assert time.monotonic() < deadline, f"no progress:\n{broker.log_tail()}\n{broker.metrics()}"
             time.sleep(0.001)
         time.sleep(dice.uniform(0, 0.4))
         broker.kill()
