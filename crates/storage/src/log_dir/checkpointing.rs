@@ -181,11 +181,16 @@ impl LogDir {
         let known = checkpoints.store.positions();
         let newest = known.map_or(Lsn::ZERO, |positions| positions.newest.lsn);
         let kept = known.map_or(Lsn::ZERO, |positions| positions.kept.lsn);
+        // Files are released by frames: a checkpoint behind the last entry of a file may stand before a
+        // frame without entries that is still in it.
+        let newest_frame = known.map_or(0, |positions| positions.newest.frame_seq);
+        let kept_frame = known.map_or(0, |positions| positions.kept.frame_seq);
         let is_due = match self.wal.pressure(now) {
             Some(pressure) => {
                 let is_released = pressure.release_to <= needed;
                 let is_urgent = pressure.urgency == Urgency::Now;
-                kept < pressure.release_to && (is_released || is_urgent && kept < needed)
+                kept_frame < pressure.release_to_frame
+                    && (is_released || is_urgent && kept < needed)
             }
             None => {
                 let is_quiet = pin.is_none() && durable.next() == self.wal.next_lsn();
@@ -199,7 +204,7 @@ impl LogDir {
             return None;
         }
         let position = self.wal.position_for_checkpoint(needed);
-        let is_useless = position.lsn <= newest && position.lsn <= kept;
+        let is_useless = position.frame_seq <= newest_frame && position.frame_seq <= kept_frame;
         if is_useless && self.wal.pressure(now).is_some() {
             return None;
         }

@@ -61,6 +61,9 @@ impl WalPosition {
 pub struct WalPressure {
     /// Entries below this LSN should stop being needed; then a checkpoint.
     pub release_to: Lsn,
+    /// Replays must begin at this frame or behind it. Two places can have the same LSN: frames without
+    /// entries lie between them.
+    pub release_to_frame: u64,
     /// How soon.
     pub urgency: Urgency,
     /// Bytes that a restart would have to replay now.
@@ -305,33 +308,38 @@ impl Ring {
         let by_file = self.file_pressure(now_nanos);
         let by_span = (self.limits.span_max / 4 * 3 < span_bytes).then(|| {
             let target = self.head_stream - self.limits.span_max / 2;
-            let lsn = self
+            let place = self
                 .live
                 .iter()
                 .flat_map(|live| live.marks.iter())
                 .find(|mark| target <= mark.stream)
-                .map_or(self.head.lsn, |mark| mark.place.lsn);
+                .map_or(self.head, |mark| mark.place);
             let urgency = if self.limits.span_max < span_bytes {
                 Urgency::Now
             } else {
                 Urgency::Soon
             };
-            (lsn, urgency)
+            (place, urgency)
         });
-        let (release_to, urgency) = match (by_file, by_span) {
+        let (place, urgency) = match (by_file, by_span) {
             (None, None) => return None,
             (Some(one), None) | (None, Some(one)) => one,
-            (Some(file), Some(span)) => (file.0.max(span.0), file.1.max(span.1)),
+            (Some(file), Some(span)) => {
+                let is_file_further = span.0.frame_seq < file.0.frame_seq;
+                let place = if is_file_further { file.0 } else { span.0 };
+                (place, file.1.max(span.1))
+            }
         };
         Some(WalPressure {
-            release_to,
+            release_to: place.lsn,
+            release_to_frame: place.frame_seq,
             urgency,
             span_bytes,
         })
     }
 
     /// Whether the oldest file will be needed because no other one is there for the time after this one.
-    fn file_pressure(&self, now_nanos: u64) -> Option<(Lsn, Urgency)> {
+    fn file_pressure(&self, now_nanos: u64) -> Option<(WalPosition, Urgency)> {
         let active = self.live.back()?;
         let is_stalled = self.wanted_size.is_some();
         let may_grow = self.refused_until <= now_nanos && self.growth_size().is_some();
@@ -345,7 +353,7 @@ impl Ring {
         let release_to = self
             .live
             .get(1)
-            .map_or(self.head.lsn, |live| live.marks[0].place.lsn);
+            .map_or(self.head, |live| live.marks[0].place);
         Some((
             release_to,
             if is_near { Urgency::Now } else { Urgency::Soon },
@@ -370,6 +378,13 @@ impl Ring {
     /// How many files hold frames that may be needed, and how many do not.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.live.len(), self.free.len())
+    }
+
+    /// Bytes left in the file that is written.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> u64 {
+        let active = self.live.back().expect("something was written");
+        active.file.size - self.head.position
     }
 
     fn largest_size(&self) -> u64 {

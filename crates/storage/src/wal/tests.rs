@@ -299,6 +299,47 @@ fn a_checkpoint_proves_what_it_says_was_durable() {
     assert!(report.is_lossy());
 }
 
+/// A checkpoint stood behind the last entry of a file, an idle frame followed in the same file, and the next
+/// entry began the next file: by its LSN the file was behind the checkpoint, by its frames it was not, and
+/// commits stalled for ever.
+#[test]
+fn a_file_whose_last_frame_is_idle_is_not_taken_for_released() {
+    let options = WalOptions {
+        span_max: 1 << 30,
+        ..WalOptions::tiny()
+    };
+    let (mut it, ..) = open(&MemoryDisk::new(), options, None);
+    let (size, mut number) = (5000, 0);
+    // Until an idle frame fits this file and another entry does not.
+    loop {
+        it.put(number, size);
+        number += 1;
+        it.run();
+        let left = it.wal.ring.lock().room();
+        if PAGE_SIZE <= left && left < size as u64 {
+            break;
+        }
+    }
+    let behind_last = it.wal.position_for_checkpoint(it.wal.next_lsn());
+    it.wal.checkpointed(&behind_last, &behind_last);
+    it.pass(30);
+    it.run();
+    loop {
+        it.put(number, size);
+        number += 1;
+        if let CommitStep::Stalled { .. } = it.run() {
+            break;
+        }
+    }
+    let pressure = it.wal.pressure(it.now).unwrap();
+    assert_eq!(pressure.release_to, behind_last.lsn);
+    assert!(behind_last.frame_seq < pressure.release_to_frame);
+    let behind_idle = it.wal.position_for_checkpoint(pressure.release_to);
+    assert!(pressure.release_to_frame <= behind_idle.frame_seq);
+    it.wal.checkpointed(&behind_idle, &behind_idle);
+    assert!(!matches!(it.run(), CommitStep::Stalled { .. }));
+}
+
 #[test]
 fn the_ring_grows_turns_and_stalls_and_what_is_not_released_is_replayed() {
     let (mut it, ..) = open(&MemoryDisk::new(), WalOptions::tiny(), None);
