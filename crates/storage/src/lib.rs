@@ -16,6 +16,8 @@ pub mod raft_log;
 pub mod read_only_file;
 pub mod wal;
 
+mod sync;
+
 mod leader_epochs;
 pub mod producer_state;
 pub mod segment;

@@ -24,9 +24,9 @@ pub use ring::{Urgency, WalPosition, WalPressure};
 
 use crate::disk::{Disk, DiskError};
 use crate::marker::{Marker, Markers};
+use crate::sync::Mutex;
 use commit::Commit;
 use ottla_types::{Lsn, Mono, Now};
-use parking_lot::Mutex;
 use queue::{Enqueued, Queue};
 use ring::{Ring, ring_path};
 use std::path::{Path, PathBuf};

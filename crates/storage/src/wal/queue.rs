@@ -1,8 +1,8 @@
 //! Where entries wait for the pump. The only part of the journal that request workers touch.
 
 use super::entry::Entry;
+use crate::sync::Mutex;
 use ottla_types::Lsn;
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries in LSN order, and the numbers that everybody may read without a lock.

@@ -1,5 +1,6 @@
-//! Crashes at any operation, decided by a seed.
+//! Crashes at any operation, decided by a seed, and files written by the first version.
 
 mod crash_disk;
+mod golden;
 mod raft_log_crash;
 mod wal_crash;
