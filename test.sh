@@ -5,3 +5,5 @@ cd "$(dirname "$0")"
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo test --workspace --locked
+# The journal's threads under a permutation scheduler: its locks are compiled for it.
+cargo test -p ottla-storage --features shuttle --test schedules --locked
