@@ -3,9 +3,11 @@
 mod model;
 
 use super::*;
+use crate::core::call::IsolationLevel;
 use crate::core::consumed::ConsumedRecord;
 use model::Cluster;
 use ottla_records::Decompressor;
+use ottla_types::Timestamp;
 
 const PARTITIONS: usize = 5;
 

@@ -6,6 +6,7 @@ mod model;
 use super::*;
 use crate::core::call::{Answer, CallFailure};
 use model::{Cluster, Fault};
+use std::time::Duration;
 
 const TOPIC: &str = "t";
 
