@@ -15,7 +15,10 @@ pub fn start(default: LevelFilter) -> Result<(), Failure> {
         Ok(text) => text
             .parse::<Targets>()
             .map_err(|error| Failure::usage(format!("{LOG_VARIABLE}={text}: {error}")))?,
-        Err(_) => Targets::new().with_default(default),
+        // openraft tells every step of every start.
+        Err(_) => Targets::new()
+            .with_default(default)
+            .with_target("openraft", LevelFilter::WARN),
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

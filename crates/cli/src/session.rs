@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ottla_client::{Client, ClientOptions};
 
 use crate::arguments::ClientArguments;
@@ -5,6 +7,8 @@ use crate::failure::Failure;
 use crate::properties::Properties;
 
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
+/// A person waits less long than a program: a topic or broker that is not there by then is missing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client, and the properties nobody has read yet.
 pub struct Session {
@@ -35,6 +39,7 @@ pub fn with_client(
 fn client_options(properties: &mut Properties) -> Result<ClientOptions, Failure> {
     let mut options = ClientOptions {
         client_id: "ottla".to_owned(),
+        operation_timeout: PATIENCE,
         ..ClientOptions::default()
     };
     if let Some(client_id) = properties.take(&["client.id"]) {

@@ -136,7 +136,12 @@ impl Server {
             .into_iter()
             .zip(counters)
             .map(|(directory, journal)| ReportedDirectory {
-                path: directory.path,
+                path: match place {
+                    DataPlace::Memory => "memory".to_owned(),
+                    DataPlace::Directories | DataPlace::PowerCutDirectories { .. } => {
+                        directory.path
+                    }
+                },
                 log_dir: directory.log_dir,
                 journal,
             });

@@ -73,6 +73,6 @@ fn print_greeting(greeting: &Greeting, place: DataPlace) {
         "\nready in {:.0?}.   export KAFKA_BOOTSTRAP_SERVERS=localhost:{port}",
         greeting.took
     );
-    start::print_next_steps(greeting);
     start::print_compat_log(greeting);
+    start::print_next_steps(greeting);
 }

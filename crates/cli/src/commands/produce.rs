@@ -3,7 +3,9 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use clap::Args;
-use ottla_client::{Ack, Acks, Codec, Delivery, Producer, ProducerOptions, Record, SendError};
+use ottla_client::{
+    Ack, Acks, Admin, Codec, Delivery, Producer, ProducerOptions, Record, SendError,
+};
 use serde_json::json;
 
 use crate::arguments::{ClientArguments, Format};
@@ -52,6 +54,9 @@ pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
     with_client(client, async |mut session| {
         let options = options(&produce, &mut session)?;
         session.properties.report_rest();
+        if produce.no_create {
+            check_topic(&session.client.admin(), &produce.topic).await?;
+        }
         let producer = session.client.producer(options);
         let template = produce.template()?;
         let outcome = match &produce.value {
@@ -61,6 +66,14 @@ pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
         producer.close().await?;
         outcome
     })
+}
+
+/// A producer would wait for the topic to appear.
+async fn check_topic(admin: &Admin, topic: &str) -> Result<(), Failure> {
+    for (name, result) in admin.describe_topics(&[topic]).await? {
+        result.map_err(|error| Failure::item(&name, &error))?;
+    }
+    Ok(())
 }
 
 fn options(produce: &Produce, session: &mut Session) -> Result<ProducerOptions, Failure> {

@@ -112,8 +112,8 @@ fn print_greeting(greeting: &Greeting) {
     print_addresses(greeting);
     println!("  data    {}", greeting.directories.join(", "));
     println!("\nready in {:.0?}.", greeting.took);
-    print_next_steps(greeting);
     print_compat_log(greeting);
+    print_next_steps(greeting);
 }
 
 /// Where it listens, one line for each address.

@@ -1,0 +1,139 @@
+use std::process::Command;
+
+use crate::broker::{Broker, OTTLA};
+
+fn lines(count: u32) -> String {
+    (0..count).map(|number| format!("{number}\n")).collect()
+}
+
+#[test]
+fn lines_go_in_and_come_out_in_order_with_every_codec() {
+    let broker = Broker::dev();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("lines-{codec}");
+        broker.command(&["topic", "create", &topic, "-p", "1"]);
+        let input = lines(20_000);
+        let output = broker.command_with(&["produce", &topic, "-z", codec], &input);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let read = broker.command(&["consume", &topic, "-o", "start:end", "-f", "%v\\n"]);
+        assert!(read == input, "{codec}");
+    }
+}
+
+#[test]
+fn topics_are_made_shown_and_deleted() {
+    let broker = Broker::dev();
+    broker.command(&[
+        "topic",
+        "create",
+        "a",
+        "b",
+        "-p",
+        "3",
+        "-c",
+        "retention.ms=1000",
+    ]);
+    let list = broker.command(&["topic", "list", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["topics"].as_array().unwrap().len(), 2);
+    assert_eq!(list["topics"][1]["name"], "b");
+    assert_eq!(list["topics"][1]["partitions"], 3);
+    let described = broker.command(&["topic", "describe", "a"]);
+    assert!(described.contains("retention.ms = 1000"), "{described}");
+    let again = broker.command_with(&["topic", "create", "a", "c"], "");
+    assert_eq!(again.status.code(), Some(1), "one of two failed");
+    let errors = String::from_utf8(again.stderr).unwrap();
+    assert!(errors.contains("a: TOPIC_ALREADY_EXISTS"), "{errors}");
+    broker.command(&["topic", "create", "a", "--if-not-exists"]);
+    broker.command(&["topic", "delete", "a", "b", "c"]);
+    assert_eq!(
+        broker.command(&["topic", "list"]).lines().count(),
+        1,
+        "only the headings"
+    );
+}
+
+#[test]
+fn offsets_and_ranges_select_records() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "t", "-p", "1"]);
+    broker.command_with(&["produce", "t", "-f", "%k:%v\\n"], "a:1\nb:2\nc:3\nd:4\n");
+    let read = |range: &str| broker.command(&["consume", "t", "-o", range, "-f", "%k%v "]);
+    for (range, expected) in [
+        ("start:end", "a1 b2 c3 d4 "),
+        ("1:3", "b2 c3 "),
+        ("-1:end", "d4 "),
+        ("+3:end", "d4 "),
+        ("@-1h:end", "a1 b2 c3 d4 "),
+        ("end:end", ""),
+    ] {
+        assert_eq!(read(range), expected, "{range}");
+    }
+    assert_eq!(
+        broker.command(&["consume", "t", "-n", "2", "-f", "%v"]),
+        "12"
+    );
+    let offsets = broker.command(&["topic", "offsets", "t", "--format", "json"]);
+    let offsets: serde_json::Value = serde_json::from_str(&offsets).unwrap();
+    assert_eq!(offsets["partitions"][0]["first"], 0);
+    assert_eq!(offsets["partitions"][0]["next"], 4);
+}
+
+#[test]
+fn records_are_json_unless_a_format_is_given() {
+    let broker = Broker::dev();
+    let said = broker.command(&["produce", "orders", r#"{"id":1,"eur":42.50}"#, "-k", "1"]);
+    assert_eq!(said, "orders[0] @ 0\n");
+    let line = broker.command(&["consume", "orders", "-n", "1"]);
+    assert!(
+        line.contains(r#""key":"1","value":{"id":1,"eur":42.50}"#),
+        "{line}"
+    );
+    let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(record["offset"], 0);
+}
+
+#[test]
+fn failures_say_what_and_end_with_1_and_wrong_usage_with_2() {
+    let broker = Broker::dev();
+    for (arguments, code, expected) in [
+        (
+            &["topic", "describe", "absent"][..],
+            1,
+            "absent: UNKNOWN_TOPIC_OR_PARTITION",
+        ),
+        (
+            &["consume", "absent", "-n", "1"],
+            1,
+            "absent: UNKNOWN_TOPIC_OR_PARTITION",
+        ),
+        (
+            &["produce", "absent", "x", "--no-create"],
+            1,
+            "UNKNOWN_TOPIC_OR_PARTITION",
+        ),
+        (&["consume", "absent", "-o", "nonsense"], 2, "-o nonsense"),
+        (&["topic", "frobnicate"], 2, "frobnicate"),
+        (&["topic", "create", "x", "-c", "novalue"], 2, "novalue"),
+    ] {
+        let output = broker.command_with(arguments, "");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: data on stdout");
+    }
+    let nobody = Command::new(OTTLA)
+        .args(["topic", "list", "-b", "127.0.0.1:1"])
+        .output();
+    let nobody = nobody.unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8(nobody.stderr)
+            .unwrap()
+            .contains("127.0.0.1:1")
+    );
+}

@@ -1,0 +1,7 @@
+//! The binary as a person and an orchestrator meet it: real processes, real sockets, real signals.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod broker;
+mod commands;
+mod http;
+mod start;
