@@ -205,6 +205,12 @@ impl Consumer {
         self.core.progress(key)
     }
 
+    /// What stands in the way of reading: an address that does not answer, for example. `None` when
+    /// nothing does, also when there simply are no new records.
+    pub fn waiting_for(&self) -> Option<&str> {
+        self.core.waiting_for()
+    }
+
     /// Whether everything was read that was in the partitions when the broker last answered. False
     /// as long as it has not answered for each of them.
     pub fn is_at_end(&self) -> bool {

@@ -317,6 +317,12 @@ impl Producer {
         Ok(())
     }
 
+    /// What stands in the way of records that wait longer than they should: an address that does not
+    /// answer, a partition without leader. `None` when nothing does.
+    pub fn waiting_for(&self) -> Option<String> {
+        self.shared.state.lock().core.waiting_for()
+    }
+
     /// What it has done so far.
     pub fn stats(&self) -> ProducerStats {
         self.shared.state.lock().core.stats()

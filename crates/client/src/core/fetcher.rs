@@ -89,6 +89,8 @@ pub struct FetcherCore {
     ready: VecDeque<FetchedChunk>,
     buffered_bytes: usize,
     faults: VecDeque<FetchFault>,
+    /// Why the last fetch or look-up brought nothing.
+    obstacle: Option<String>,
 }
 
 impl FetcherCore {
@@ -110,6 +112,7 @@ impl FetcherCore {
             ready: VecDeque::new(),
             buffered_bytes: 0,
             faults: VecDeque::new(),
+            obstacle: None,
             config,
         }
     }
@@ -215,6 +218,11 @@ impl FetcherCore {
             assigned.consumed = Some(chunk.end_offset);
         }
         Some(chunk)
+    }
+
+    /// What stands in the way of reading at the moment, if anything does.
+    pub fn waiting_for(&self) -> Option<&str> {
+        self.obstacle.as_deref().or(self.metadata.last_failure())
     }
 
     /// The next fault to report.

@@ -313,6 +313,21 @@ impl ProducerCore {
         out.append(&mut self.outcomes);
     }
 
+    /// What stands in the way of the oldest batch that had to be sent again or cannot be sent, if
+    /// anything does.
+    pub fn waiting_for(&self) -> Option<String> {
+        let queues = self.active.iter().filter_map(|key| self.queues.get(key));
+        let repeated = queues
+            .filter_map(|queue| queue.queue.front())
+            .min_by_key(|batch| batch.id);
+        let obstacle = repeated.and_then(|batch| batch.obstacle.clone());
+        let known = self
+            .metadata
+            .last_failure()
+            .or(self.identity_obstacle.as_deref());
+        obstacle.or_else(|| known.filter(|_| !self.active.is_empty()).map(str::to_owned))
+    }
+
     /// Gives up everything that is not under way.
     pub fn stop(&mut self, reason: &str) {
         self.stopped = Some(reason.to_owned());

@@ -21,8 +21,12 @@ impl FetcherCore {
         match self.pending.remove(&id) {
             None => {}
             Some(Pending::Metadata) => self.metadata.on_answer(&answer, now, &mut self.prng),
-            Some(Pending::ListOffsets(versions)) => self.on_offsets(&versions, &answer, now),
+            Some(Pending::ListOffsets(versions)) => {
+                self.obstacle = obstacle(&answer);
+                self.on_offsets(&versions, &answer, now);
+            }
             Some(Pending::Fetch { broker, partitions }) => {
+                self.obstacle = obstacle(&answer);
                 self.sessions.entry(broker).or_default().is_busy = false;
                 self.on_fetch(broker, &partitions, answer, now);
             }
@@ -297,5 +301,12 @@ impl FetcherCore {
             assigned.chunks += 1;
             assigned.position = Position::At(end_offset);
         }
+    }
+}
+
+fn obstacle(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Failed(failure) => Some(failure.to_string()),
+        Answer::Response { .. } | Answer::Sent => None,
     }
 }

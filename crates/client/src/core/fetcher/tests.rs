@@ -313,3 +313,22 @@ fn an_unreadable_batch_stops_its_partition_only() {
         Some(Offset::new(5))
     );
 }
+
+#[test]
+fn a_fetch_that_is_lost_is_told_until_one_succeeds() {
+    let mut world = World::new(1, config());
+    world.cluster.fill(0, 10);
+    world.assign(0, StartOffset::At(Offset::new(0)));
+    let mut told = false;
+    for _ in 0..200 {
+        world.poll();
+        world.cluster.disturb();
+        world.answer();
+        told |= world.core.waiting_for() == Some("broken");
+        world.now = world.now.plus(Duration::from_millis(100));
+    }
+    assert!(told);
+    world.settle();
+    assert_eq!(world.read, 10);
+    assert_eq!(world.core.waiting_for(), None);
+}

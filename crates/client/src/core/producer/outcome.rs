@@ -14,14 +14,14 @@ pub struct Appended {
     pub partition: i32,
     /// The record's timestamp.
     pub timestamp: Timestamp,
-    /// Whether [`ProducerCore::poll`] should be called soon: a batch became full or a first one began.
+    /// Whether [`poll`](super::ProducerCore::poll) should be called soon: a batch became full or a first one began.
     pub wake: bool,
 }
 
 /// Why a record was not taken. Nothing of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The topic is being looked up: try again when [`ProducerCore::metadata`] has grown.
+    /// The topic is being looked up: try again when [`metadata`](super::ProducerCore::metadata) has grown.
     #[error("topic {topic} is not known yet{}", .reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default())]
     TopicUnknown {
         /// The topic.

@@ -430,6 +430,7 @@ fn a_batch_that_cannot_be_sent_says_what_stood_in_the_way() {
     let appended = world.append().unwrap();
     world.advance(10);
     let mut calls = Vec::new();
+    let mut waiting_for = None;
     for _ in 0..100 {
         world.core.poll(world.now, &mut calls);
         for call in calls.drain(..) {
@@ -438,6 +439,7 @@ fn a_batch_that_cannot_be_sent_says_what_stood_in_the_way() {
             world.core.on_answer(call.id, answer, world.now);
         }
         world.advance(500);
+        waiting_for = waiting_for.or(world.core.waiting_for());
     }
     world.poll();
     let fault = world.outcome(&appended).result.clone().unwrap_err();
