@@ -29,6 +29,11 @@ pub struct CountingWake {
 }
 
 impl CountingWake {
+    /// Whether the core was woken since the last time.
+    pub fn take(&self, core: usize) -> bool {
+        std::mem::take(&mut *self.woken[core].0.lock())
+    }
+
     /// Waits until the core is woken, as its thread would sleep.
     pub fn wait(&self, core: usize) {
         let (woken, signal) = &self.woken[core];

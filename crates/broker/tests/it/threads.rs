@@ -1,18 +1,21 @@
 //! Threads that park, append and commit at once: nobody sleeps through what they wait for. No time
 //! passes here, so no deadline can hide a wake that was lost.
 
-use crate::harness::{Harness, batch, body, bytes, produce_request, read, records, records_of};
+use crate::harness::{
+    Called, Harness, batch, body, bytes, produce_request, read, records, records_of,
+};
 use ottla_broker::{Broker, Connection, CoreId, Outcome, Response};
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_protocol::messages::fetch_response::FetchResponse;
 use ottla_protocol::messages::produce_response::ProduceResponse;
 use ottla_protocol::{ApiKey, Message, RequestHeader, Writer};
+use ottla_storage::wal::CommitStep;
 use ottla_types::{Now, Uuid};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const PARTITIONS_COUNT: i32 = 3;
-const ROUNDS_COUNT: i32 = 1500;
+const ROUNDS_COUNT: i32 = 6000;
 
 struct Client<'a> {
     broker: &'a Broker,
@@ -37,6 +40,8 @@ impl Client<'_> {
         match self.broker.handle(&mut self.connection, &frame, self.now) {
             Outcome::Reply(response) => bytes(&response),
             Outcome::Parked { token, .. } => loop {
+                // Asleep first: the wake alone must be enough.
+                self.wake.wait(self.core);
                 let mut out = Vec::new();
                 let core = CoreId::new(self.core as u16);
                 self.broker.completions(core, self.now, &mut out);
@@ -44,7 +49,6 @@ impl Client<'_> {
                     assert!(out.is_empty() && answered == token);
                     break bytes(&reply(outcome));
                 }
-                self.wake.wait(self.core);
             },
             Outcome::NoReply | Outcome::Close(_) => panic!("it is answered"),
         }
@@ -142,9 +146,11 @@ fn nobody_sleeps_through_what_they_wait_for() {
         scope.spawn(|| produce_all(producing));
         scope.spawn(|| {
             while !is_done.load(Ordering::SeqCst) {
-                log_dir.commit_step(now);
-                broker.on_commit(now);
-                std::thread::yield_now();
+                match log_dir.commit_step(now) {
+                    // As the journal's thread does it: nobody is woken when nothing was done.
+                    CommitStep::Wrote { .. } | CommitStep::Synced { .. } => broker.on_commit(now),
+                    _ => std::thread::yield_now(),
+                }
             }
         });
         let consumed = scope.spawn(|| consume_all(consuming, topic_id));
@@ -156,4 +162,49 @@ fn nobody_sleeps_through_what_they_wait_for() {
     let mut expected: Vec<String> = (0..ROUNDS_COUNT).map(|round| round.to_string()).collect();
     expected.sort_unstable();
     assert_eq!(seen, expected);
+}
+
+/// The journal's thread is so fast that it is done before the append returns: then nobody will call
+/// again, and who registers must look once more.
+#[test]
+fn a_commit_inside_the_append_is_not_missed() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    let fetch = crate::harness::fetch_request("t", 0, 0, 500);
+    let Called::Waiting(token) = harness.send(ApiKey::Fetch, 11, &fetch) else {
+        panic!("there is nothing yet");
+    };
+    harness.settle();
+    let (log_dir, broker, now) = (
+        Arc::clone(&harness.log_dir),
+        Arc::clone(&harness.broker),
+        harness.now,
+    );
+    harness.log_dir.wal().set_waker(Box::new(move || {
+        while let CommitStep::Wrote { .. } | CommitStep::Synced { .. } | CommitStep::Prepared =
+            log_dir.commit_step(now)
+        {
+            broker.on_commit(now);
+        }
+    }));
+    let _ = (harness.wake.take(0), harness.wake.take(1));
+    let mut producer = harness.connect(1);
+    let bytes = batch(&["x"]);
+    let answer = harness.send_on(
+        &mut producer,
+        ApiKey::Produce,
+        9,
+        &produce_request("t", 0, &bytes, -1),
+    );
+    assert!(
+        matches!(answer, Called::Answered(_)),
+        "it is durable already"
+    );
+    assert!(harness.wake.take(1), "the partition waits to be told");
+    let mut out = Vec::new();
+    harness.broker.completions(CoreId::new(1), now, &mut out);
+    assert!(out.is_empty());
+    assert!(harness.wake.take(0), "the consumer has something to read");
+    harness.collect();
+    assert!(harness.take(token).is_some());
 }
