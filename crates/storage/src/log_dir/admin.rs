@@ -116,7 +116,7 @@ impl LogDir {
         let state = partition.lock();
         match &state.standing {
             Standing::Damaged { reason } => Some(reason.clone()),
-            Standing::Good | Standing::Dropped => None,
+            Standing::Good | Standing::Dropping | Standing::Dropped => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl LogDir {
     pub fn delete_records(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         let mut state = partition.lock();
-        if state.standing == Standing::Dropped {
+        if state.is_gone() {
             return Err(StorageError::UnknownPartition);
         }
         let (log_start, end) = (state.log_start, state.appended_end());
@@ -167,8 +167,9 @@ impl LogDir {
         };
         let entry = Entry::new(header, DurabilityClass::Fsync, Body::Empty);
         let lsn = self.wal.enqueue(entry)?;
-        state.start_from(to);
+        state.move_start(lsn, self.wal.durable_lsn(), to);
         state.state_lsn = lsn;
+
         Ok(lsn)
     }
 
@@ -266,10 +267,41 @@ impl LogDir {
         let had_pin = state.pin;
         let (freed, forgotten) = state.truncate_to(to, position);
         state.state_lsn = state.state_lsn.max(lsn);
+        state.truncate_lsn = lsn;
         self.free_tail_bytes(freed);
+
         self.count_producers(0, forgotten);
         self.move_pin(partition, had_pin, state);
         Ok(lsn)
+    }
+
+    /// Lets go of partitions whose drop is durable by now.
+    pub(super) fn finish_drops(&self) {
+        let durable = self.durable_lsn();
+        let is_durable = |dropping: &mut (Arc<Partition>, Lsn)| dropping.1 <= durable;
+        let done: Vec<_> = self.dropping.lock().extract_if(.., is_durable).collect();
+        for (partition, _) in done {
+            let mut state = partition.lock();
+            state.standing = Standing::Dropped;
+            state.generation += 1;
+            let had_pin = state.pin.take();
+            self.move_pin(&partition, had_pin, &state);
+            let base = state.tail.base();
+            let freed = state.tail.truncate_to(base);
+            self.free_tail_bytes(freed);
+            self.count_producers(0, state.producers.count());
+        }
+    }
+
+    /// The partition that work has to be done for: also one that is being dropped.
+    pub(super) fn partition_at_work(&self, slot: PartitionSlot) -> Option<Arc<Partition>> {
+        self.partition(slot).or_else(|| {
+            let dropping = self.dropping.lock();
+            let found = dropping
+                .iter()
+                .find(|(partition, _)| partition.slot() == slot);
+            found.map(|(partition, _)| Arc::clone(partition))
+        })
     }
 
     /// The partition is gone: its name may be used again at once, its files go in the background. The caller waits
@@ -278,7 +310,7 @@ impl LogDir {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         let mut table = self.table.write();
         let mut state = partition.lock();
-        if state.standing == Standing::Dropped {
+        if state.is_gone() {
             return Err(StorageError::UnknownPartition);
         }
         let name = state.dir.as_deref().unwrap_or("").as_bytes();
@@ -293,20 +325,14 @@ impl LogDir {
         let lsn = self
             .wal
             .enqueue(Entry::new(header, DurabilityClass::Fsync, body))?;
-        let had_pin = state.pin.take();
-        self.move_pin(&partition, had_pin, &state);
-        let tail_bytes = state.tail.bytes();
-        let producers = state.producers.count();
-        state.standing = Standing::Dropped;
-        state.generation += 1;
-        let base = state.tail.base();
-        state.tail.truncate_to(base);
+        // Until the entry is durable a crash may bring the partition back, whole: checkpoints keep it so long.
+        state.standing = Standing::Dropping;
+        state.state_lsn = lsn;
         table.remove(slot);
+        self.dropping.lock().push((Arc::clone(&partition), lsn));
         let dir = state.dir.clone();
         drop(state);
         drop(table);
-        self.free_tail_bytes(tail_bytes);
-        self.count_producers(0, producers);
         if let Some(dir) = dir {
             self.pins.lock().hold(lsn);
             self.schedule_removal(partition, dir, lsn, now);

@@ -122,6 +122,12 @@ impl CheckpointTask {
                 dir.load_snapshot(&partition, ottla_types::Timestamp::from_millis(0))?;
             }
             let state = partition.lock();
+            if dir.wal.durable_lsn() < state.truncate_lsn {
+                // What it took away cannot be described any more, and it may still be forgotten: try again later.
+                drop(state);
+                self.abandon();
+                return Ok(TaskStep::Done);
+            }
             self.next_slot = partition.slot().get() + 1;
             if state.standing != Standing::Dropped {
                 // Asked under the lock: nothing of what the state holds can become durable in between.
@@ -133,6 +139,16 @@ impl CheckpointTask {
         let progress = write.step().map_err(disk_fault)?;
         match progress {
             CheckpointProgress::WantsRecords => {
+                // At the end: a partition that was dropped while the others were written is here as well.
+                let dropping = dir.dropping.lock().clone();
+                for (partition, lsn) in dropping {
+                    let (state, durable) = (partition.lock(), dir.wal.durable_lsn());
+                    if durable < lsn {
+                        let (state_lsn, payload) = partition_record::encode(&state, durable);
+                        drop(state);
+                        write.add(partition.id(), state_lsn, &[&payload]);
+                    }
+                }
                 write.finish(dir.wal.durable_lsn());
                 self.is_finished = true;
                 Ok(TaskStep::More)

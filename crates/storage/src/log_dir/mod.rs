@@ -71,6 +71,8 @@ pub struct LogDir {
     pins: Mutex<Pins>,
     pump: Mutex<pump::Pump>,
     unlinks: Mutex<Vec<deletion::Unlink>>,
+    /// Dropped partitions whose entries are not known to be durable.
+    dropping: Mutex<Vec<(Arc<Partition>, Lsn)>>,
     checkpoints: Mutex<checkpointing::Checkpoints>,
     retention: Mutex<retention::Sweep>,
     scrub: Mutex<scrub::Scrub>,

@@ -37,18 +37,15 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
     put(&mut out, &VERSION.to_le_bytes());
     let reason = match &state.standing {
         Standing::Damaged { reason } => Some(reason),
-        Standing::Good | Standing::Dropped => None,
+        Standing::Good | Standing::Dropping | Standing::Dropped => None,
     };
     let damaged = if reason.is_some() { FLAG_DAMAGED } else { 0 };
     let has_dir = if state.has_dir { FLAG_HAS_DIR } else { 0 };
     put(&mut out, &(damaged | has_dir).to_le_bytes());
     put_text(&mut out, state.dir.as_deref().unwrap_or(""));
     put_text(&mut out, reason.map_or("", String::as_str));
-    for offset in [
-        state.log_start.min(appended_end),
-        state.synced_end,
-        appended_end,
-    ] {
+    let log_start = state.durable_log_start(durable).min(appended_end);
+    for offset in [log_start, state.synced_end, appended_end] {
         put(&mut out, &offset.get().to_le_bytes());
     }
     put(&mut out, &tail_lsn.get().to_le_bytes());

@@ -188,6 +188,7 @@ impl LogDir {
     }
 
     fn start_deletions(&self, pump: &mut Pump, now: Now) {
+        self.finish_drops();
         let checkpoints_count = self.checkpoints.lock().count();
         let mut waiting = Vec::new();
         for removal in std::mem::take(&mut pump.removals) {
@@ -215,7 +216,7 @@ impl LogDir {
             .partitions_below(pressure.release_to, 8 * TASKS_MAX);
         let mut rewritten = 0;
         for slot in slots {
-            let Some(partition) = self.partition(slot) else {
+            let Some(partition) = self.partition_at_work(slot) else {
                 continue;
             };
             // A journal that cannot go on takes no rewritten tails either.
@@ -290,7 +291,7 @@ impl LogDir {
         let slots = self.pins.lock().partitions();
         let mut sizes: Vec<(usize, Arc<Partition>)> = Vec::with_capacity(slots.len());
         for slot in slots {
-            if let Some(partition) = self.partition(slot) {
+            if let Some(partition) = self.partition_at_work(slot) {
                 let size = partition.lock().tail.bytes();
                 sizes.push((size, partition));
             }
@@ -315,7 +316,7 @@ impl LogDir {
         pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
         let mut budget = self.options.idle_flushes_per_second;
         for slot in self.pins.lock().partitions() {
-            let Some(partition) = self.partition(slot) else {
+            let Some(partition) = self.partition_at_work(slot) else {
                 continue;
             };
             let idle = now.mono.since(partition.lock().last_append);

@@ -1,6 +1,6 @@
 use super::file_range::FileRange;
 use super::{LogDir, ReadError, ReadTicket};
-use crate::partition::{Partition, PartitionState, Standing};
+use crate::partition::{Partition, PartitionState};
 use crate::segment::sidecar::Unit;
 use crate::segment::{Access, SegmentFile, Units};
 use bytes::{Bytes, BytesMut};
@@ -153,7 +153,7 @@ impl LogDir {
         limit: ReadLimit,
     ) -> Result<Start, ReadError> {
         let mut state = partition.lock();
-        if state.standing == Standing::Dropped {
+        if state.is_gone() {
             return Err(ReadError::UnknownPartition);
         }
         let (log_start, end) = (state.log_start, state.appended_end());

@@ -22,7 +22,8 @@ use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -122,6 +123,7 @@ impl LogDir {
             pins: Mutex::new(Pins::default()),
             pump: Mutex::new(Pump::default()),
             unlinks: Mutex::default(),
+            dropping: Mutex::default(),
             checkpoints: Mutex::new(checkpoints),
             retention: Mutex::new(Sweep::default()),
             scrub: Mutex::new(Scrub::default()),
@@ -184,6 +186,7 @@ struct Replay {
     is_tail_planted: bool,
     was_rebuilt: bool,
     has_entries: bool,
+    dropped: BTreeSet<TopicPartition>,
     disk: Arc<dyn Disk>,
     failure: Option<DiskError>,
 }
@@ -215,6 +218,7 @@ impl Replay {
             is_tail_planted: options.planted.is(PlantedBug::TailBesideEntries),
             was_rebuilt: false,
             has_entries: false,
+            dropped: BTreeSet::new(),
             disk,
             failure: None,
         }
@@ -258,12 +262,11 @@ impl Replay {
         }
         let id = entry.header.topic_partition;
         if entry.header.kind == EntryKind::Drop {
-            self.partitions.remove(&id);
             let dir = String::from_utf8_lossy(&entry.body).into_owned();
-            if !dir.is_empty() {
-                self.drops.push((id, dir, entry.lsn));
-            }
-            return;
+            return self.drop_partition(id, entry.lsn, dir);
+        }
+        if self.dropped.contains(&id) {
+            return; // a flush that was under way; ids do not come back
         }
         let recovering = self.partitions.entry(id).or_insert_with(|| Recovering {
             state: PartitionState::new(LogConfig::default()),
@@ -287,8 +290,27 @@ impl Replay {
         recovering.state.state_lsn = entry.lsn;
     }
 
+    fn drop_partition(&mut self, id: TopicPartition, lsn: Lsn, dir: String) {
+        self.dropped.insert(id);
+        let known = self.partitions.remove(&id);
+        let dir = match known.and_then(|known| known.state.dir) {
+            Some(known) if dir.is_empty() => known.to_string(),
+            Some(_) | None => dir,
+        };
+        if !dir.is_empty() {
+            self.drops.push((id, dir, lsn));
+        }
+    }
+
     /// An entry that had been acknowledged is unreadable.
     fn lose(&mut self, lsn: Lsn, header: &EntryHeader) {
+        if header.kind == EntryKind::Drop {
+            // Its body only names the directory; that it was dropped is known.
+            return self.drop_partition(header.topic_partition, lsn, String::new());
+        }
+        if self.dropped.contains(&header.topic_partition) {
+            return;
+        }
         let Some(recovering) = self.partitions.get_mut(&header.topic_partition) else {
             // Its partition is not known from anywhere else: it comes back empty and says why.
             let mut state = PartitionState::new(LogConfig::default());
@@ -342,7 +364,7 @@ impl Replay {
             .iter()
             .filter_map(|(id, recovering)| match &recovering.state.standing {
                 Standing::Damaged { reason } => Some((*id, reason.clone())),
-                Standing::Good | Standing::Dropped => None,
+                Standing::Good | Standing::Dropping | Standing::Dropped => None,
             })
             .collect()
     }

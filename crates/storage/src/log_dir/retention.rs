@@ -3,11 +3,14 @@
 use super::deletion::Unlink;
 use super::pump::PumpStep;
 use super::{LogDir, changes};
-use crate::partition::{LogConfig, Partition, PartitionState, Standing};
+use crate::partition::{LogConfig, Partition, PartitionState};
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, WalError};
 use ottla_types::{Lsn, Mono, Now, Offset, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How soon a sweep follows one that left something waiting.
+const WAITING_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Where the sweep over the partitions is.
 #[derive(Default)]
@@ -16,6 +19,8 @@ pub(super) struct Sweep {
     next_sweep: Mono,
     /// Set while the directory remembers more producers than it may: those unused since before it go.
     producer_cutoff: Option<Timestamp>,
+    /// Some partition has segments to remove that waits for the journal or a flush: the next sweep is soon.
+    is_waiting: bool,
 }
 
 impl LogDir {
@@ -36,7 +41,13 @@ impl LogDir {
         }
         let Some(partition) = self.table.read().next_from(sweep.next_slot).cloned() else {
             sweep.next_slot = 0;
-            sweep.next_sweep = now.mono.plus(self.options.retention_interval);
+            let is_waiting = std::mem::take(&mut sweep.is_waiting);
+            let interval = if is_waiting {
+                WAITING_INTERVAL
+            } else {
+                self.options.retention_interval
+            };
+            sweep.next_sweep = now.mono.plus(interval);
             return PumpStep::Waiting {
                 until: sweep.next_sweep,
             };
@@ -48,13 +59,16 @@ impl LogDir {
             .map_or(cutoff, |other| cutoff.max(other));
         drop(sweep);
         let mut state = partition.lock();
-        if state.standing == Standing::Dropped {
+        if state.is_gone() {
             return PumpStep::Worked;
         }
         let expired = state.producers.expire(cutoff);
         self.count_producers(0, expired);
         // A failed journal stops everything else as well; nothing is half done here.
         let _ = self.retain(&partition, &mut state, now);
+        let is_waiting = state.segments.len() > 1 && state.segment_end(0) <= state.log_start;
+        drop(state);
+        self.retention.lock().is_waiting |= is_waiting;
         PumpStep::Worked
     }
 
@@ -97,11 +111,13 @@ impl LogDir {
         state: &mut PartitionState,
         now: Now,
     ) -> Result<(), WalError> {
+        // Not before the new start is durable: a crash may take it back, and then the segments are needed.
+        let start = state.durable_log_start(self.durable_lsn());
         let mut count = 0;
         while count + 1 < state.segments.len() {
             let segment = &state.segments[count];
             let is_synced = segment.synced_size == segment.size;
-            if state.log_start < state.segment_end(count) || !is_synced {
+            if start < state.segment_end(count) || !is_synced {
                 break;
             }
             count += 1;

@@ -1,5 +1,5 @@
 use super::{LogDir, ReadError, ReadTicket};
-use crate::partition::{NO_TIMESTAMP, Partition, Standing};
+use crate::partition::{NO_TIMESTAMP, Partition};
 use crate::segment::sidecar::Unit;
 use crate::segment::{Access, ReadFault, SegmentFile, Units};
 use bytes::Bytes;
@@ -134,7 +134,7 @@ fn places(
     wanted: Wanted,
 ) -> Result<(Vec<Place>, Vec<Bytes>, Offset), ReadError> {
     let mut state = partition.lock();
-    if state.standing == Standing::Dropped {
+    if state.is_gone() {
         return Err(ReadError::UnknownPartition);
     }
     let target = wanted.timestamp();

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use ottla_records::{BatchView, ProducerBatch};
 use ottla_types::{LeaderEpoch, Lsn, Mono, Offset, PartitionSlot, Timestamp, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A partition of a log directory. Its lock is held for microseconds and never across a system call.
@@ -73,7 +74,9 @@ pub(crate) enum Standing {
         /// Why, for messages.
         reason: String,
     },
-    /// It was dropped.
+    /// It was dropped, but the journal may still forget that: it answers nothing, and stays recoverable.
+    Dropping,
+    /// It was dropped for good.
     Dropped,
 }
 
@@ -92,6 +95,10 @@ pub(crate) struct PartitionState {
     /// Moves with every change that makes a write or read in flight stale.
     pub(crate) generation: u64,
     pub(crate) log_start: Offset,
+    /// Log starts that were left by entries which may not be durable: (the entry, the start before it).
+    pub(crate) left_starts: VecDeque<(Lsn, Offset)>,
+    /// The last truncation.
+    pub(crate) truncate_lsn: Lsn,
     pub(crate) synced_end: Offset,
     pub(crate) segments: Vec<Segment>,
     pub(crate) tail: Tail,
@@ -132,6 +139,8 @@ impl PartitionState {
             standing: Standing::Good,
             generation: 0,
             log_start: Offset::ZERO,
+            left_starts: VecDeque::new(),
+            truncate_lsn: Lsn::ZERO,
             synced_end: Offset::ZERO,
             segments: Vec::new(),
             tail: Tail::empty_at(Offset::ZERO),
@@ -151,6 +160,11 @@ impl PartitionState {
             epochs_are_dirty: false,
             wants_snapshot: false,
         }
+    }
+
+    /// It was dropped, for good or not.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.standing, Standing::Dropping | Standing::Dropped)
     }
 
     /// The next record gets it.
@@ -192,6 +206,25 @@ impl PartitionState {
             written_end: self.written_end(),
             synced_end: self.synced_end,
         }
+    }
+
+    /// Where the log starts for a journal that is durable up to `durable`.
+    pub(crate) fn durable_log_start(&self, durable: Lsn) -> Offset {
+        let undurable = self.left_starts.iter().find(|(lsn, _)| durable < *lsn);
+        undurable.map_or(self.log_start, |(_, before)| *before)
+    }
+
+    /// The log starts at `start` from the entry `lsn` on, and the journal is durable up to `durable`.
+    pub(crate) fn move_start(&mut self, lsn: Lsn, durable: Lsn, start: Offset) {
+        while self
+            .left_starts
+            .front()
+            .is_some_and(|(lsn, _)| *lsn <= durable)
+        {
+            self.left_starts.pop_front();
+        }
+        self.left_starts.push_back((lsn, self.log_start));
+        self.start_from(start);
     }
 
     /// The end up to which retention may look: what is not durable stays.
