@@ -89,6 +89,9 @@ impl From<DiskError> for QuorumStoreError {
     }
 }
 
+/// Place of the first batch; the membership is before it.
+const FIRST_BATCH_INDEX: u64 = 1;
+
 impl QuorumStore {
     /// The term in which a new quorum is led, and in which its first batch is decided.
     pub const FIRST_TERM: u64 = 1;
@@ -108,7 +111,7 @@ impl QuorumStore {
     ) -> Result<QuorumStore, QuorumStoreError> {
         let markers = Arc::clone(&options.markers);
         match RaftLog::open(Arc::clone(&disk), dir, options.log, markers)? {
-            RaftOpen::Found(log, _) => QuorumStore::found(disk, *log, me),
+            RaftOpen::Found(log, _) => QuorumStore::found(disk, dir, *log, me),
             RaftOpen::Damaged(damage) => Err(QuorumStoreError::Damaged(damage.kind)),
             RaftOpen::Empty => QuorumStore::create(disk, dir, options, me, &first_batch()),
         }
@@ -159,9 +162,7 @@ impl QuorumStore {
             },
             batch,
         )?;
-        if let Some(parent) = dir.parent() {
-            disk.sync_dir(parent)?;
-        }
+        sync_parent(&*disk, dir)?;
         Ok(QuorumStore {
             disk,
             log,
@@ -173,6 +174,7 @@ impl QuorumStore {
 
     fn found(
         disk: Arc<dyn Disk>,
+        dir: &Path,
         log: RaftLog,
         me: Voter,
     ) -> Result<QuorumStore, QuorumStoreError> {
@@ -186,6 +188,14 @@ impl QuorumStore {
         }
         let vote = state.vote.as_deref().map(decode_vote).transpose()?;
         let snapshot = log.snapshot().map(decode_snapshot).transpose()?;
+        if state
+            .last_log_id()
+            .is_none_or(|last| last.index <= FIRST_BATCH_INDEX)
+        {
+            // The process that made the store may have died before the name of `dir` was durable; every
+            // later entry was written after that.
+            sync_parent(&*disk, dir)?;
+        }
         for entry in &state.entries {
             // What cannot be read is refused now and not when it is applied.
             decode_payload(&entry.payload)?;
@@ -323,6 +333,11 @@ impl QuorumStore {
             .space()
             .is_ok_and(|space| needed <= space.free_bytes)
     }
+}
+
+/// Makes the name of `dir` durable.
+fn sync_parent(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    dir.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
 }
 
 fn decode_snapshot(snapshot: &RaftSnapshot) -> Result<StoredSnapshot, CodecError> {

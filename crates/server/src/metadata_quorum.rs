@@ -6,7 +6,7 @@ use std::time::Duration;
 use ottla_broker::Broker;
 use ottla_broker::config::BrokerConfig;
 use ottla_metadata::Bootstrap;
-use ottla_metadata::quorum::Voter;
+use ottla_metadata::quorum::{QuorumEvent, Voter};
 use ottla_storage::disk::DiskLock;
 
 use crate::clock::Clock;
@@ -59,6 +59,9 @@ pub fn start(
     let (following, filled) = (Arc::clone(broker), Arc::clone(slot));
     let sink = move |event| {
         filled.wait();
+        if let QuorumEvent::Failed { reason } = &event {
+            tracing::error!("no topic, config or broker can change until a restart: {reason}");
+        }
         following.on_quorum_event(&event, clock.now());
         if following.is_ready() {
             let _ = registered.send(()); // Nobody listens after the first time.

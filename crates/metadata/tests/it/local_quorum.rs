@@ -12,22 +12,25 @@ use std::sync::Arc;
 
 const SNAPSHOT_SIZE: u64 = 64 << 10;
 
-fn voter(node: i32, directory: u8) -> Voter {
+pub fn voter(node: i32, directory: u8) -> Voter {
     Voter {
         node: BrokerId::new(node),
         directory: DirectoryId::new(Uuid::from_bytes([directory; 16])),
     }
 }
 
-fn open(disk: &Arc<dyn Disk>, me: Voter) -> Result<Arc<LocalQuorum>, QuorumStoreError> {
-    let dir = Path::new("metadata");
-    let options = LocalQuorumOptions {
+pub fn options(me: Voter) -> LocalQuorumOptions {
+    LocalQuorumOptions {
         me,
         snapshot_entries_size: SNAPSHOT_SIZE,
         store: QuorumStoreOptions::default(),
-    };
+    }
+}
+
+fn open(disk: &Arc<dyn Disk>, me: Voter) -> Result<Arc<LocalQuorum>, QuorumStoreError> {
+    let dir = Path::new("metadata");
     let first = conformance::first_batch;
-    LocalQuorum::open(Arc::clone(disk), dir, &options, first).map(Arc::new)
+    LocalQuorum::open(Arc::clone(disk), dir, &options(me), first).map(Arc::new)
 }
 
 struct LocalHarness {

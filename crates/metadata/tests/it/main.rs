@@ -4,6 +4,7 @@
 
 mod codec;
 mod controller;
+mod crash;
 mod create_topics;
 mod fixtures;
 mod local_quorum;

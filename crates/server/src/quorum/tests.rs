@@ -142,11 +142,11 @@ fn a_start_needs_few_syncs() {
     assert!(created <= 3, "{created} syncs");
     drop(quorum);
 
-    // At most the one that makes sure of what was read from the page cache.
+    // The last write may be in the page cache only, and so may the name of the directory.
     let (quorum, events) = start_with(&disk, NEVER);
     until_leading(&events);
     let restarted = syncs();
-    assert!(restarted <= created + 1, "{} syncs", restarted - created);
+    assert!(restarted <= created + 2, "{} syncs", restarted - created);
     drop(quorum);
 }
 
