@@ -265,6 +265,7 @@ async fn read(
 ) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut count = 0;
+    let mut told: Option<String> = None;
     while !ends.are_reached() && count_max.is_none_or(|max| count < max) {
         for record in consumer.poll(POLL).await? {
             let end = ends.of(&record.partition);
@@ -282,6 +283,13 @@ async fn read(
             count += 1;
         }
         stop_what_is_read(consumer, &mut ends);
+        let obstacle = consumer.waiting_for();
+        if obstacle != told.as_deref() {
+            if let Some(obstacle) = obstacle {
+                eprintln!("waiting: {obstacle}");
+            }
+            told = obstacle.map(str::to_owned);
+        }
         if let Err(error) = out.flush() {
             let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;
             return if is_enough { Ok(()) } else { Err(error.into()) };
