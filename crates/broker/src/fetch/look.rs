@@ -106,7 +106,7 @@ fn look_at(
         }
         Err(error) => return Err(error_map::read(&error)),
     };
-    let records: Vec<ResponsePart> = plan.parts.into_iter().map(response_part).collect();
+    let records = response_parts(plan.parts);
     let size = records.iter().map(ResponsePart::size).sum();
     Ok(Look {
         is_withheld: size == 0,
@@ -114,6 +114,36 @@ fn look_at(
         records,
         ..Look::empty(read.told())
     })
+}
+
+/// A batch in memory up to this size is copied behind its neighbour: passing a piece on costs about
+/// as much as copying so many bytes, on our side and again on the socket's.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
+
+/// What a read found as pieces of a response, small neighbours in one.
+fn response_parts(parts: Vec<Part>) -> Vec<ResponsePart> {
+    if parts.len() == 1 {
+        return parts.into_iter().map(response_part).collect();
+    }
+    let mut pieces = Vec::new();
+    let mut small = Vec::new();
+    for part in parts {
+        match part {
+            Part::Memory(bytes) if bytes.len() <= COPIED_BYTES_MAX => {
+                small.extend_from_slice(&bytes);
+            }
+            part => {
+                if !small.is_empty() {
+                    pieces.push(ResponsePart::Bytes(std::mem::take(&mut small).into()));
+                }
+                pieces.push(response_part(part));
+            }
+        }
+    }
+    if !small.is_empty() {
+        pieces.push(ResponsePart::Bytes(small.into()));
+    }
+    pieces
 }
 
 fn response_part(part: Part) -> ResponsePart {
@@ -134,4 +164,49 @@ fn divergence(
         .epoch_end(read, last_fetched)
         .ok_or(ErrorCode::OffsetOutOfRange)?;
     Ok((epoch < last_fetched || end < from).then_some((epoch, end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn small_neighbours_become_one_piece_in_their_order() {
+        let sizes = [
+            1,
+            2,
+            COPIED_BYTES_MAX,
+            COPIED_BYTES_MAX + 1,
+            5,
+            6,
+            3000,
+            4000,
+        ];
+        let part = |(index, size): (usize, &usize)| Part::Memory(vec![index as u8; *size].into());
+        let parts: Vec<Part> = sizes.iter().enumerate().map(part).collect();
+        let flat = |pieces: &[ResponsePart]| -> Vec<u8> {
+            let bytes = pieces.iter().flat_map(|piece| match piece {
+                ResponsePart::Bytes(bytes) => bytes.to_vec(),
+                ResponsePart::File(_) => panic!("all in memory"),
+            });
+            bytes.collect()
+        };
+        let expected: Vec<u8> = parts
+            .iter()
+            .flat_map(|part| match part {
+                Part::Memory(bytes) => bytes.to_vec(),
+                Part::File(_) => panic!("all in memory"),
+            })
+            .collect();
+        let pieces = response_parts(parts);
+        assert_eq!(flat(&pieces), expected);
+        let sizes: Vec<usize> = pieces.iter().map(ResponsePart::size).collect();
+        assert_eq!(
+            sizes,
+            [3 + COPIED_BYTES_MAX, COPIED_BYTES_MAX + 1, 11, 3000, 4000]
+        );
+        let one = response_parts(vec![Part::Memory(Bytes::from_static(b"x"))]);
+        assert_eq!(one.len(), 1);
+    }
 }
