@@ -7,6 +7,7 @@ use crate::disk::{Disk, DiskError, DiskFile, OpenMode};
 use crate::marker::{Marker, Markers};
 use crate::planted::{Planted, PlantedBug};
 use crate::wal::PAGE_SIZE;
+use crate::wal::file_header::FileHeader;
 use crate::wal::frame::{Frame, FrameBuilder, FrameHeader, HeaderFault};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -95,6 +96,7 @@ pub(super) fn open(
         files.extend(LogFile::read(&*disk, dir, number, options.planted)?);
     }
     let bytes_read = files.iter().map(|file| file.bytes.len() as u64).sum();
+    let begun: Vec<Begun> = files.iter().map(LogFile::begun).collect();
     let damaged = |kind, state| {
         markers.reach(Marker::RaftDamageFound);
         Ok(RaftOpen::Damaged(Box::new(RaftDamage {
@@ -151,6 +153,12 @@ pub(super) fn open(
     }
     if current.is_torn {
         markers.reach(Marker::RaftTornCut);
+        erase(&*current.file, current.position, PAGE_SIZE)?;
+    }
+    for other in begun {
+        if other.number != current.number && current.epoch < other.epoch {
+            erase(&*other.file, 0, 2 * PAGE_SIZE)?;
+        }
     }
     let recovery = RaftRecovery {
         is_torn: current.is_torn,
@@ -264,6 +272,21 @@ fn choose(files: Vec<LogFile>) -> Choice {
     }
 }
 
+/// Takes away for good what was judged never to have been acknowledged. Otherwise a later attempt at the same
+/// place that is torn too could complete the earlier one, and what was gone would come back.
+fn erase(file: &dyn DiskFile, position: u64, size: u64) -> Result<(), RaftLogError> {
+    file.write_at(position, &[&vec![0; size as usize]])?;
+    file.sync_data()?;
+    Ok(())
+}
+
+/// A file, and the newest epoch under which it was begun, whether or not that was finished.
+struct Begun {
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    epoch: u64,
+}
+
 /// Says in the old file that the log has moved, as a crash in between had left undone.
 fn finish_move(old: &LogFile, epoch: u64, options: &RaftLogOptions) -> Result<(), RaftLogError> {
     let mut builder = FrameBuilder::default();
@@ -322,6 +345,15 @@ impl LogFile {
         };
         log_file.replay(planted)?;
         Ok(Some(log_file))
+    }
+
+    fn begun(&self) -> Begun {
+        let header = FileHeader::decode(&self.bytes, &self.path).ok().flatten();
+        Begun {
+            number: self.number,
+            file: self.file.clone(),
+            epoch: header.map_or(0, |header| header.ring_epoch).max(self.epoch),
+        }
     }
 
     fn replay(&mut self, planted: Planted) -> Result<(), RaftLogError> {

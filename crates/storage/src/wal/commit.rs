@@ -19,6 +19,9 @@ use std::sync::atomic::Ordering;
 /// At most so many entries in a frame: bounds the number of pieces of one write.
 const GROUP_ENTRIES_MAX: usize = 16 << 10;
 
+/// Buffers for so many entries (some 100 bytes each) are kept from group to group.
+const KEPT_ENTRIES_MAX: usize = 32 << 10;
+
 /// State of the pump; only one thread works on it at a time.
 pub(crate) struct Commit {
     /// Entries taken from the queue, not written yet.
@@ -171,6 +174,10 @@ impl Commit {
         {
             wal.markers.reach(Marker::CommitGathered);
             return Some(CommitStep::Waiting { until });
+        }
+        if KEPT_ENTRIES_MAX < self.pending.capacity() + self.spare.capacity() {
+            // A burst is over: its memory is not kept.
+            (self.pending, self.spare) = (VecDeque::new(), Vec::new());
         }
         wal.queue.take(&mut self.spare);
         self.pending.extend(self.spare.drain(..));

@@ -66,6 +66,8 @@ pub enum Replayed {
 pub struct WalRecovery {
     /// Bytes read, the search behind the end included.
     pub bytes_read: u64,
+    /// The part of them behind the end: it was searched for frames that would prove damage.
+    pub bytes_searched: u64,
     /// Frames replayed.
     pub frames_count: u64,
     /// Entries handed to the visitor.
@@ -266,6 +268,7 @@ impl<'a> Replay<'a> {
             epoch_seen,
             report: WalRecovery {
                 bytes_read: 0,
+                bytes_searched: 0,
                 frames_count: 0,
                 entries_count: 0,
                 torn_seq: None,
@@ -630,6 +633,7 @@ impl<'a> Replay<'a> {
             );
         }
         self.report.bytes_read = self.scan.bytes_read;
+        self.report.bytes_searched = self.scan.bytes_searched;
         self.report.is_new = is_new;
         self.report.end = WalPosition {
             file_number: head.as_ref().map_or(0, |head| head.number),

@@ -237,7 +237,9 @@ impl Ring {
     pub(crate) fn release(&mut self, newest: &WalPosition, kept: &WalPosition) -> usize {
         self.replay_from_stream = self.stream_of(newest);
         let mut released = 0;
-        while 1 < self.live.len() && self.live[1].first_seq <= kept.frame_seq {
+        // The newest may begin earlier: places are only kept for some frames of a file.
+        let kept_seq = kept.frame_seq.min(newest.frame_seq);
+        while 1 < self.live.len() && self.live[1].first_seq <= kept_seq {
             let Some(mut live) = self.live.pop_front() else {
                 break;
             };

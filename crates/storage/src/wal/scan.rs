@@ -51,6 +51,8 @@ pub(crate) struct Scan {
     planted: Planted,
     chunk: Option<(Place, Bytes)>,
     pub(crate) bytes_read: u64,
+    /// The part of them that was read in search of later frames.
+    pub(crate) bytes_searched: u64,
 }
 
 impl Scan {
@@ -61,6 +63,7 @@ impl Scan {
             planted,
             chunk: None,
             bytes_read: 0,
+            bytes_searched: 0,
         };
         for entry in disk.list(dir)? {
             if entry.name.ends_with(".new") {
@@ -159,6 +162,7 @@ impl Scan {
         floor: u64,
     ) -> Result<Vec<Found>, WalError> {
         let mut found = Vec::new();
+        let bytes_before = self.bytes_read;
         if let Some(from) = from {
             self.look_through(from, &mut found)?;
         }
@@ -188,6 +192,7 @@ impl Scan {
                 &mut found,
             )?;
         }
+        self.bytes_searched += self.bytes_read - bytes_before;
         found.retain(|it| seq <= it.header.frame_seq && floor <= it.header.ring_epoch);
         Ok(without_leftovers(&found))
     }

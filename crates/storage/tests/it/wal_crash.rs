@@ -32,6 +32,8 @@ struct Run {
     /// All entries of the journal's present history that are not released, by LSN.
     model: BTreeMap<u64, Content>,
     next_number: u64,
+    /// The first entry that the checkpoint does not hold.
+    needed: u64,
     start: Option<WalStart>,
     previous_start: Option<WalStart>,
     now: Now,
@@ -55,6 +57,7 @@ impl Run {
             markers: Arc::new(Markers::new()),
             model: BTreeMap::new(),
             next_number: 0,
+            needed: 1,
             start: None,
             previous_start: None,
             now: Now::default(),
@@ -143,7 +146,7 @@ impl Run {
     /// As if all up to a random durable LSN were in segments, and a checkpoint that says so were durable.
     fn checkpoint(&mut self, wal: &Wal) -> Finding {
         let durable = wal.durable_lsn();
-        let first = self.start.map_or(1, |start| start.position.lsn.get());
+        let first = self.needed;
         if durable.get() + 1 < first {
             return Ok(());
         }
@@ -152,6 +155,7 @@ impl Run {
         if needed < position.lsn {
             return Err(format!("position {position:?} is behind {needed}"));
         }
+        self.needed = needed.get();
         self.previous_start = self.start;
         self.start = Some(WalStart { position, durable });
         let kept = self.previous_start.map_or(position, |start| start.position);
@@ -198,10 +202,6 @@ impl Run {
         } else {
             self.start
         };
-        if let (true, Some(start), Some(previous)) = (falls_back, &self.start, &self.previous_start)
-        {
-            assert!(previous.position.frame_seq <= start.position.frame_seq);
-        }
         let disk = Arc::new(self.disk.clone());
         let dir = Path::new("wal");
         Wal::open(
@@ -239,7 +239,7 @@ impl Run {
         }
         let end = wal.next_lsn().get();
         let first = replayed.first().map_or(end, |(lsn, _)| *lsn);
-        let needed = self.start.map_or(1, |start| start.position.lsn.get());
+        let needed = self.needed;
         if needed < first.min(end)
             && self.model.range(needed..).next().is_some()
             && needed <= self.written.get()
