@@ -1,5 +1,6 @@
 use crate::fixtures::*;
 use ottla_metadata::codec::*;
+use ottla_metadata::quorum::Voter;
 use ottla_metadata::*;
 use ottla_types::*;
 
@@ -137,6 +138,56 @@ fn records_are_framed_as_kafka_frames_them() {
     expected.extend([7; 16]);
     expected.push(0);
     assert_eq!(bytes_of(&record), expected);
+}
+
+/// docs/formats/metadata.md, byte by byte.
+#[test]
+fn stored_bytes_stay_as_documented() {
+    let me = Voter {
+        node: broker(258),
+        directory: directory(9),
+    };
+    let vote = Vote {
+        term: 3,
+        candidate: me,
+        is_committed: true,
+    };
+    let nine = [9u8; 16];
+    let voter = [&[0, 0, 1, 2][..], &nine].concat();
+    let bytes = [&[1, 0, 0, 0, 0, 0, 0, 0, 3][..], &voter, &[1]].concat();
+    assert_eq!(encode_vote(&vote), bytes);
+    assert_eq!(decode_vote(&bytes), Ok(vote));
+
+    let membership = Membership::of_one(me);
+    let of_one = [&[1, 1][..], &voter, &[0]].concat();
+    let record = [1, 0xf4, 0x9e, 1, 0, 2, b'c', 0];
+    let cluster = Record::Cluster { id: "c".into() };
+    let entry = encode_entry(3, &[cluster]);
+    assert_eq!(
+        entry,
+        [&[1, 0, 0, 0, 0, 0, 0, 0, 3, 1, 8][..], &record].concat()
+    );
+    let payloads = [
+        (Payload::Blank, vec![1, 0]),
+        (
+            Payload::Batch(entry.clone().into()),
+            [&[1, 1][..], &entry].concat(),
+        ),
+        (
+            Payload::Membership(membership.clone()),
+            [&[1, 2][..], &of_one].concat(),
+        ),
+    ];
+    for (payload, bytes) in payloads {
+        assert_eq!(encode_payload(&payload), bytes);
+        assert_eq!(decode_payload(&bytes.into()), Ok(payload));
+    }
+
+    let position = LogPosition { term: 2, index: 7 };
+    let meta = encode_snapshot_meta(position, &membership);
+    let at = [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7];
+    assert_eq!(meta, [&[1][..], &at, &of_one].concat());
+    assert_eq!(decode_snapshot_meta(&meta), Ok((position, membership)));
 }
 
 #[test]
