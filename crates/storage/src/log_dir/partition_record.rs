@@ -106,7 +106,7 @@ fn put_producers(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
         .producers
         .changed_entries()
         .cloned()
-        .filter_map(|mut entry| entry.truncate_to(end).then_some(entry))
+        .filter_map(|mut entry| entry.rewind_to(end).then_some(entry))
         .collect();
     put_count(out, entries.len());
     for entry in &entries {

@@ -110,7 +110,7 @@ impl SnapshotTask {
         let mut entries: Vec<ProducerEntry> = state.producers.entries().cloned().collect();
         let generation = state.generation;
         drop(state);
-        entries.retain_mut(|entry| entry.truncate_to(offset));
+        entries.retain_mut(|entry| entry.rewind_to(offset));
         if entries.is_empty() {
             return Ok(None);
         }

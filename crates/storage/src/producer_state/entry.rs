@@ -5,6 +5,9 @@ use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 /// (`max.in.flight.requests.per.connection` of idempotent producers is at most 5).
 pub const WINDOW_BATCHES_COUNT: usize = 5;
 
+/// How many are kept, so that the window is whole again after a crash took back as many as may be in flight.
+const HISTORY_BATCHES_COUNT: usize = 2 * WINDOW_BATCHES_COUNT;
+
 /// What is remembered of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProducedBatch {
@@ -33,12 +36,14 @@ impl ProducedBatch {
 
 /// What a partition knows of one producer: its last batches, newest last.
 ///
-/// Invariants: at most [`WINDOW_BATCHES_COUNT`] batches, all of `epoch`, offsets ascending.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Invariants: at most twice [`WINDOW_BATCHES_COUNT`] batches, all of `epoch`, offsets ascending. Only the newest
+/// [`WINDOW_BATCHES_COUNT`] count; those before them take their place after a truncation.
+#[derive(Clone, Debug)]
 pub struct ProducerEntry {
     id: ProducerId,
     epoch: ProducerEpoch,
-    batches: [ProducedBatch; WINDOW_BATCHES_COUNT],
+    batches: [ProducedBatch; HISTORY_BATCHES_COUNT],
+
     batches_count: u8,
     /// Wall time of the last append; expiry counts from it. Kafka counts from the batch's own timestamp,
     /// which for imported history lies years back and would forget a producer that is still at work.
@@ -72,7 +77,8 @@ impl ProducerEntry {
 
     /// The remembered batches, oldest first.
     pub fn batches(&self) -> &[ProducedBatch] {
-        &self.batches[..usize::from(self.batches_count)]
+        let count = usize::from(self.batches_count);
+        &self.batches[count.saturating_sub(WINDOW_BATCHES_COUNT)..count]
     }
 
     /// The newest batch.
@@ -116,7 +122,7 @@ impl ProducerEntry {
             self.batches_count = 0;
         }
         let mut count = usize::from(self.batches_count);
-        if count == WINDOW_BATCHES_COUNT {
+        if count == HISTORY_BATCHES_COUNT {
             self.batches.copy_within(1.., 0);
             count -= 1;
         }
@@ -125,8 +131,18 @@ impl ProducerEntry {
         self.last_used = self.last_used.max(used);
     }
 
-    /// Forgets batches at or above `end`; returns whether any is left.
+    /// The log was cut at `end`: forgets batches at or above it, and does not remember what had left the window
+    /// before. Returns whether any is left.
     pub fn truncate_to(&mut self, end: Offset) -> bool {
+        let count = usize::from(self.batches_count);
+        let surplus = count.saturating_sub(WINDOW_BATCHES_COUNT);
+        self.batches.copy_within(surplus..count, 0);
+        self.batches_count = (count - surplus) as u8;
+        self.rewind_to(end)
+    }
+
+    /// The entry as it was when the log ended at `end`, as far back as it is kept. Returns whether any batch is left.
+    pub fn rewind_to(&mut self, end: Offset) -> bool {
         while self.last().is_some_and(|batch| end <= batch.last_offset) {
             self.batches_count -= 1;
         }
@@ -141,18 +157,33 @@ impl ProducerEntry {
         if older.epoch != self.epoch {
             return;
         }
-        let first = self.batches().first().map(|batch| batch.base_offset());
+        let known = &self.batches[..usize::from(self.batches_count)];
+        let first = known.first().map(|batch| batch.base_offset());
         let mut merged: Vec<ProducedBatch> = older
             .batches()
             .iter()
             .filter(|batch| first.is_none_or(|first| batch.last_offset < first))
             .copied()
             .collect();
-        merged.extend_from_slice(self.batches());
-        let from = merged.len().saturating_sub(WINDOW_BATCHES_COUNT);
+        merged.extend_from_slice(known);
+
+        let from = merged.len().saturating_sub(HISTORY_BATCHES_COUNT);
         let newest = &merged[from..];
         self.batches[..newest.len()].copy_from_slice(newest);
         self.batches_count = newest.len() as u8;
         self.last_used = self.last_used.max(older.last_used);
     }
 }
+
+impl PartialEq for ProducerEntry {
+    /// Whether both say the same to a producer.
+    fn eq(&self, other: &ProducerEntry) -> bool {
+        self.id == other.id
+            && self.epoch == other.epoch
+            && self.batches() == other.batches()
+            && self.last_used == other.last_used
+            && self.transaction_start == other.transaction_start
+    }
+}
+
+impl Eq for ProducerEntry {}

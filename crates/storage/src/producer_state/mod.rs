@@ -118,10 +118,16 @@ impl ProducerState {
         is_transactional: bool,
         expired_before: Timestamp,
     ) -> SequenceCheck {
+        let is_unloaded = self.base != Base::Loaded;
         let entry = match self.entries.get(&batch.id) {
+            // What came after the snapshot is not the whole window: the rest is in the snapshot.
+            Some(entry) if is_unloaded && entry.batches().len() < WINDOW_BATCHES_COUNT => {
+                return SequenceCheck::SnapshotNeeded;
+            }
             Some(entry) if expired_before <= entry.last_used() => entry,
             Some(_) => return SequenceCheck::New,
-            None if self.base != Base::Loaded => return SequenceCheck::SnapshotNeeded,
+            None if is_unloaded => return SequenceCheck::SnapshotNeeded,
+
             // Expired, cut off, or never seen: any sequence may be its first.
             None => return SequenceCheck::New,
         };

@@ -145,7 +145,17 @@ fn a_snapshot_is_asked_for_and_merged() {
     };
     let (id, epoch) = (ProducerId::new(7), ProducerEpoch::new(0));
     state.push(id, epoch, produced, None, Timestamp::from_millis(6));
+    // Its own window is not whole either: the retry of an older batch must be known.
+    assert_eq!(
+        state.check(&batch(0, 3, 1), false, NEVER),
+        SequenceCheck::SnapshotNeeded
+    );
     state.load(Offset::new(5), snapshot);
+    let retried = state.check(&batch(0, 3, 1), false, NEVER);
+    assert!(
+        matches!(retried, SequenceCheck::Duplicate(_)),
+        "{retried:?}"
+    );
     assert_eq!(state.check(&other, false, NEVER), SequenceCheck::New);
     let window: Vec<_> = state.get(id).expect("known").batches().to_vec();
     let sequences: Vec<_> = window
