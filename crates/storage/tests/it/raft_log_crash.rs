@@ -242,3 +242,48 @@ fn what_was_appended_is_found_and_nothing_else() {
         );
     }
 }
+
+/// One flipped bit anywhere in what is proven: the log says the same, or it is not opened.
+#[test]
+fn a_flipped_bit_never_changes_what_a_log_says() {
+    let mut damaged_count = 0;
+    for seed in 0..300 {
+        let mut prng = Prng::new(seed);
+        let disk = CrashDisk::new(seed);
+        let markers = Arc::new(Markers::new());
+        let options = RaftLogOptions {
+            file_size: 64 << 10,
+            ..RaftLogOptions::default()
+        };
+        let identity = RaftIdentity {
+            cluster_id: "c".to_owned(),
+            node_id: BrokerId::new(1),
+            directory_id: DirectoryId::default(),
+        };
+        let mut model = Model::default();
+        let first = batch(&mut prng, &model, 1);
+        model.apply(&first);
+        let shared = Arc::new(disk.clone());
+        let path = Path::new("raft");
+        let mut log =
+            RaftLog::create(shared, path, options, markers.clone(), identity, first).unwrap();
+        for term in 2..prng.range(3, 60) {
+            let batch = batch(&mut prng, &model, term);
+            model.apply(&batch);
+            log.append(batch).unwrap();
+        }
+        log.prove().unwrap();
+        drop(log);
+        let number = prng.range(1, 3);
+        disk.flip(
+            Path::new(&format!("raft/raft-log-{number}")),
+            prng.below((64 << 10) * 8),
+        );
+        match open(&disk, options, &markers).unwrap() {
+            RaftOpen::Found(log, _) => assert_eq!(model_of(&log), model, "seed {seed}"),
+            RaftOpen::Empty => panic!("seed {seed}: empty"),
+            RaftOpen::Damaged(_) => damaged_count += 1,
+        }
+    }
+    assert!(30 < damaged_count, "{damaged_count}");
+}
