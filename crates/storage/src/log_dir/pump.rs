@@ -250,7 +250,7 @@ impl LogDir {
         let is_small = state.tail.bytes() < self.options.rewrite_bytes_max;
         let is_fresh = state.rewrites_count < self.options.rewrites_max;
         let may_be_flushed = state.dir.is_some();
-        if !is_wholly_in_memory || state.is_in_work || state.pin.is_none() {
+        if !is_wholly_in_memory || state.is_in_work || state.pin.is_none() || state.is_gone() {
             return Relief::FlushIt;
         }
         if !(is_small && is_fresh) && may_be_flushed || state.tail.first().is_none() {

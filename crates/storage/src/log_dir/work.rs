@@ -344,7 +344,8 @@ impl FlushTask {
         }
         let mut state = self.partition.lock();
         let had_pin = state.pin;
-        if state.complete_sync(&plan) {
+        // Nothing of a partition may stand behind its drop: a replay that begins between would bring it back.
+        if state.complete_sync(&plan) && !state.is_gone() {
             let header = EntryHeader {
                 kind: EntryKind::Synced,
                 topic_partition: self.partition.id(),
