@@ -12,6 +12,12 @@ pub enum ControllerError {
     /// The name cannot name a topic.
     #[error(transparent)]
     InvalidTopicName(#[from] TopicNameError),
+    /// Kafka keeps the name for its metadata log.
+    #[error("Creation of internal topic {name} is prohibited.")]
+    ReservedTopicName {
+        /// The name.
+        name: String,
+    },
     /// Metric names of the two topics would be the same.
     #[error("Topic '{name}' collides with existing topic: {existing}")]
     CollidingTopicName {
@@ -84,6 +90,9 @@ pub enum ControllerError {
     /// More partitions than one request may create.
     #[error("Excessively large number of partitions per request.")]
     TooManyPartitions,
+    /// More partitions than one request may add.
+    #[error("Excessively large number of additional partitions per request.")]
+    TooManyMorePartitions,
     /// The request assigns a partition twice.
     #[error("Found multiple manual partition assignments for partition {partition}")]
     DuplicateAssignment {
@@ -273,6 +282,7 @@ impl ControllerError {
             | E::AssignmentWithReplicationFactor
             | E::AssignmentWithPartitions
             | E::InvalidRequest { .. }
+            | E::ReservedTopicName { .. }
             | E::DuplicateResource { .. } => ErrorCode::InvalidRequest,
             E::InvalidReplicationFactor | E::TooFewBrokers { .. } | E::AllBrokersFenced { .. } => {
                 ErrorCode::InvalidReplicationFactor
@@ -280,7 +290,7 @@ impl ControllerError {
             E::InvalidPartitionsCount | E::PartitionsExist { .. } | E::FewerPartitions { .. } => {
                 ErrorCode::InvalidPartitions
             }
-            E::TooManyPartitions => ErrorCode::PolicyViolation,
+            E::TooManyPartitions | E::TooManyMorePartitions => ErrorCode::PolicyViolation,
             E::DuplicateAssignment { .. }
             | E::GapInAssignments
             | E::EmptyAssignment

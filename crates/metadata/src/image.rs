@@ -25,7 +25,8 @@ pub struct Image {
     brokers: SharedMap<BrokerId, Arc<BrokerRegistration>>,
     topics: SharedMap<TopicId, Arc<Topic>>,
     topic_ids: SharedMap<Arc<str>, TopicId>,
-    collisions: SharedMap<String, Arc<str>>,
+    /// Names by their collision key; almost always one.
+    collisions: SharedMap<String, Vec<Arc<str>>>,
     partitions_count: usize,
     configs: SharedMap<ConfigResource, Arc<Configs>>,
     features: Arc<BTreeMap<String, i16>>,
@@ -116,7 +117,8 @@ impl Image {
         if !has_collision_characters(name) {
             return None;
         }
-        self.collisions.get(topic_name_collision_key(name).as_str())
+        let key = topic_name_collision_key(name);
+        self.collisions.get(key.as_str())?.first()
     }
 
     /// What was set on `resource`; `None` when nothing was.
@@ -260,8 +262,11 @@ impl Image {
         }
         self.topic_ids.insert(Arc::clone(&name), id);
         if has_collision_characters(&name) {
-            self.collisions
-                .insert(topic_name_collision_key(&name), Arc::clone(&name));
+            let key = topic_name_collision_key(&name);
+            match self.collisions.get_mut(key.as_str()) {
+                Some(names) => names.push(Arc::clone(&name)),
+                None => drop(self.collisions.insert(key, vec![Arc::clone(&name)])),
+            }
         }
         let topic = Topic {
             id,
@@ -276,8 +281,13 @@ impl Image {
         let topic = self.topics.remove(&id).ok_or("no such topic")?;
         self.topic_ids.remove(&*topic.name);
         if has_collision_characters(&topic.name) {
-            self.collisions
-                .remove(topic_name_collision_key(&topic.name).as_str());
+            let key = topic_name_collision_key(&topic.name);
+            if let Some(names) = self.collisions.get_mut(key.as_str()) {
+                names.retain(|name| *name != topic.name);
+                if names.is_empty() {
+                    self.collisions.remove(key.as_str());
+                }
+            }
         }
         self.configs.remove(&ConfigResource::topic(&topic.name));
         self.partitions_count -= topic.partitions.len();
@@ -397,9 +407,12 @@ impl Image {
             }
         }
         assert_eq!(self.partitions_count, partitions_count);
-        for (key, name) in self.collisions.iter() {
-            assert_eq!(*key, topic_name_collision_key(name));
-            assert!(self.topic_ids.contains_key(name));
+        for (key, names) in self.collisions.iter() {
+            assert!(!names.is_empty());
+            for name in names {
+                assert_eq!(*key, topic_name_collision_key(name));
+                assert!(self.topic_ids.contains_key(name));
+            }
         }
         for (resource, configs) in self.configs.iter() {
             assert!(!configs.is_empty(), "{resource} has configs or no entry");

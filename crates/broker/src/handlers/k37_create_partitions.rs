@@ -70,21 +70,23 @@ fn answer(
         let refusal = match &mut decided {
             _ if !was_submitted => Some((
                 ErrorCode::InvalidReplicaAssignment,
-                "The manual partition assignment includes a negative broker id.".to_owned(),
+                Some("The manual partition assignment includes a negative broker id.".to_owned()),
             )),
             Ok(results) => match results.next() {
                 Some(Ok(())) => None,
-                Some(Err(error)) => Some((error.code(), error.to_string())),
-                None => Some((ErrorCode::UnknownServerError, String::new())),
+                // Kafka says nothing about a topic it does not know.
+                Some(Err(error @ ControllerError::UnknownTopicName)) => Some((error.code(), None)),
+                Some(Err(error)) => Some((error.code(), Some(error.to_string()))),
+                None => Some((ErrorCode::UnknownServerError, None)),
             },
-            Err(error) => Some((error.code(), error.to_string())),
+            Err(error) => Some((error.code(), Some(error.to_string()))),
         };
         let code = refusal.as_ref().map_or(ErrorCode::None, |(code, _)| *code);
         broker.metrics.error(code);
         CreatePartitionsTopicResult {
             name: name.into(),
             error_code: code.code(),
-            error_message: refusal.map(|(_, message)| message.into()),
+            error_message: refusal.and_then(|(_, message)| Some(message?.into())),
         }
     });
     let results = results.collect();

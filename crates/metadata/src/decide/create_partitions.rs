@@ -27,7 +27,7 @@ pub(super) fn create_partitions(
         added = added.saturating_add(count.saturating_sub(existing));
     }
     if PARTITIONS_PER_REQUEST_MAX < added {
-        return Err(ControllerError::TooManyPartitions);
+        return Err(ControllerError::TooManyMorePartitions);
     }
 
     let mut records = Vec::new();

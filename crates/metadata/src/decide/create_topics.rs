@@ -7,10 +7,11 @@ use crate::controller_error::ControllerError;
 use crate::image::Image;
 use crate::partition::Partition;
 use crate::record::Record;
-use ottla_types::{
-    PartitionId, Prng, TopicId, Uuid, topic_name_collision_key, validate_topic_name,
-};
+use ottla_types::{PartitionId, Prng, TopicId, Uuid, validate_topic_name};
 use std::collections::BTreeMap;
+
+/// The topic in which Kafka shows its metadata log.
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Creates topics in the order of the request; each is refused or created on its own
 /// (`ReplicationControlManager.createTopics`).
@@ -31,15 +32,13 @@ pub(super) fn create_topics(
 
     let mut records = Vec::new();
     let mut results = Vec::with_capacity(topics.len());
-    let mut created_keys = BTreeMap::<String, &str>::new();
     for topic in topics {
         let result = if 1 < names_count[topic.name.as_str()] {
             Err(ControllerError::DuplicateTopicName)
         } else {
-            create_topic(topic, &created_keys, image, rules, prng)
+            create_topic(topic, image, rules, prng)
         };
         results.push(result.map(|(mut created, partitions)| {
-            created_keys.insert(topic_name_collision_key(&topic.name), &topic.name);
             match mode {
                 Mode::Commit => records.extend(records_of(&created, partitions)),
                 Mode::ValidateOnly => created.id = TopicId::default(),
@@ -68,12 +67,11 @@ fn partitions_asked(topics: &[NewTopic], image: &Image, rules: &dyn ConfigRules)
 
 fn create_topic(
     topic: &NewTopic,
-    created_keys: &BTreeMap<String, &str>,
     image: &Image,
     rules: &dyn ConfigRules,
     prng: &mut Prng,
 ) -> Result<(CreatedTopic, Vec<Partition>), ControllerError> {
-    check_name(&topic.name, created_keys, image)?;
+    check_name(&topic.name, image)?;
     let configs = check_configs(topic, image, rules)?;
     let partitions = check_partitions(topic, image, rules, prng)?;
     let created = CreatedTopic {
@@ -86,25 +84,23 @@ fn create_topic(
     Ok((created, partitions))
 }
 
-fn check_name(
-    name: &str,
-    created_keys: &BTreeMap<String, &str>,
-    image: &Image,
-) -> Result<(), ControllerError> {
+fn check_name(name: &str, image: &Image) -> Result<(), ControllerError> {
     validate_topic_name(name)?;
+    if name == CLUSTER_METADATA_TOPIC {
+        return Err(ControllerError::ReservedTopicName {
+            name: name.to_owned(),
+        });
+    }
     if image.topic_id(name).is_some() {
         return Err(ControllerError::TopicExists {
             name: name.to_owned(),
         });
     }
-    let existing = match image.colliding_topic(name) {
-        Some(existing) => Some(&**existing),
-        None => created_keys.get(&topic_name_collision_key(name)).copied(),
-    };
-    match existing {
+    // As in Kafka, topics of one request are not compared with each other.
+    match image.colliding_topic(name) {
         Some(existing) => Err(ControllerError::CollidingTopicName {
             name: name.to_owned(),
-            existing: existing.to_owned(),
+            existing: existing.to_string(),
         }),
         None => Ok(()),
     }

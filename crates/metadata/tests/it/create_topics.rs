@@ -89,6 +89,12 @@ fn names_are_judged_with_kafkas_texts() {
     );
     check(
         &image,
+        new_topic("__cluster_metadata"),
+        ErrorCode::InvalidRequest,
+        "Creation of internal topic __cluster_metadata is prohibited.",
+    );
+    check(
+        &image,
         new_topic(""),
         invalid,
         "Topic name is invalid: the empty string is not allowed",
@@ -103,7 +109,7 @@ fn names_are_judged_with_kafkas_texts() {
 }
 
 #[test]
-fn topics_of_one_request_collide_too() {
+fn topics_of_one_request_are_compared_by_name_only() {
     let command = create(vec![
         new_topic("x.y"),
         new_topic("x_y"),
@@ -126,12 +132,18 @@ fn topics_of_one_request_collide_too() {
         texts,
         [
             "x.y",
-            "Topic 'x_y' collides with existing topic: x.y",
+            "x_y",
             "Duplicate topic name.",
             "Duplicate topic name."
         ]
     );
-    assert_eq!(image.topics_count(), 1);
+    assert_eq!(image.topics_count(), 2);
+    let delete = Command::DeleteTopics {
+        topics: vec![TopicSelector::Name("x.y".into())],
+    };
+    let (_, image) = run(&image, 8, &delete).unwrap();
+    let existing = image.colliding_topic("x.y").map(|name| &**name);
+    assert_eq!(existing, Some("x_y"));
 }
 
 #[test]
