@@ -125,10 +125,13 @@ impl Server {
             .map(|(number, dir)| Flusher::start(number, FLUSHERS, dir, clock))
             .collect::<Result<_, _>>()
             .map_err(no_threads)?;
-        let scrubbers = log_dirs
+        let scrubbers = directories
             .iter()
             .enumerate()
-            .map(|(number, dir)| Scrubber::start(number, Arc::clone(dir), clock))
+            .map(|(number, directory)| {
+                let log_dir = Arc::clone(&directory.log_dir);
+                Scrubber::start(number, directory.path.clone(), log_dir, clock)
+            })
             .collect::<Result<_, _>>()
             .map_err(no_threads)?;
 

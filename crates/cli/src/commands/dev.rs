@@ -1,11 +1,14 @@
 use clap::Args;
 use ottla_broker::config::{ConfigSources, Strictness};
+use ottla_client::NewTopic;
 use ottla_server::{DataPlace, Greeting};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::start;
+use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::logs;
+use crate::session::with_client;
 
 /// Run a throwaway broker: in memory, on this machine only.
 #[derive(Debug, Args)]
@@ -16,6 +19,10 @@ pub struct Dev {
     /// A directory to keep the data in; without it the data goes with the process.
     #[arg(short = 'd', long = "data-dir", value_name = "DIR")]
     data_dir: Option<String>,
+    /// A topic to make at the start, with its partitions behind a colon; may be given several
+    /// times.
+    #[arg(short = 't', long = "topic", value_name = "NAME[:PARTITIONS]")]
+    topics: Vec<String>,
     /// A setting; may be given several times.
     #[arg(long = "set", alias = "override", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -23,6 +30,8 @@ pub struct Dev {
 
 pub fn run(arguments: Dev) -> Result<(), Failure> {
     logs::start(LevelFilter::WARN)?;
+    let topics = arguments.topics.iter().map(String::as_str).map(parse_topic);
+    let topics = topics.collect::<Result<Vec<_>, _>>()?;
     let port = arguments.port;
     let mut settings = vec![
         format!("listeners=PLAINTEXT://127.0.0.1:{port}"),
@@ -47,8 +56,48 @@ pub fn run(arguments: Dev) -> Result<(), Failure> {
         ..ConfigSources::default()
     };
     start::serve(start::load(sources)?, place, |greeting| {
-        print_greeting(greeting, place)
+        print_greeting(greeting, place);
+        let port = port_of(greeting);
+        // Clients are served by the thread that greets, so the topics are made on another.
+        if !topics.is_empty() {
+            std::thread::spawn(move || make_topics(port, &topics));
+        }
     })
+}
+
+fn parse_topic(text: &str) -> Result<NewTopic, Failure> {
+    let Some((name, count)) = text.rsplit_once(':') else {
+        return Ok(NewTopic::new(text));
+    };
+    let count = count
+        .parse()
+        .map_err(|_| Failure::usage(format!("-t {text}: expected NAME or NAME:PARTITIONS")))?;
+    Ok(NewTopic::new(name).partitions(count))
+}
+
+fn make_topics(port: u16, topics: &[NewTopic]) {
+    let client = ClientArguments {
+        bootstrap_servers: Some(format!("localhost:{port}")),
+        properties: Vec::new(),
+        format: Format::Text,
+    };
+    let made = with_client(&client, async |session| {
+        for (name, result) in session.client.admin().create_topics(topics).await? {
+            result.map_err(|error| Failure::item(&name, &error))?;
+            println!("topic {name} is there");
+        }
+        Ok(())
+    });
+    if let Err(failure) = made {
+        failure.report();
+    }
+}
+
+fn port_of(greeting: &Greeting) -> u16 {
+    greeting
+        .listeners
+        .first()
+        .map_or(0, |(_, bound, _)| bound.port())
 }
 
 fn print_greeting(greeting: &Greeting, place: DataPlace) {
@@ -65,13 +114,10 @@ fn print_greeting(greeting: &Greeting, place: DataPlace) {
         }
     }
     start::print_addresses(greeting);
-    let port = greeting
-        .listeners
-        .first()
-        .map_or(0, |(_, bound, _)| bound.port());
     println!(
-        "\nready in {:.0?}.   export KAFKA_BOOTSTRAP_SERVERS=localhost:{port}",
-        greeting.took
+        "\nready in {:.0?}.   export KAFKA_BOOTSTRAP_SERVERS=localhost:{}",
+        greeting.took,
+        port_of(greeting)
     );
     start::print_compat_log(greeting);
     start::print_next_steps(greeting);

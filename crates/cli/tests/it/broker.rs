@@ -44,7 +44,13 @@ pub struct Broker {
 impl Broker {
     /// `ottla dev` on free ports.
     pub fn dev() -> Broker {
-        Broker::run(&["dev", "--port", "0", "--set", "ottla.http.port=0"], &[])
+        Broker::dev_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn dev_with(arguments: &[&str]) -> Broker {
+        let free_ports = ["dev", "--port", "0", "--set", "ottla.http.port=0"];
+        Broker::run(&[&free_ports[..], arguments].concat(), &[])
     }
 
     /// `ottla start` on free ports with its data in `dir`.

@@ -188,3 +188,22 @@ fn foreign_protocols_on_the_kafka_port_are_named() {
         assert!(log.contains(expected), "{expected} is not in: {log}");
     }
 }
+
+#[test]
+fn dev_makes_the_topics_it_is_asked_for() {
+    let broker = Broker::dev_with(&["-t", "orders:6", "-t", "plain"]);
+    // They are made right after the greeting: whoever asks too early asks again.
+    let listed = || broker.command(&["topic", "list", "--format", "json"]);
+    let started = std::time::Instant::now();
+    let mut topics = listed();
+    while !(topics.contains("orders") && topics.contains("plain")) {
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(20),
+            "{topics}"
+        );
+        topics = listed();
+    }
+    let topics: serde_json::Value = serde_json::from_str(&topics).unwrap();
+    assert_eq!(topics["topics"][0]["partitions"], 6);
+    assert_eq!(topics["topics"][1]["partitions"], 1);
+}

@@ -68,10 +68,10 @@ impl Journal {
                     on_commit(now);
                     Next::AtOnce
                 }
-                CommitStep::Failed(error) => {
+                // The directory's watch tells the person; here those are told who wait.
+                CommitStep::Failed(_) => {
                     if !has_failed {
                         has_failed = true;
-                        tracing::error!("the log directory is offline until a restart: {error}");
                         on_commit(clock.now());
                     }
                     Next::WhenWoken

@@ -4,6 +4,7 @@
 mod blocking_pool;
 mod pump_thread;
 
+mod directory_watch;
 mod flusher;
 mod journal;
 mod scrubber;

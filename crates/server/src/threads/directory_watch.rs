@@ -1,0 +1,77 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_storage::log_dir::{DirHealth, LogDir};
+use ottla_types::{Mono, TopicPartition};
+
+/// How often partitions are looked through for damage.
+const DAMAGE_EVERY: Duration = Duration::from_secs(5);
+
+/// Tells a person when a log directory gets well or ill, once each time.
+pub struct DirectoryWatch {
+    path: String,
+    log_dir: Arc<LogDir>,
+    health: DirHealth,
+    findings_told: usize,
+    damaged: BTreeSet<TopicPartition>,
+    next_damage_look: Mono,
+}
+
+impl DirectoryWatch {
+    /// What was damaged at the start was told by recovery.
+    pub fn new(path: String, log_dir: Arc<LogDir>) -> DirectoryWatch {
+        DirectoryWatch {
+            health: DirHealth::Online,
+            findings_told: 0,
+            damaged: damaged(&log_dir).into_iter().map(|(id, _)| id).collect(),
+            next_damage_look: Mono::ZERO,
+            path,
+            log_dir,
+        }
+    }
+
+    /// Looks, and tells what changed.
+    pub fn look(&mut self, now: Mono) {
+        let health = self.log_dir.health();
+        if health != self.health {
+            let path = &self.path;
+            match &health {
+                DirHealth::Online => {
+                    tracing::info!("{path}: there is room again, records are taken");
+                }
+                DirHealth::Full => tracing::error!(
+                    "{path}: the disk is full, records are refused; deleting topics or records \
+                     and shorter retention make room"
+                ),
+                DirHealth::Offline { reason } => tracing::error!(
+                    "{path} is offline until a restart, what was acknowledged is safe: {reason}"
+                ),
+            }
+            self.health = health;
+        }
+        let report = self.log_dir.scrub_report();
+        for finding in report.findings.iter().skip(self.findings_told) {
+            tracing::error!(
+                "{}: found while looking through the files: {finding:?}",
+                self.path
+            );
+        }
+        self.findings_told = report.findings.len();
+        if self.next_damage_look <= now {
+            self.next_damage_look = now.plus(DAMAGE_EVERY);
+            for (id, reason) in damaged(&self.log_dir) {
+                if self.damaged.insert(id) {
+                    tracing::error!("{}: partition {id} is damaged: {reason}", self.path);
+                }
+            }
+        }
+    }
+}
+
+fn damaged(log_dir: &LogDir) -> Vec<(TopicPartition, String)> {
+    let partitions = log_dir.partitions().into_iter();
+    partitions
+        .filter_map(|(slot, id, _)| Some((id, log_dir.damage(slot)?)))
+        .collect()
+}
