@@ -1,4 +1,4 @@
-use super::definition::{Definition, Support};
+use super::definition::{Definition, Support, split_list};
 use super::environment::{Variable, variable};
 use super::properties::parse_properties;
 use super::registry::{broker_definition, broker_definitions, listener_override, near_miss};
@@ -148,6 +148,9 @@ impl StaticConfig {
                 Variable::Foreign => {}
             }
         }
+        if let Some(listeners) = listeners_of_container(&entries) {
+            entries.insert("listeners".to_owned(), listeners);
+        }
         for setting in &sources.settings {
             match setting.split_once('=') {
                 Some((key, value)) => {
@@ -249,6 +252,24 @@ impl StaticConfig {
     pub(super) fn is_true(&self, name: &str) -> bool {
         self.text(name) == Some("true")
     }
+}
+
+/// Apache's container image listens on every address for what the environment advertises, when it
+/// does not say where to listen. (`auto` says nothing about ports.)
+fn listeners_of_container(
+    entries: &BTreeMap<String, (String, String)>,
+) -> Option<(String, String)> {
+    let (advertised, place) = entries.get("advertised.listeners")?;
+    if entries.contains_key("listeners") || !place.starts_with("environment") {
+        return None;
+    }
+    let mut listeners = Vec::new();
+    for item in split_list(advertised) {
+        let (name, address) = item.split_once("://")?;
+        let (_, port) = address.rsplit_once(':')?;
+        listeners.push(format!("{name}://0.0.0.0:{port}"));
+    }
+    Some((listeners.join(","), place.clone()))
 }
 
 fn row(name: &str) -> &'static Definition {

@@ -272,3 +272,28 @@ fn synonyms_are_kafkas() {
         ]
     );
 }
+
+#[test]
+fn a_container_listens_for_what_it_advertises() {
+    let environment = [
+        (
+            "KAFKA_ADVERTISED_LISTENERS",
+            "INTERNAL://broker:9092,HOST://localhost:29092",
+        ),
+        (
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            "INTERNAL:PLAINTEXT,HOST:PLAINTEXT",
+        ),
+    ];
+    let listeners = load("", &environment, &[]).expect("valid").config.listeners;
+    let shown: Vec<String> = listeners.clients.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["INTERNAL://0.0.0.0:9092", "HOST://0.0.0.0:29092"]);
+    assert_eq!(
+        listeners.advertised[0].host,
+        AdvertisedHost::Named("broker".to_owned())
+    );
+    let auto = load("", &[("KAFKA_ADVERTISED_LISTENERS", "auto")], &[])
+        .expect("valid")
+        .config;
+    assert_eq!(auto.listeners.clients[0].to_string(), "PLAINTEXT://:9092");
+}

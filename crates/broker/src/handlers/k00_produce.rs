@@ -298,7 +298,16 @@ fn refused_append(
         }
         AppendError::InvalidProducerEpoch { durability, .. }
         | AppendError::OpenTransaction { durability } => *durability,
-        _ => Lsn::ZERO,
+        AppendError::UnknownPartition
+        | AppendError::FencedLeaderEpoch { .. }
+        | AppendError::NotContiguous { .. }
+        | AppendError::RecordListTooLarge { .. }
+        | AppendError::Large
+        | AppendError::LargeInProgress
+        | AppendError::Full
+        | AppendError::Offline
+        | AppendError::Damaged { .. }
+        | AppendError::Fault(_) => Lsn::ZERO,
     };
     PartitionResult {
         // The refusal shows what the log holds, so it waits like a success.
