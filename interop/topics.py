@@ -13,7 +13,7 @@ def create(bootstrap, name, partitions=4, **config):
 
 def ends(bootstrap, name, partitions):
     """The end offset of each partition."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused"})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
     marks = [consumer.get_watermark_offsets(TopicPartition(name, p), 30) for p in range(partitions)]
     consumer.close()
     return [high for _, high in marks]
