@@ -25,10 +25,17 @@ pub fn create_empty(
         timeout_ms: 60_000,
         ..Default::default()
     };
-    connection.call(ApiKey::CreateTopics, CREATE_VERSION, &request, |reader| {
-        let response = CreateTopicsResponse::decode(reader, CREATE_VERSION)?;
-        check("creating a topic", response.topics[0].error_code)
-    })
+    loop {
+        let code = connection.call(ApiKey::CreateTopics, CREATE_VERSION, &request, |reader| {
+            let response = CreateTopicsResponse::decode(reader, CREATE_VERSION)?;
+            Ok(response.topics[0].error_code)
+        })?;
+        // A server that has just started may not know its controller yet.
+        match ErrorCode::from_wire(code) {
+            Some(code) if code.is_retriable() => {}
+            _ => return check("creating a topic", code),
+        }
+    }
 }
 
 /// Creates a topic with one replica and writes `first_batch` to each partition, trying again until
