@@ -134,6 +134,10 @@ fn log_recovery(path: &str, report: &RecoveryReport, took: Duration) {
     if report.was_rebuilt {
         tracing::error!("{path}: no valid checkpoint: every segment was read");
     }
+    for (file, part) in &report.damaged_checkpoints {
+        let file = file.display();
+        tracing::error!("{path}: {file} is damaged ({part}): the one before it is used");
+    }
     for (partition, reason) in &report.damaged {
         tracing::error!("{path}: partition {partition} is damaged: {reason}");
     }

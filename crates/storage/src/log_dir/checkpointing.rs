@@ -13,7 +13,7 @@ use crate::partition::{PartitionState, Standing};
 use crate::segment::ReadFault;
 use crate::wal::{Urgency, WalStart};
 use ottla_types::{Lsn, Mono, Now, Offset, TopicPartition};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(super) struct Restored {
     pub(super) positions: Option<CheckpointPositions>,
     pub(super) partitions: Vec<RestoredPartition>,
     pub(super) bytes_read: u64,
+    /// Checkpoints that are damaged, with what is wrong.
+    pub(super) skipped: Vec<(PathBuf, &'static str)>,
     /// There are checkpoints, and none is valid.
     pub(super) is_lost: bool,
 }
@@ -60,6 +62,10 @@ impl Checkpoints {
         let mut restored = Restored {
             is_lost: newest.is_none() && !skipped.is_empty(),
             positions: store.positions(),
+            skipped: skipped
+                .into_iter()
+                .map(|it| (it.path, it.bad_part))
+                .collect(),
             ..Restored::default()
         };
         if let Some(checkpoint) = newest {

@@ -24,7 +24,7 @@ use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -52,6 +52,8 @@ pub struct RecoveryReport {
     pub partitions_count: usize,
     /// Partitions that lost data, with the reason.
     pub damaged: Vec<(TopicPartition, String)>,
+    /// Checkpoints that were damaged and not used, with the part that is bad.
+    pub damaged_checkpoints: Vec<(PathBuf, &'static str)>,
     /// The directory was made just now.
     pub is_new: bool,
     /// No checkpoint was valid although there should be one: everything was read.
@@ -110,6 +112,7 @@ impl LogDir {
             damaged: replay.damaged(),
             is_new: recovery.is_new && replay.restored.start.is_none(),
             was_rebuilt: replay.was_rebuilt,
+            damaged_checkpoints: std::mem::take(&mut replay.restored.skipped),
         };
         let reads = Arc::new(ReadShared {
             disk: Arc::clone(&disk),
