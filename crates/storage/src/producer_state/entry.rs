@@ -36,13 +36,16 @@ impl ProducedBatch {
 
 /// What a partition knows of one producer: its last batches, newest last.
 ///
-/// Invariants: at most twice [`WINDOW_BATCHES_COUNT`] batches, all of `epoch`, offsets ascending. Only the newest
-/// [`WINDOW_BATCHES_COUNT`] count; those before them take their place after a truncation.
+/// Invariants: at most twice [`WINDOW_BATCHES_COUNT`] batches, offsets ascending. Only the newest
+/// [`WINDOW_BATCHES_COUNT`] of the current epoch count; those before them take their place when a crash takes newer
+/// ones back.
 #[derive(Clone, Debug)]
 pub struct ProducerEntry {
     id: ProducerId,
     epoch: ProducerEpoch,
     batches: [ProducedBatch; HISTORY_BATCHES_COUNT],
+    /// Epoch of each batch: those before the current one only matter when a crash takes it back.
+    epochs: [ProducerEpoch; HISTORY_BATCHES_COUNT],
 
     batches_count: u8,
     /// Wall time of the last append; expiry counts from it. Kafka counts from the batch's own timestamp,
@@ -59,6 +62,8 @@ impl ProducerEntry {
             id,
             epoch,
             batches: Default::default(),
+            epochs: [epoch; HISTORY_BATCHES_COUNT],
+
             batches_count: 0,
             last_used,
             transaction_start: None,
@@ -77,8 +82,15 @@ impl ProducerEntry {
 
     /// The remembered batches, oldest first.
     pub fn batches(&self) -> &[ProducedBatch] {
+        &self.batches[self.window_start()..usize::from(self.batches_count)]
+    }
+
+    /// Where the newest batches of the current epoch begin, at most [`WINDOW_BATCHES_COUNT`] of them.
+    fn window_start(&self) -> usize {
         let count = usize::from(self.batches_count);
-        &self.batches[count.saturating_sub(WINDOW_BATCHES_COUNT)..count]
+        let epochs = self.epochs[..count].iter().rev();
+        let of_epoch = epochs.take_while(|epoch| **epoch == self.epoch).count();
+        count - of_epoch.min(WINDOW_BATCHES_COUNT)
     }
 
     /// The newest batch.
@@ -117,16 +129,16 @@ impl ProducerEntry {
 
     /// Notes an appended batch; a new epoch forgets the batches of the old one.
     pub fn push(&mut self, epoch: ProducerEpoch, batch: ProducedBatch, used: Timestamp) {
-        if epoch != self.epoch {
-            self.epoch = epoch;
-            self.batches_count = 0;
-        }
+        self.epoch = epoch;
         let mut count = usize::from(self.batches_count);
         if count == HISTORY_BATCHES_COUNT {
             self.batches.copy_within(1.., 0);
+            self.epochs.copy_within(1.., 0);
             count -= 1;
         }
         self.batches[count] = batch;
+        self.epochs[count] = epoch;
+
         self.batches_count = (count + 1) as u8;
         self.last_used = self.last_used.max(used);
     }
@@ -135,8 +147,9 @@ impl ProducerEntry {
     /// before. Returns whether any is left.
     pub fn truncate_to(&mut self, end: Offset) -> bool {
         let count = usize::from(self.batches_count);
-        let surplus = count.saturating_sub(WINDOW_BATCHES_COUNT);
+        let surplus = self.window_start();
         self.batches.copy_within(surplus..count, 0);
+        self.epochs.copy_within(surplus..count, 0);
         self.batches_count = (count - surplus) as u8;
         self.rewind_to(end)
     }
@@ -145,7 +158,11 @@ impl ProducerEntry {
     pub fn rewind_to(&mut self, end: Offset) -> bool {
         while self.last().is_some_and(|batch| end <= batch.last_offset) {
             self.batches_count -= 1;
+            if let Some(before) = usize::from(self.batches_count).checked_sub(1) {
+                self.epoch = self.epochs[before];
+            }
         }
+
         if self.transaction_start.is_some_and(|start| end <= start) {
             self.transaction_start = None;
         }
@@ -154,22 +171,25 @@ impl ProducerEntry {
 
     /// Puts the batches of `older`, as a snapshot knew this producer, under those of this entry.
     pub fn merge_older(&mut self, older: &ProducerEntry) {
-        if older.epoch != self.epoch {
-            return;
-        }
-        let known = &self.batches[..usize::from(self.batches_count)];
-        let first = known.first().map(|batch| batch.base_offset());
-        let mut merged: Vec<ProducedBatch> = older
+        let count = usize::from(self.batches_count);
+        let first = self.batches[..count]
+            .first()
+            .map(|batch| batch.base_offset());
+        let is_older = |batch: &&ProducedBatch| first.is_none_or(|first| batch.last_offset < first);
+        let mut merged: Vec<(ProducerEpoch, ProducedBatch)> = older
             .batches()
             .iter()
-            .filter(|batch| first.is_none_or(|first| batch.last_offset < first))
-            .copied()
+            .filter(is_older)
+            .map(|batch| (older.epoch, *batch))
             .collect();
-        merged.extend_from_slice(known);
-
+        let known = self.epochs.iter().copied().zip(self.batches);
+        merged.extend(known.take(count));
         let from = merged.len().saturating_sub(HISTORY_BATCHES_COUNT);
         let newest = &merged[from..];
-        self.batches[..newest.len()].copy_from_slice(newest);
+        for (index, (epoch, batch)) in newest.iter().enumerate() {
+            self.epochs[index] = *epoch;
+            self.batches[index] = *batch;
+        }
         self.batches_count = newest.len() as u8;
         self.last_used = self.last_used.max(older.last_used);
     }
