@@ -444,3 +444,35 @@ fn entries_that_do_not_fit_are_refused_and_the_largest_fits() {
     assert_eq!(it.wal.durable_lsn(), Lsn::new(5));
     assert_eq!(story(&it.reopen(None).2), "0 1 2 3 4");
 }
+
+/// What two runs leave when the first one's second frame is torn and its third is not: the third has the
+/// number, the place and the LSN that the second run's next frame would have.
+fn replay_over_a_leftover(options: WalOptions) -> String {
+    let (it, ..) = open(&MemoryDisk::new(), options, None);
+    for number in 0..3 {
+        it.put_os(number, 1000);
+        it.run();
+    }
+    it.overwrite(2 * PAGE_SIZE + 500, b"x");
+    let (again, _, replayed) = it.reopen(None);
+    assert_eq!(story(&replayed), "0");
+    again.put_os(7, 1000);
+    again.run();
+    story(&again.reopen(None).2)
+}
+
+#[test]
+fn a_leftover_behind_a_cut_is_told_by_its_epoch() {
+    assert_eq!(replay_over_a_leftover(WalOptions::default()), "0 7");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn without_epochs_a_leftover_comes_back() {
+    let planted = crate::planted::Planted::bug(crate::planted::PlantedBug::RingEpochIgnored);
+    let options = WalOptions {
+        planted,
+        ..WalOptions::default()
+    };
+    assert_eq!(replay_over_a_leftover(options), "0 7 2");
+}

@@ -421,7 +421,6 @@ fn planted_bugs_are_found() {
     let bugs = [
         PlantedBug::SkipFsync,
         PlantedBug::AcknowledgeBeforeFsync,
-        PlantedBug::RingEpochIgnored,
         PlantedBug::CrcIgnored,
         PlantedBug::FirstBadFrameIsEnd,
         PlantedBug::UnprovenNotRewritten,
