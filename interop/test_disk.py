@@ -123,10 +123,13 @@ def test_a_flipped_bit_is_found_named_and_the_rest_served(tmp_path, victim):
         "ottla.wal.bytes": 16 * MIB,
         "ottla.memory.tails.bytes": 1 * MIB,
     }
+    if victim == "wal":
+        # Everything is in the journal and nothing else knows it.
+        settings = {}
     broker = broker_module.Broker(tmp_path / "broker", settings).start()
     data = broker.settings["log.dirs"]
     topics.create(broker.bootstrap, "rotten", 4)
-    records = flights()
+    records = flights()[:20_000] if victim == "wal" else flights()
     librdkafka.produce(broker.bootstrap, "rotten", records, "none")
     expected, errors = read_all(broker.bootstrap, "rotten", 4)
     assert not errors and sum(map(len, expected.values())) == len(records)
