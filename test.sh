@@ -15,6 +15,8 @@ cargo deny --log-level error check bans licenses sources
 
 step "unit, property, protocol and simulator tests"
 cargo test --workspace --locked --no-fail-fast
+# The journal's threads under a permutation scheduler: its locks are compiled for it.
+cargo test --package ottla-storage --features shuttle --test schedules --locked
 
 [ "${1:-}" = quick ] && exit 0
 

@@ -140,9 +140,9 @@ def test_a_flipped_bit_is_found_named_and_the_rest_served(tmp_path, victim):
         flip_a_bit(target, target.stat().st_size // 2)
     elif victim == "wal":
         # Amid the frames that later ones prove to have been synced.
-        target = max(files(data, "wal/*"), key=lambda path: path.stat().st_mtime)
-        content = target.read_bytes().rstrip(b"\0")
-        flip_a_bit(target, len(content) // 2)
+        written = {path: len(path.read_bytes().rstrip(b"\0")) for path in files(data, "wal/*.wal")}
+        target = max(written, key=written.get)
+        flip_a_bit(target, written[target] // 2)
     else:
         target = max(files(data, "checkpoints/*"), key=lambda path: path.name)
         flip_a_bit(target, target.stat().st_size // 2)
