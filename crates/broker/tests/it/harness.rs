@@ -403,12 +403,7 @@ pub fn bytes(response: &Response) -> Vec<u8> {
         match part {
             ResponsePart::Bytes(part) => bytes.extend_from_slice(part),
             ResponsePart::File(range) => {
-                let mut at = 0;
-                while at < range.size() {
-                    let loaded = range.load(at, 1 << 20).expect("the file is good");
-                    at += loaded.len();
-                    bytes.extend_from_slice(&loaded);
-                }
+                bytes.extend_from_slice(&range.load_all().expect("the file is good"));
             }
         }
     }

@@ -10,6 +10,7 @@ use ottla_types::Mono;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::buffer_pool::BufferPool;
 use super::ending::Ending;
 use super::foreign_protocol::ForeignProtocol;
 use super::input::Input;
@@ -46,10 +47,10 @@ pub struct ConnectionCell<Token> {
 }
 
 impl<Token: Copy> ConnectionCell<Token> {
-    pub fn new(number: ConnectionNumber, now: Mono) -> Self {
+    pub fn new(number: ConnectionNumber, now: Mono, pool: Rc<BufferPool>) -> Self {
         ConnectionCell {
             number,
-            queue: RefCell::new(ResponseQueue::new()),
+            queue: RefCell::new(ResponseQueue::new(pool)),
             blocked_by: Cell::new(None),
             last_progress: Cell::new(now),
             holds_memory: Cell::new(false),
