@@ -3,6 +3,7 @@
 mod os_disk;
 mod pending_file;
 mod power_cut_disk;
+mod uncached;
 
 pub use os_disk::OsDisk;
 pub use power_cut_disk::PowerCutDisk;
