@@ -227,6 +227,12 @@ impl Broker {
         self.registered_epoch().is_some()
     }
 
+    /// Why the metadata can never change again in this process, if that is so. What was stored before is
+    /// still served.
+    pub fn metadata_failure(&self) -> Option<Arc<str>> {
+        self.desk.lock().controller.failure().cloned()
+    }
+
     /// The epoch this incarnation is registered in.
     pub(crate) fn registered_epoch(&self) -> Option<BrokerEpoch> {
         let view = self.view.load();

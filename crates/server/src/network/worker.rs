@@ -219,19 +219,20 @@ impl<S: Service> WorkerContext<S> {
         self.connections
             .borrow_mut()
             .insert(number, Rc::clone(&cell));
-        add(&self.counters.connections, 1);
+        let counters = self.counters.listener(&accepted.listener);
+        add(&counters.connections, 1);
         let service = self.service.connect(Peer {
             core: self.core,
             listener: Arc::clone(&accepted.listener),
             peer: accepted.peer,
             local: accepted.local,
         });
-        let connection = Connection::new(Rc::clone(self), cell, stream, service);
-        let worker = Rc::clone(self);
+        let connected = Arc::clone(&counters);
+        let connection = Connection::new(Rc::clone(self), cell, stream, service, connected);
         let (peer, listener, slot) = (accepted.peer, accepted.listener, accepted.slot);
         tokio::task::spawn_local(async move {
             let ending = connection.await;
-            worker.counters.closed(ending.kind());
+            counters.closed(ending.kind());
             if ending.is_worth_a_line() {
                 tracing::warn!("client {peer} on listener {listener}: {ending}");
             } else {
