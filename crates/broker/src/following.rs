@@ -148,6 +148,16 @@ impl Broker {
             _ => self.follow_all(&before, &mut view, is_ready, &mut moved, now),
         }
         self.view.store(Arc::new(view));
+        self.follow_groups();
+        if let Some(changes) = changes {
+            for topic in changes
+                .topics_removed
+                .iter()
+                .filter_map(|id| before.image.topic(*id))
+            {
+                self.forget_topic_offsets(&topic.name, topic.id, now);
+            }
+        }
         if is_ready && !was_ready {
             self.sweep(now);
             self.ensure_producer_ids();

@@ -21,6 +21,8 @@ mod view;
 mod fetch;
 mod waiting;
 
+mod groups;
+
 mod config_rules;
 mod controller_desk;
 mod dispatch;

@@ -231,6 +231,7 @@ impl Harness {
                 self.broker.on_quorum_event(&event, self.now);
             }
             self.collect();
+            self.collect(); // One core may have left a note for the other.
             if is_quiet {
                 return;
             }
