@@ -130,6 +130,11 @@ impl LocalQuorum {
         state.events.is_empty() && (state.has_failed || !state.has_work())
     }
 
+    /// Whether its store failed: it decides nothing any more.
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().has_failed
+    }
+
     /// Bytes of the entries since the last snapshot.
     pub fn entries_size(&self) -> u64 {
         self.state.lock().store.entries_size()

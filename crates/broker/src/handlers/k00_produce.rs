@@ -5,7 +5,7 @@ use crate::partition::LocalPartition;
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::view::View;
-use crate::waiting::{JournalPlace, ParkedReply};
+use crate::waiting::{FailedReply, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
@@ -139,7 +139,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
     let reply = ParkedReply {
         frame: answer.writer.into_buf(),
-        error_positions: answer.error_positions,
+        failure: FailedReply::ErrorsAt(answer.error_positions),
         places: answer.places,
         // Kafka answers acks=1 without waiting, so no client expects a timeout there.
         deadline: (acks == Some(Acks::All)).then(|| request.now.mono.plus(timeout)),

@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::{CloseReason, Outcome};
-use crate::waiting::{ControllerAnswer, ParkedReply};
+use crate::waiting::{ControllerAnswer, FailedReply, ParkedReply};
 use ottla_metadata::{Command, ControllerError, Reply, TopicSelector};
 use ottla_protocol::messages::delete_topics_request::DeleteTopicsRequest;
 use ottla_protocol::messages::delete_topics_response::{
@@ -115,7 +115,8 @@ fn answer(
     match encode(reply_to, responses) {
         Ok(frame) => ControllerAnswer::After(ParkedReply {
             frame,
-            error_positions: Vec::new(),
+            // The controller has deleted them for good; a restart drops what a journal still has.
+            failure: FailedReply::Same,
             places,
             deadline: None,
         }),

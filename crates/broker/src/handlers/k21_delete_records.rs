@@ -1,6 +1,6 @@
 use crate::error_map;
 use crate::request::{Handled, Request};
-use crate::waiting::{JournalPlace, ParkedReply};
+use crate::waiting::{FailedReply, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::delete_records_request::DeleteRecordsRequest;
 use ottla_protocol::messages::delete_records_response::{
@@ -46,21 +46,34 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             partitions: partitions.collect(),
         });
     }
-    let response = DeleteRecordsResponse {
+    let mut response = DeleteRecordsResponse {
         topics,
         ..DeleteRecordsResponse::default()
     };
+    let frame = request.reply_to().frame(&response)?;
+    forget_successes(&mut response);
     // The records stay deleted only once the journal says so. There is no replica to wait for, so
     // the request's timeout has nothing to bound.
     let reply = ParkedReply {
-        frame: request.reply_to().frame(&response)?,
-        error_positions: Vec::new(),
+        frame,
+        failure: FailedReply::Frame(request.reply_to().frame(&response)?),
         places,
         deadline: None,
     };
     Ok(request
         .broker
         .reply_or_park(request.connection.core, reply, None))
+}
+
+/// What is left to say when the journal went offline before the new log starts were in it.
+fn forget_successes(response: &mut DeleteRecordsResponse<'_>) {
+    let topics = response.topics.iter_mut();
+    for partition in topics.flat_map(|topic| &mut topic.partitions) {
+        if partition.error_code == ErrorCode::None.code() {
+            partition.error_code = ErrorCode::KafkaStorageError.code();
+            partition.low_watermark = NO_LOW_WATERMARK;
+        }
+    }
 }
 
 /// Moves the log start of one partition. Returns the new one and the journal entry that makes it last.

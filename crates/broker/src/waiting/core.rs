@@ -89,11 +89,21 @@ pub(crate) struct HeldRequest {
 /// A finished reply and what it waits for.
 pub(crate) struct ParkedReply {
     pub(crate) frame: Vec<u8>,
-    /// Where the frame says "no error" about something that is not certain yet.
-    pub(crate) error_positions: Vec<usize>,
+    /// What is said when the journal never gets so far.
+    pub(crate) failure: FailedReply,
     /// Places still to be waited for, apart from the one it is registered under.
     pub(crate) places: Vec<JournalPlace>,
     pub(crate) deadline: Option<Mono>,
+}
+
+/// What takes the place of a reply whose journal went offline, or whose time is over.
+pub(crate) enum FailedReply {
+    /// The same frame with an error at these places, where it says "no error" about something that is not certain.
+    ErrorsAt(Vec<usize>),
+    /// This frame.
+    Frame(Vec<u8>),
+    /// The same frame: what it says was decided elsewhere, and the journal only follows.
+    Same,
 }
 
 /// What other threads have to say to a core.
@@ -121,9 +131,15 @@ impl ParkedReply {
 
     /// The reply with an error in place of each success that did not become certain.
     pub(crate) fn into_failure(mut self, code: ErrorCode) -> Response {
-        for position in &self.error_positions {
-            let field = &mut self.frame[*position..*position + 2];
-            field.copy_from_slice(&code.code().to_be_bytes());
+        match &mut self.failure {
+            FailedReply::ErrorsAt(positions) => {
+                for position in positions {
+                    let field = &mut self.frame[*position..*position + 2];
+                    field.copy_from_slice(&code.code().to_be_bytes());
+                }
+            }
+            FailedReply::Frame(frame) => std::mem::swap(&mut self.frame, frame),
+            FailedReply::Same => {}
         }
         self.into_response()
     }

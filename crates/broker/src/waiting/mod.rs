@@ -5,8 +5,7 @@ mod journal_waits;
 
 mod core;
 
-pub(crate) use self::deadlines::Deadlines;
-
 pub(crate) use self::core::{
-    ControllerAnswer, Core, CoreState, HeldRequest, JournalPlace, Parked, ParkedReply, Waiter,
+    ControllerAnswer, Core, CoreState, FailedReply, HeldRequest, JournalPlace, Parked, ParkedReply,
+    Waiter,
 };
