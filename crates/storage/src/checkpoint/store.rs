@@ -92,6 +92,11 @@ impl CheckpointStore {
             .filter_map(|entry| number_of(&entry.name))
             .collect();
         numbers.sort_unstable();
+        if !numbers.is_empty() {
+            // A process may have died between naming the newest one and syncing the name: what only it makes
+            // superfluous is let go as soon as this returns.
+            disk.sync_dir(dir)?;
+        }
         let mut store = CheckpointStore {
             disk,
             dir: dir.to_owned(),

@@ -174,6 +174,9 @@ impl LogDir {
     }
 
     /// The log ends at `to` from now on. May wait for the device when `to` lies in a segment file.
+    ///
+    /// Callers wait first until the partition is durable: until its entries before the truncation are, no checkpoint
+    /// can be written, and a full ring would wait for one.
     pub fn truncate(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         loop {
@@ -266,6 +269,7 @@ impl LogDir {
         };
         let had_pin = state.pin;
         let (freed, forgotten) = state.truncate_to(to, position);
+        state.before_truncate_lsn = state.state_lsn;
         state.state_lsn = state.state_lsn.max(lsn);
         state.truncate_lsn = lsn;
         self.free_tail_bytes(freed);

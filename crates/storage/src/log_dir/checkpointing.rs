@@ -128,8 +128,11 @@ impl CheckpointTask {
                 dir.load_snapshot(&partition, ottla_types::Timestamp::from_millis(0))?;
             }
             let state = partition.lock();
-            if dir.wal.durable_lsn() < state.truncate_lsn {
-                // What it took away cannot be described any more, and it may still be forgotten: try again later.
+            // A truncation may become durable here, before the journal says so, if nothing stands between the two.
+            let durable = dir.wal.durable_lsn();
+            if durable < state.truncate_lsn && durable < state.before_truncate_lsn {
+                // What it took away cannot be described any more, and the journal may bring a part of it back: try
+                // again later.
                 drop(state);
                 self.abandon();
                 return Ok(TaskStep::Done);

@@ -135,18 +135,21 @@ impl Removal {
         }
     }
 
-    /// The name that nobody else may use as long as this is not renamed.
-    pub(super) fn dir(&self) -> &Arc<str> {
-        &self.dir
+    /// Whose name is not free as long as the directory is not renamed, and the entry that dropped it.
+    pub(super) fn owner(&self) -> (Arc<str>, Lsn) {
+        (Arc::clone(&self.dir), self.lsn)
     }
 
     /// Whether it may begin: the drop is durable, and no write to the directory is under way.
+    ///
+    /// A partition that holds nothing and never had a directory needs no entry to go: whoever has its name may be what
+    /// the journal waits for.
     pub(super) fn is_due(&self, dir: &LogDir) -> bool {
-        let is_idle = self
-            .partition
-            .as_ref()
-            .is_none_or(|partition| !partition.lock().is_in_work);
-        is_idle && self.lsn <= dir.durable_lsn()
+        let is_durable = self.lsn <= dir.durable_lsn();
+        self.partition.as_ref().map_or(is_durable, |partition| {
+            let state = partition.lock();
+            !state.is_in_work && (is_durable || !state.has_dir && state.pin.is_none())
+        })
     }
 
     fn renamed(&self) -> String {
@@ -163,6 +166,8 @@ impl Removal {
             Stage::Look => self.look(dir),
             Stage::Rename => {
                 let to = self.renamed();
+                // A full disk may refuse: then this very step is tried again.
+                self.stage = Stage::Rename;
                 dir.disk.rename(Path::new(&*self.dir), Path::new(&to))?;
                 self.stage = Stage::SyncRoot;
                 Ok(TaskStep::More)
@@ -245,6 +250,6 @@ impl LogDir {
         if removal.lsn != Lsn::ZERO {
             self.pins.lock().let_go(removal.lsn);
         }
-        self.pump.lock().name_is_free(removal.dir());
+        self.pump.lock().name_is_free(removal);
     }
 }

@@ -6,13 +6,13 @@ use super::deletion::{Removal, Unlink};
 use super::snapshots::SnapshotTask;
 use super::work::{FlushTask, Goal, TaskStep};
 use crate::marker::Marker;
-use crate::partition::{Partition, Rewrite};
+use crate::partition::{Partition, PartitionState, Rewrite};
 
 use crate::segment::ReadFault;
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, Urgency};
 
 use bytes::Bytes;
-use ottla_types::{Mono, Now, PartitionSlot};
+use ottla_types::{Lsn, Mono, Now, PartitionSlot};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,7 +51,7 @@ pub(super) struct Pump {
     stepping_count: usize,
     removals: Vec<Removal>,
     /// Directory names whose old owner is not gone yet.
-    busy_names: BTreeSet<Arc<str>>,
+    busy_names: BTreeSet<(Arc<str>, Lsn)>,
     next_space_look: Mono,
     next_idle_sweep: Mono,
     blocked_until: Mono,
@@ -77,13 +77,22 @@ enum Task {
 impl Pump {
     /// A dropped partition's directory is to be removed.
     pub(super) fn add_removal(&mut self, removal: Removal) {
-        self.busy_names.insert(Arc::clone(removal.dir()));
+        self.busy_names.insert(removal.owner());
         self.removals.push(removal);
     }
 
     /// The directory of that name is renamed or was never made.
-    pub(super) fn name_is_free(&mut self, dir: &Arc<str>) {
-        self.busy_names.remove(dir);
+    pub(super) fn name_is_free(&mut self, removal: &Removal) {
+        self.busy_names.remove(&removal.owner());
+    }
+
+    /// Whether the directory with the name of this partition is still one that was dropped before: it must not be
+    /// written to. A partition's own drop does not count, nor what came after it: that entry may wait for a ring that
+    /// waits for this very partition.
+    fn is_name_taken(&self, state: &PartitionState) -> bool {
+        let Some(dir) = &state.dir else { return false };
+        let mut names = self.busy_names.iter();
+        names.any(|(name, drop)| name == dir && (!state.is_gone() || *drop < state.state_lsn))
     }
 
     fn has_checkpoint(&self) -> bool {
@@ -314,7 +323,6 @@ impl LogDir {
             return;
         }
         pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
-        self.tail_memory.trim();
         let mut budget = self.options.idle_flushes_per_second;
         for slot in self.pins.lock().partitions() {
             let Some(partition) = self.partition_at_work(slot) else {
@@ -333,11 +341,7 @@ impl LogDir {
 
     fn start_flush(&self, pump: &mut Pump, partition: &Arc<Partition>, goal: Goal) {
         let mut state = partition.lock();
-        let is_busy = state
-            .dir
-            .as_ref()
-            .is_some_and(|dir| pump.busy_names.contains(dir));
-        if state.is_in_work || state.dir.is_none() || is_busy {
+        if state.is_in_work || state.dir.is_none() || pump.is_name_taken(&state) {
             return;
         }
         state.is_in_work = true;

@@ -18,7 +18,6 @@ use crate::disk::{Disk, DiskError};
 use crate::marker::Markers;
 use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch};
 use crate::planted::PlantedBug;
-use crate::tail_memory::TailMemory;
 use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
@@ -134,7 +133,6 @@ impl LogDir {
             health: Health::default(),
             markers,
             verdict,
-            tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
             tail_bytes: AtomicUsize::new(0),
             producers_count: AtomicUsize::new(0),
             free_bytes: AtomicU64::new(u64::MAX),
@@ -623,6 +621,11 @@ impl Recovering {
             }
         } else if entry.header.argument == changes::SEGMENTS_REMOVED {
             let end = entry.header.end_offset;
+            // They were synced; a partition that lost the entry that said so still has them in its tail.
+            let end_here = end.min(state.appended_end());
+            if state.written_end() < end_here {
+                state.tail.drop_below(end_here);
+            }
             state
                 .segments
                 .retain(|segment| segment.base_offset < base || end <= segment.base_offset);

@@ -346,28 +346,9 @@ pub(crate) fn read_exact(
     access: Access,
 ) -> Result<Option<Vec<u8>>, DiskError> {
     let mut bytes = vec![0; size];
-    let Some(filled) = read_into(file, position, &mut bytes, access)? else {
-        return Ok(None);
-    };
-    if filled < size && access == Access::Wait {
-        return Ok(None);
-    }
-    // The caller compares sizes; a file that ends early is damage, not a wait.
-    bytes.truncate(filled);
-    Ok(Some(bytes))
-}
-
-/// Reads from `position` on until `buf` is full or the file ends; gives how many bytes were read. `None`: it would
-/// have to wait.
-pub(crate) fn read_into(
-    file: &dyn DiskFile,
-    position: u64,
-    buf: &mut [u8],
-    access: Access,
-) -> Result<Option<usize>, DiskError> {
     let mut filled = 0;
-    while filled < buf.len() {
-        let rest = &mut buf[filled..];
+    while filled < size {
+        let rest = &mut bytes[filled..];
         let at = position + filled as u64;
         let count = match access {
             Access::Try => match file.try_read_at(at, rest)? {
@@ -377,9 +358,15 @@ pub(crate) fn read_into(
             Access::Wait => file.read_at(at, rest)?,
         };
         if count == 0 {
-            break;
+            bytes.truncate(filled);
+            // The caller compares sizes; a file that ends early is damage, not a wait.
+            return Ok(if access == Access::Try {
+                Some(bytes)
+            } else {
+                None
+            });
         }
         filled += count;
     }
-    Ok(Some(filled))
+    Ok(Some(bytes))
 }

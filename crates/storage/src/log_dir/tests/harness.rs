@@ -192,7 +192,12 @@ impl Harness {
             match part {
                 Part::Memory(part) => bytes.extend_from_slice(part),
                 Part::File(range) => {
-                    bytes.extend_from_slice(&range.load_all().expect("whole"));
+                    let mut at = 0;
+                    while at < range.size() {
+                        let piece = range.load(at, 1 << 20).expect("whole");
+                        at += piece.len();
+                        bytes.extend_from_slice(&piece);
+                    }
                 }
             }
         }
