@@ -10,7 +10,6 @@ pub const PURE_CRATES: &[&str] = &[
     "storage",
     "metadata",
     "replication",
-    "coordinator",
     "broker",
 ];
 

@@ -42,6 +42,11 @@ impl BatchMaker {
         }
     }
 
+    /// The number that the next record will hold in the first eight bytes of its value.
+    pub fn next_value(&self) -> u64 {
+        self.next_value
+    }
+
     /// A batch of `records` records of about `value_size` bytes each, from `now` on.
     pub fn make(
         &mut self,

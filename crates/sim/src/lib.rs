@@ -16,6 +16,8 @@ mod totals;
 mod journal_world;
 mod storage_world;
 
+mod broker_world;
+
 mod runner;
 
 #[cfg(feature = "planted-bugs")]

@@ -74,6 +74,7 @@ struct RunArguments {
 enum WorldArgument {
     Journal,
     Storage,
+    Broker,
 }
 
 impl From<WorldArgument> for World {
@@ -81,6 +82,7 @@ impl From<WorldArgument> for World {
         match argument {
             WorldArgument::Journal => World::Journal,
             WorldArgument::Storage => World::Storage,
+            WorldArgument::Broker => World::Broker,
         }
     }
 }

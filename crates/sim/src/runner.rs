@@ -1,3 +1,4 @@
+use crate::broker_world::BrokerWorld;
 use crate::journal_world::JournalWorld;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -13,17 +14,20 @@ pub enum World {
     Journal,
     /// `LogDir` alone.
     Storage,
+    /// The broker on all of it, with clients.
+    Broker,
 }
 
 impl World {
     /// Every world.
-    pub const ALL: &'static [World] = &[World::Journal, World::Storage];
+    pub const ALL: &'static [World] = &[World::Journal, World::Storage, World::Broker];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             World::Journal => "journal",
             World::Storage => "storage",
+            World::Broker => "broker",
         }
     }
 }
@@ -57,6 +61,7 @@ impl Run {
         let result = catch_unwind(AssertUnwindSafe(|| match self.world {
             World::Journal => JournalWorld::run(self.seed, self.steps, self.planted, trace),
             World::Storage => StorageWorld::run(self.seed, self.steps, self.planted, trace),
+            World::Broker => BrokerWorld::run(self.seed, self.steps, self.planted, trace),
         }));
         let violation = match result {
             Ok(Ok(report)) => return Ok(report),

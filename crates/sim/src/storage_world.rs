@@ -45,8 +45,8 @@ pub struct StorageWorld {
     damaged: bool,
     /// The last recovery said that something may be missing.
     lossy: bool,
-    /// The directory failed in this life: what was only in the page cache may be gone.
-    offline: bool,
+    /// Failed syncs until the directory was last opened: one more, and the page cache has lost something.
+    failed_syncs: u64,
     /// The power went since the last successful open.
     power_lost: bool,
     report: RunReport,
@@ -95,7 +95,7 @@ impl StorageWorld {
             held: Vec::new(),
             damaged: false,
             lossy: false,
-            offline: false,
+            failed_syncs: 0,
             power_lost: false,
             report: RunReport::default(),
         }

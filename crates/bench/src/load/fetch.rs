@@ -1,4 +1,4 @@
-use super::{Charge, Figures, Run, Thread, Window, measure, micros, none};
+use super::{Figures, Run, Window, measure, micros, none};
 use crate::connection::{Connection, body, frame};
 use crate::error::{BenchError, check};
 use crate::{frames, topic};
@@ -7,12 +7,11 @@ use ottla_protocol::messages::fetch_response::FetchResponse;
 use ottla_protocol::{ApiKey, Message, Reader, Records};
 use ottla_records::batches;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The last version that names topics.
 const FETCH_VERSION: i16 = 12;
 const BATCH_SIZE: usize = 64 << 10;
-const TOPIC: &str = "fetch";
 const IN_FLIGHT: usize = 2;
 
 /// One consumer that reads all partitions from their starts again and again, two requests in flight.
@@ -26,22 +25,21 @@ pub struct Load {
 }
 
 impl Load {
-    /// Reads a topic; fills it if need be.
+    /// Fills a topic of its own and reads it.
     pub fn run(&self, run: &Run) -> Result<Figures, BenchError> {
-        let mut connection = Connection::open(&run.bootstrap)?;
-        if topic::create(&mut connection, TOPIC, self.partitions)? {
-            self.fill(&mut connection)?;
-            // Filling leaves work behind (flushing, zeroing), which is not the fetch's.
-            run.settle()?;
-        }
-        self.read_through(run)?;
-        let threads: [Thread<'_>; 1] = [Box::new(|window| self.consume(run, window))];
-        measure(run, Charge::UntilEnd, &threads)
+        let name = format!("fetch-{}", self.fetch_size);
+        self.fill(run, &name)?;
+        measure(
+            run,
+            vec![Box::new(|window| self.consumer(run, &name, window))],
+        )
     }
 
-    fn fill(&self, connection: &mut Connection) -> Result<(), BenchError> {
+    fn fill(&self, run: &Run, name: &str) -> Result<(), BenchError> {
         let batch = frames::batch(BATCH_SIZE);
-        let frames = frames::produce(TOPIC, self.partitions, &batch, 1)?;
+        let mut connection = Connection::open(&run.bootstrap)?;
+        topic::create(&mut connection, name, self.partitions, &batch)?;
+        let frames = frames::produce(name, self.partitions, &batch, 1)?;
         let requests = self.data_bytes / batch.len() as u64;
         let mut unanswered = 0;
         for index in 0..requests {
@@ -60,7 +58,7 @@ impl Load {
         Ok(())
     }
 
-    fn request(&self, partition: i32, offset: i64) -> Result<Vec<u8>, BenchError> {
+    fn request(&self, name: &str, partition: i32, offset: i64) -> Result<Vec<u8>, BenchError> {
         let size = self.fetch_size as i32;
         let request = FetchRequest {
             max_wait_ms: 500,
@@ -68,7 +66,7 @@ impl Load {
             max_bytes: size,
             session_epoch: -1,
             topics: vec![FetchTopic {
-                topic: TOPIC.into(),
+                topic: name.into(),
                 partitions: vec![FetchPartition {
                     partition,
                     fetch_offset: offset,
@@ -82,88 +80,33 @@ impl Load {
         frame(ApiKey::Fetch, FETCH_VERSION, partition, &request)
     }
 
-    /// Reads every partition once to its end, so that all is in the page cache.
-    fn read_through(&self, run: &Run) -> Result<(), BenchError> {
-        let mut consumer = Consumer::new(self, run)?;
-        let mut ends_count = 0;
-        while ends_count < self.partitions {
-            ends_count += i32::from(consumer.step()?.at_end);
-        }
-        Ok(())
-    }
-
-    fn consume(&self, run: &Run, window: Window) -> Result<Figures, BenchError> {
-        let mut consumer = Consumer::new(self, run)?;
+    fn consumer(&self, run: &Run, name: &str, window: Window) -> Result<Figures, BenchError> {
+        let mut connection = Connection::open(&run.bootstrap)?;
         let mut figures = none();
+        let mut offsets = vec![0i64; self.partitions as usize];
+        let mut on_their_way = VecDeque::with_capacity(IN_FLIGHT);
+        let mut next = 0usize;
         loop {
-            let step = consumer.step()?;
-            if window.contains(step.now) {
-                figures.requests += 1;
-                figures.bytes += step.size as u64;
-                figures.latency_us.saturating_record(micros(step.took));
+            while on_their_way.len() < IN_FLIGHT.min(offsets.len()) {
+                connection.send(&self.request(name, next as i32, offsets[next])?)?;
+                on_their_way.push_back((next, Instant::now()));
+                next = (next + 1) % offsets.len();
             }
-            if window.end <= step.now {
+            let response = connection.receive()?;
+            let now = Instant::now();
+            let (partition, sent) = on_their_way.pop_front().expect("a request is on its way");
+            let (size, end) = fetched(response)?;
+            // At the end of a partition the reading starts again.
+            offsets[partition] = end.unwrap_or(0);
+            if window.contains(now) {
+                figures.requests += 1;
+                figures.bytes += size as u64;
+                figures.latency_us.saturating_record(micros(now - sent));
+            }
+            if window.end <= now {
                 return Ok(figures);
             }
         }
-    }
-}
-
-/// One connection that reads the partitions in turn.
-struct Consumer<'a> {
-    load: &'a Load,
-    connection: Connection,
-    /// Where to go on in each partition.
-    offsets: Vec<i64>,
-    /// The partition of the next request.
-    next: usize,
-    on_their_way: VecDeque<(usize, Instant)>,
-}
-
-/// One answer.
-struct Step {
-    now: Instant,
-    took: Duration,
-    /// Bytes of records.
-    size: usize,
-    /// It reached the end of its partition.
-    at_end: bool,
-}
-
-impl<'a> Consumer<'a> {
-    fn new(load: &'a Load, run: &Run) -> Result<Consumer<'a>, BenchError> {
-        Ok(Consumer {
-            load,
-            connection: Connection::open(&run.bootstrap)?,
-            offsets: vec![0; load.partitions as usize],
-            next: 0,
-            on_their_way: VecDeque::with_capacity(IN_FLIGHT),
-        })
-    }
-
-    fn step(&mut self) -> Result<Step, BenchError> {
-        while self.on_their_way.len() < IN_FLIGHT.min(self.offsets.len()) {
-            let (partition, offset) = (self.next, self.offsets[self.next]);
-            let request = self.load.request(partition as i32, offset)?;
-            self.connection.send(&request)?;
-            self.on_their_way.push_back((partition, Instant::now()));
-            self.next = (self.next + 1) % self.offsets.len();
-        }
-        let response = self.connection.receive()?;
-        let now = Instant::now();
-        let (partition, sent) = self
-            .on_their_way
-            .pop_front()
-            .expect("a request is on its way");
-        let (size, end) = fetched(response)?;
-        // At the end of a partition the reading starts again.
-        self.offsets[partition] = end.unwrap_or(0);
-        Ok(Step {
-            now,
-            took: now - sent,
-            size,
-            at_end: end.is_none(),
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Charge, Figures, Run, Thread, Window, measure, micros, none};
+use super::{Figures, Run, Thread, Window, measure, micros, none};
 use crate::connection::Connection;
 use crate::error::{BenchError, check};
 use crate::{frames, topic};
@@ -17,12 +17,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// Loads a topic; creates it if need be.
+    /// Creates a topic of its own and loads it.
     pub fn run(&self, run: &Run) -> Result<Figures, BenchError> {
-        let name = format!("latency-{}", self.partitions);
+        let name = format!("latency-{}", self.rate);
         let batch = frames::batch(BATCH_SIZE);
-        let mut first = Connection::open(&run.bootstrap)?;
-        topic::create(&mut first, &name, self.partitions)?;
+        topic::create(
+            &mut Connection::open(&run.bootstrap)?,
+            &name,
+            self.partitions,
+            &batch,
+        )?;
         let frames = frames::produce(&name, self.partitions, &batch, -1)?;
         let frames = &frames;
         let mut threads: Vec<Thread<'_>> = Vec::new();
@@ -31,7 +35,7 @@ impl Load {
                 self.connection(run, frames, index, window)
             }));
         }
-        let mut figures = measure(run, Charge::UntilEnd, &threads)?;
+        let mut figures = measure(run, threads)?;
         figures.bytes = figures.requests * batch.len() as u64;
         Ok(figures)
     }

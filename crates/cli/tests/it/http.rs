@@ -26,17 +26,13 @@ fn health_and_metrics_are_there() {
     for line in [
         r#"ottla_topic_records_in_total{topic="counted"} 3"#,
         r#"ottla_disk_state{dir="memory",state="online"} 1"#,
-        r#"ottla_partitions{state="led"} 1"#,
-        r#"ottla_metadata_is_leader 1"#,
-        r#"ottla_held_requests_total 0"#,
     ] {
         assert!(
             metrics.lines().any(|l| l == line),
             "{line} is missing in\n{metrics}"
         );
     }
-    let buckets = r#"ottla_request_duration_seconds_bucket{api="Produce",listener="PLAINTEXT",le="#;
-    assert!(metrics.contains(buckets), "{metrics}");
+    assert!(metrics.contains(r#"ottla_request_duration_seconds_bucket{api="Produce",le="#));
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("ottla_"), "{line}");

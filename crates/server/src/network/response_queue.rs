@@ -1,23 +1,18 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use ottla_types::Mono;
 
-use super::buffer_pool::BufferPool;
 use super::service::{LoadError, Part, RangeSource};
 
 /// A connection may have this many requests unanswered; then it is not read any further.
 pub const UNANSWERED_REQUESTS_MAX: usize = 64;
 /// Or requests and responses in memory of this many bytes together.
 pub const UNANSWERED_BYTES_MAX: usize = 32 << 20;
-/// File ranges are loaded in pieces of this size: small enough to be sent while they are in the
-/// processor's cache, and to cost little while a slow client takes them.
-pub const PIECE_SIZE: usize = 128 << 10;
-/// With less than this ready, one more piece is loaded even if it goes beyond [`PIECE_SIZE`].
-const READY_BYTES_MIN: usize = 16 << 10;
+/// File ranges are loaded at most this far ahead of the socket.
+pub const LOAD_BYTES_MAX: usize = 1 << 20;
 
 /// The responses of one connection in the order of its requests. What is at the front and known is
 /// sent; what is parked holds back everything behind it.
@@ -33,8 +28,6 @@ pub struct ResponseQueue<Token> {
     unanswered_bytes: usize,
     /// The reader pool is at work on the first range of the prefix.
     loading: bool,
-    /// Where loaded pieces have their buffers from.
-    pool: Rc<BufferPool>,
 }
 
 /// The number of a request on its connection, counted from 0.
@@ -68,7 +61,6 @@ enum SlotState<Token> {
 
 enum Piece {
     Bytes(Bytes),
-    Loaded(Loaded),
     /// What is left of a file range: `at..source.size()`.
     Range {
         source: Arc<dyn RangeSource>,
@@ -80,48 +72,8 @@ impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Piece::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Piece::Loaded(loaded) => write!(f, "Loaded({})", loaded.unsent().len()),
             Piece::Range { source, at } => write!(f, "Range({at}..{})", source.size()),
         }
-    }
-}
-
-/// A piece of a file range in a pooled buffer, which goes back when it was sent.
-struct Loaded {
-    buffer: LoadBuffer,
-    sent: usize,
-    pool: Rc<BufferPool>,
-}
-
-impl Loaded {
-    fn unsent(&self) -> &[u8] {
-        &self.buffer.bytes[self.sent..self.buffer.size]
-    }
-}
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.buffer.bytes));
-    }
-}
-
-/// A pooled buffer and how much of it is a piece of a range.
-#[derive(Debug)]
-pub struct LoadBuffer {
-    pub bytes: Vec<u8>,
-    size: usize,
-}
-
-impl LoadBuffer {
-    fn take(pool: &BufferPool, size: usize) -> LoadBuffer {
-        LoadBuffer {
-            bytes: pool.take(size),
-            size,
-        }
-    }
-
-    fn piece_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.size]
     }
 }
 
@@ -129,21 +81,19 @@ impl LoadBuffer {
 pub struct Load {
     source: Arc<dyn RangeSource>,
     at: u64,
-    buffer: LoadBuffer,
+    bytes_max: usize,
 }
 
 impl Load {
     /// Reads; may block.
-    pub fn run(mut self) -> Result<LoadBuffer, LoadError> {
-        self.source.load(self.at, self.buffer.piece_mut())?;
-        Ok(self.buffer)
+    pub fn run(&self) -> Result<Bytes, LoadError> {
+        self.source.load(self.at, self.bytes_max)
     }
 }
 
 impl<Token: Copy> ResponseQueue<Token> {
-    pub fn new(pool: Rc<BufferPool>) -> Self {
+    pub fn new() -> Self {
         ResponseQueue {
-            pool,
             slots: VecDeque::new(),
             first_slot: 0,
             unanswered_bytes: 0,
@@ -211,7 +161,7 @@ impl<Token: Copy> ResponseQueue<Token> {
         })
     }
 
-    /// Loads pieces of file ranges until about [`PIECE_SIZE`] bytes can be sent. A load that would
+    /// Loads file ranges so that up to [`LOAD_BYTES_MAX`] bytes can be sent. A load that would
     /// block is returned for the reader pool, and its result handed to [`Self::loaded`].
     pub fn load_ahead(&mut self) -> Result<Option<Load>, LoadError> {
         if self.loading {
@@ -224,37 +174,40 @@ impl<Token: Copy> ResponseQueue<Token> {
             };
             let mut index = 0;
             while index < pieces.len() {
-                let (source, at) = match &pieces[index] {
-                    Piece::Range { source, at } => (source, *at),
-                    piece => {
-                        ready_bytes += piece.memory_bytes();
+                let (source, at) = match &mut pieces[index] {
+                    Piece::Bytes(bytes) => {
+                        ready_bytes += bytes.len();
                         index += 1;
                         continue;
                     }
+                    Piece::Range { source, at } => (source, at),
                 };
-                if PIECE_SIZE <= ready_bytes {
+                if ready_bytes >= LOAD_BYTES_MAX {
                     return Ok(None);
                 }
-                let size = piece_size(&**source, at, PIECE_SIZE - ready_bytes)?;
-                if READY_BYTES_MIN <= ready_bytes && PIECE_SIZE < ready_bytes + size {
-                    return Ok(None);
+                let bytes_max = LOAD_BYTES_MAX - ready_bytes;
+                match source.try_load(*at, bytes_max)? {
+                    Some(bytes) => {
+                        slot.bytes += bytes.len();
+                        self.unanswered_bytes += bytes.len();
+                        insert_loaded(pieces, index, bytes)?;
+                    }
+                    None => {
+                        self.loading = true;
+                        return Ok(Some(Load {
+                            source: Arc::clone(source),
+                            at: *at,
+                            bytes_max,
+                        }));
+                    }
                 }
-                let mut buffer = LoadBuffer::take(&self.pool, size);
-                if !source.try_load(at, buffer.piece_mut())? {
-                    self.loading = true;
-                    let source = Arc::clone(source);
-                    return Ok(Some(Load { source, at, buffer }));
-                }
-                slot.bytes += size;
-                self.unanswered_bytes += size;
-                insert_loaded(pieces, index, buffer, &self.pool);
             }
         }
         Ok(None)
     }
 
     /// The reader pool is done with the load that `load_ahead` gave.
-    pub fn loaded(&mut self, buffer: LoadBuffer) {
+    pub fn loaded(&mut self, bytes: Bytes) -> Result<(), LoadError> {
         assert!(self.loading, "a load nobody asked for");
         self.loading = false;
         for slot in &mut self.slots {
@@ -265,9 +218,9 @@ impl<Token: Copy> ResponseQueue<Token> {
                 .iter()
                 .position(|piece| matches!(piece, Piece::Range { .. }));
             if let Some(index) = range {
-                slot.bytes += buffer.size;
-                self.unanswered_bytes += buffer.size;
-                return insert_loaded(pieces, index, buffer, &self.pool);
+                slot.bytes += bytes.len();
+                self.unanswered_bytes += bytes.len();
+                return insert_loaded(pieces, index, bytes);
             }
         }
         unreachable!("the range being loaded stays in the queue");
@@ -281,10 +234,8 @@ impl<Token: Copy> ResponseQueue<Token> {
                 break;
             };
             for piece in pieces {
-                let bytes = match piece {
-                    Piece::Bytes(bytes) => bytes,
-                    Piece::Loaded(loaded) => loaded.unsent(),
-                    Piece::Range { .. } => return count,
+                let Piece::Bytes(bytes) = piece else {
+                    return count;
                 };
                 if count == slices.len() {
                     return count;
@@ -304,17 +255,15 @@ impl<Token: Copy> ResponseQueue<Token> {
             let SlotState::Ready(pieces) = &mut slot.state else {
                 unreachable!("a parked response was sent");
             };
-            let piece = pieces.front_mut().expect("an answered slot is gone");
-            let step = sent.min(piece.memory_bytes());
-            match piece {
-                Piece::Bytes(bytes) => bytes.advance(step),
-                Piece::Loaded(loaded) => loaded.sent += step,
-                Piece::Range { .. } => unreachable!("a range was sent before it was loaded"),
-            }
+            let Some(Piece::Bytes(bytes)) = pieces.front_mut() else {
+                unreachable!("a range was sent before it was loaded");
+            };
+            let step = sent.min(bytes.len());
+            bytes.advance(step);
             sent -= step;
             slot.bytes -= step;
             self.unanswered_bytes -= step;
-            if piece.memory_bytes() == 0 {
+            if bytes.is_empty() {
                 pieces.pop_front();
             }
             self.drop_answered(answered);
@@ -360,55 +309,38 @@ fn pieces(parts: Vec<Part>) -> VecDeque<Piece> {
 }
 
 fn memory_bytes(pieces: &VecDeque<Piece>) -> usize {
-    pieces.iter().map(Piece::memory_bytes).sum()
-}
-
-impl Piece {
-    /// What can be sent of it at once.
-    fn memory_bytes(&self) -> usize {
-        match self {
+    pieces
+        .iter()
+        .map(|piece| match piece {
             Piece::Bytes(bytes) => bytes.len(),
-            Piece::Loaded(loaded) => loaded.unsent().len(),
             Piece::Range { .. } => 0,
-        }
-    }
+        })
+        .sum()
 }
 
-/// The size of the next piece of `source`, checked: it decides how far a response reaches.
-fn piece_size(source: &dyn RangeSource, at: u64, bytes_max: usize) -> Result<usize, LoadError> {
-    let piece = source.piece_size(at, bytes_max);
-    let (end, size) = (at + piece as u64, source.size());
-    if piece == 0 || size < end {
-        return Err(LoadError(format!(
-            "a piece of {piece} bytes at {at} of a range of {size}"
-        )));
-    }
-    Ok(piece)
-}
-
-/// Puts a loaded piece before the range at `index` and moves the range's start past it.
+/// Puts `bytes` before the range at `index` and moves the range's start past them.
 fn insert_loaded(
     pieces: &mut VecDeque<Piece>,
     index: usize,
-    buffer: LoadBuffer,
-    pool: &Rc<BufferPool>,
-) {
+    bytes: Bytes,
+) -> Result<(), LoadError> {
     let Piece::Range { source, at } = &mut pieces[index] else {
         unreachable!("bytes are loaded for ranges only");
     };
-    let end = *at + buffer.size as u64;
-    let is_last = end == source.size();
-    *at = end;
-    let loaded = Piece::Loaded(Loaded {
-        buffer,
-        sent: 0,
-        pool: Rc::clone(pool),
-    });
-    if is_last {
-        pieces[index] = loaded;
-    } else {
-        pieces.insert(index, loaded);
+    let end = *at + bytes.len() as u64;
+    if bytes.is_empty() || end > source.size() {
+        let (loaded, size) = (bytes.len(), source.size());
+        return Err(LoadError(format!(
+            "{loaded} bytes at {at} of a range of {size}"
+        )));
     }
+    if end == source.size() {
+        pieces[index] = Piece::Bytes(bytes);
+    } else {
+        *at = end;
+        pieces.insert(index, Piece::Bytes(bytes));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

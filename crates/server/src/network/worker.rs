@@ -63,7 +63,7 @@ pub struct WorkerContext<S: Service> {
     core: usize,
     pub mailbox: Arc<Mailbox>,
     pub counters: Arc<CoreCounters>,
-    pub pool: Rc<BufferPool>,
+    pub pool: BufferPool,
     scratch: RefCell<Vec<u8>>,
     connections: RefCell<HashMap<ConnectionNumber, SharedCell<S>>>,
     parked: RefCell<ParkedRequests<S>>,
@@ -106,7 +106,7 @@ pub fn run<S: Service>(
         counters: Arc::clone(&handle.counters),
         shared,
         handle,
-        pool: Rc::default(),
+        pool: BufferPool::default(),
         scratch: RefCell::default(),
         connections: RefCell::default(),
         parked: RefCell::default(),
@@ -179,18 +179,12 @@ impl<S: Service> WorkerContext<S> {
             Mail::Loaded { connection, result } => {
                 let cell = self.connections.borrow().get(&connection).map(Rc::clone);
                 let Some(cell) = cell else {
-                    // It ended meanwhile.
-                    if let Ok(buffer) = result {
-                        self.pool.give(buffer.bytes);
-                    }
-                    return;
+                    return; // It ended meanwhile.
                 };
                 cell.last_progress.set(now);
-                match result {
-                    Ok(buffer) => {
-                        cell.queue.borrow_mut().loaded(buffer);
-                        cell.wake();
-                    }
+                let loaded = result.and_then(|bytes| cell.queue.borrow_mut().loaded(bytes));
+                match loaded {
+                    Ok(()) => cell.wake(),
                     Err(error) => cell.end(Ending::Load(error)),
                 }
             }
@@ -215,24 +209,23 @@ impl<S: Service> WorkerContext<S> {
         };
         let number = ConnectionNumber(self.next_number.get());
         self.next_number.set(number.0 + 1);
-        let cell = Rc::new(ConnectionCell::new(number, now, Rc::clone(&self.pool)));
+        let cell = Rc::new(ConnectionCell::new(number, now));
         self.connections
             .borrow_mut()
             .insert(number, Rc::clone(&cell));
-        let counters = self.counters.listener(&accepted.listener);
-        add(&counters.connections, 1);
+        add(&self.counters.connections, 1);
         let service = self.service.connect(Peer {
             core: self.core,
             listener: Arc::clone(&accepted.listener),
             peer: accepted.peer,
             local: accepted.local,
         });
-        let connected = Arc::clone(&counters);
-        let connection = Connection::new(Rc::clone(self), cell, stream, service, connected);
+        let connection = Connection::new(Rc::clone(self), cell, stream, service);
+        let worker = Rc::clone(self);
         let (peer, listener, slot) = (accepted.peer, accepted.listener, accepted.slot);
         tokio::task::spawn_local(async move {
             let ending = connection.await;
-            counters.closed(ending.kind());
+            worker.counters.closed(ending.kind());
             if ending.is_worth_a_line() {
                 tracing::warn!("client {peer} on listener {listener}: {ending}");
             } else {

@@ -26,22 +26,21 @@ pub enum FileClass {
 impl FileClass {
     /// The class of the file at `path`.
     pub fn of(path: &Path) -> FileClass {
-        let text = path.to_string_lossy();
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if text.contains("raft") || text.contains("quorum") || text.contains("metadata-log") {
+        if path.starts_with("metadata") {
             return FileClass::RaftLog;
         }
-        if text.contains("checkpoint") {
+        if path.starts_with("checkpoints") {
             return FileClass::Checkpoint;
         }
-        if text.contains("wal") {
+        if path.starts_with("wal") {
             return FileClass::Wal;
         }
         match extension {
             Some("log") => FileClass::Segment,
             Some("index" | "timeindex") => FileClass::Index,
             Some("snapshot") => FileClass::Snapshot,
-            Some("crc" | "sums" | "sidecar" | "checksums") => FileClass::Sidecar,
+            Some("sums") => FileClass::Sidecar,
             _ => FileClass::Other,
         }
     }

@@ -103,22 +103,36 @@ impl History {
     pub fn recovered(&mut self, found: &LogState, floor: Floor) -> Result<Recovered, Violation> {
         let promised = self.durable_count(floor);
         let mut state = self.durable.clone();
+        let mut without_starts = self.durable.clone();
         let mut difference = String::new();
         // Several prefixes may give the same state: the longest is as good as any.
         let mut best: Option<(usize, LogState)> = None;
         let mut same_producers = true;
         for count in 0..=self.pending.len() {
-            if count > 0 {
-                apply(&mut state, &self.pending[count - 1].0);
+            if let Some((change, _)) = count.checked_sub(1).map(|index| &self.pending[index]) {
+                apply(&mut state, change);
+                // A flush brings batches to the device ahead of the journal: those behind a log start that
+                // nobody was told of may be there without it.
+                if count <= promised || !matches!(change, Change::LogStart(_)) {
+                    apply(&mut without_starts, change);
+                }
             }
-            let same = state.exists == found.exists
-                && (!state.exists || state.difference(found).is_none());
-            if same {
-                let knows_same = |best: &(usize, LogState)| best.1.knows_same_producers(&state);
-                same_producers &= best.as_ref().is_none_or(knows_same);
-                best = Some((count, state.clone()));
-            } else if count == promised {
-                difference = state.difference(found).unwrap_or_default();
+            for base in [&without_starts, &state] {
+                // A log start may run ahead of the journal as well.
+                let mut candidate = base.clone();
+                if found.exists && base.exists && self.asks_for_start(found.log_start) {
+                    candidate.move_log_start(found.log_start);
+                }
+                let same = candidate.exists == found.exists
+                    && (!candidate.exists || candidate.difference(found).is_none());
+                if same {
+                    let knows_same =
+                        |best: &(usize, LogState)| best.1.knows_same_producers(&candidate);
+                    same_producers &= best.as_ref().is_none_or(knows_same);
+                    best = Some((count, candidate));
+                } else if count == promised {
+                    difference = state.difference(found).unwrap_or_default();
+                }
             }
         }
         let Some((count, state)) = best else {
@@ -171,6 +185,12 @@ impl History {
             );
         }
         Ok(())
+    }
+
+    /// Whether a pending change moves the log start to `start`.
+    fn asks_for_start(&self, start: Offset) -> bool {
+        let asks = |(change, _): &(Change, Option<Lsn>)| *change == Change::LogStart(start);
+        self.pending.iter().any(asks)
     }
 
     /// How many pending changes `floor` covers.

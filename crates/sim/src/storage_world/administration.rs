@@ -4,11 +4,7 @@ use crate::hold;
 use crate::oracle::{Change, History, Violation};
 use crate::trace;
 use ottla_storage::log_dir::{Durability, Ends, LogConfig, LogDir};
-use ottla_types::{
-    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId, TopicPartition,
-    Uuid,
-};
-use std::collections::VecDeque;
+use ottla_types::{LeaderEpoch, Offset, PartitionId, ProducerId, TopicId, TopicPartition, Uuid};
 
 impl StorageWorld {
     pub(super) fn pick_partition(&mut self) -> Option<TopicPartition> {
@@ -50,17 +46,14 @@ impl StorageWorld {
                 epoch: LeaderEpoch::new(0),
                 high_watermark: Offset::ZERO,
                 producers: Vec::new(),
-                sent: VecDeque::new(),
                 acknowledgements: Vec::new(),
                 drop_lsn: None,
                 lossy: false,
             };
             for number in 0..self.regime.producers {
-                partition.producers.push(ModelProducer {
-                    id: ProducerId::new(1000 + number as i64),
-                    epoch: ProducerEpoch::new(0),
-                    next_sequence: Sequence::new(0),
-                });
+                partition
+                    .producers
+                    .push(ModelProducer::new(ProducerId::new(1000 + number as i64)));
             }
             let epoch = partition.epoch;
             let _ = dir.bump_leader_epoch(slot, epoch);
@@ -120,6 +113,9 @@ impl StorageWorld {
         if end <= lowest {
             return Ok(());
         }
+        if dir.durable_lsn().next() != dir.wal().next_lsn() {
+            return Ok(()); // as a follower does, which truncates before it fetches
+        }
         // A log is cut between batches, as a leader's epochs say.
         let bases = partition.history.now().batches_from(lowest);
         let bases = bases
@@ -139,7 +135,7 @@ impl StorageWorld {
         // batches come back with a new epoch of theirs.
         partition.next_epoch(dir);
         partition.renew_producers();
-        Ok(())
+        self.wait_until_durable(lsn)
     }
 
     pub(super) fn drop_partition(&mut self) -> Result<(), Violation> {
@@ -215,10 +211,8 @@ impl ModelPartition {
     /// Every producer comes back with a new epoch and retries nothing.
     pub(super) fn renew_producers(&mut self) {
         for producer in &mut self.producers {
-            producer.epoch = ProducerEpoch::new(producer.epoch.get() + 1);
-            producer.next_sequence = Sequence::new(0);
+            producer.renew();
         }
-        self.sent.clear();
     }
 
     /// Notes what retention did, which says no number.

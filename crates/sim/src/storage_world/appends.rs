@@ -4,7 +4,7 @@ use crate::hold;
 use crate::oracle::{Change, SequenceVerdict, StoredBatch, Violation};
 use crate::trace;
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
-use ottla_types::{Sequence, TopicPartition};
+use ottla_types::{ProducerEpoch, Sequence, TopicPartition};
 use std::sync::Arc;
 
 /// What an idempotent producer tries.
@@ -47,36 +47,36 @@ impl StorageWorld {
             .make(&mut self.prng, sender, records, value_size, now)
     }
 
+    /// The next thing a producer sends. As a client does, it has at most five batches without an answer,
+    /// and after a lost connection or a crash it sends those again, in their order, before anything new.
     fn make_idempotent(&mut self, id: TopicPartition) -> SentBatch {
         let partition = self.partitions.get_mut(&id).expect("it was just picked");
         let index = self.prng.below(partition.producers.len() as u64) as usize;
-        let attempt = match self.prng.below(20) {
-            0..4 => Attempt::Retry,
-            4 => Attempt::Gap,
-            5 => Attempt::OldEpoch,
-            6 => Attempt::NewEpoch,
+        let mut attempt = match self.prng.below(20) {
+            0..2 => Attempt::Retry,
+            2 => Attempt::Gap,
+            3 => Attempt::OldEpoch,
+            4 => Attempt::NewEpoch,
             _ => Attempt::Next,
         };
         let producer = &mut partition.producers[index];
-        match attempt {
-            Attempt::Retry => {
-                let sent = partition.sent.iter().filter(|batch| {
-                    batch
-                        .producer()
-                        .is_some_and(|sender| sender.id == producer.id)
-                });
-                // The window is five batches; one or two more are beyond it.
-                let mut sent: Vec<SentBatch> = sent.rev().take(7).cloned().collect();
-                if !sent.is_empty() {
-                    let pick = self.prng.below(sent.len() as u64) as usize;
-                    return sent.swap_remove(pick);
-                }
+        if attempt == Attempt::Retry || producer.unanswered.len() >= 5 {
+            producer.resend.get_or_insert(0);
+        }
+        if let Some(position) = producer.resend {
+            if let Some((batch, _)) = producer.unanswered.get(position) {
+                producer.resend = Some(position + 1);
+                return batch.clone();
             }
-            Attempt::NewEpoch => {
-                producer.epoch = ottla_types::ProducerEpoch::new(producer.epoch.get() + 1);
-                producer.next_sequence = Sequence::new(0);
-            }
-            Attempt::Next | Attempt::Gap | Attempt::OldEpoch => {}
+            producer.resend = None;
+        }
+        if !producer.is_known_here && attempt != Attempt::NewEpoch {
+            attempt = Attempt::Next;
+        }
+        if attempt == Attempt::NewEpoch {
+            producer.epoch = ProducerEpoch::new(producer.epoch.get() + 1);
+            producer.next_sequence = Sequence::new(0);
+            producer.unanswered.clear();
         }
         let mut sender = Sender {
             id: producer.id,
@@ -86,7 +86,7 @@ impl StorageWorld {
         match attempt {
             Attempt::Gap => sender.base_sequence = sender.base_sequence.plus(7),
             Attempt::OldEpoch if producer.epoch.get() > 0 => {
-                sender.epoch = ottla_types::ProducerEpoch::new(producer.epoch.get() - 1);
+                sender.epoch = ProducerEpoch::new(producer.epoch.get() - 1);
             }
             _ => {}
         }
@@ -122,7 +122,7 @@ impl StorageWorld {
             }
         );
         match result {
-            Ok(done) if done.duplicate => self.check_duplicate(id, verdict, &done),
+            Ok(done) if done.duplicate => self.check_duplicate(id, batch, verdict, &done),
             Ok(done) => self.note_append(id, batch, verdict, &done),
             Err(error) => self.check_refusal(id, verdict, &error),
         }
@@ -131,6 +131,7 @@ impl StorageWorld {
     fn check_duplicate(
         &mut self,
         id: TopicPartition,
+        batch: &SentBatch,
         verdict: SequenceVerdict,
         done: &Appended,
     ) -> Result<(), Violation> {
@@ -147,10 +148,17 @@ impl StorageWorld {
             done.last_offset
         );
         // The answer waits for the original: whoever gets it knows that the record is safe.
-        let partition = &mut self.partitions.get_mut(&id).expect("callers picked it");
+        let partition = self.partitions.get_mut(&id).expect("callers picked it");
         partition
             .acknowledgements
             .push((done.durability, done.last_offset));
+        if let Some(sender) = batch.producer() {
+            for producer in &mut partition.producers {
+                if producer.id == sender.id {
+                    producer.note_duplicate(batch, done.durability);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -192,13 +200,9 @@ impl StorageWorld {
         let change = Change::Append(Arc::new(stored));
         partition.history.push(change, Some(done.durability));
         if let Some(sender) = batch.producer() {
-            partition.sent.push_back(batch.clone());
-            if partition.sent.len() > 40 {
-                partition.sent.pop_front();
-            }
             for producer in &mut partition.producers {
                 if producer.id == sender.id {
-                    producer.next_sequence = sender.last_sequence.plus(1);
+                    producer.note(batch, sender, done.durability);
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::oracle::{LogState, Producers, Violation};
 use crate::trace;
 use ottla_storage::disk::Disk;
 use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
-use ottla_types::{ProducerEpoch, Sequence, TopicPartition};
+use ottla_types::{Lsn, TopicPartition};
 use std::sync::Arc;
 
 /// Whether opening the directory may be disturbed.
@@ -38,13 +38,11 @@ impl StorageWorld {
         self.note_floors()?;
         self.check_step()?;
         let Some(dir) = &self.dir else { return Ok(()) };
-        if matches!(dir.health(), DirHealth::Offline { .. }) {
-            self.offline = true;
-            if self.prng.chance(1, 10) {
-                return self.recover(Trouble::Allowed);
-            }
+        let is_offline = matches!(dir.health(), DirHealth::Offline { .. });
+        match is_offline && self.prng.chance(1, 10) {
+            true => self.recover(Trouble::Allowed),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Reads what the journal promises, and holds every acknowledgement against it.
@@ -56,6 +54,10 @@ impl StorageWorld {
         };
         for (id, partition) in &mut self.partitions {
             let floor = self.floors.acknowledged(partition.config.durability);
+            for producer in &mut partition.producers {
+                let prng = &mut self.prng;
+                producer.answers(|lsn| dir.is_durable(partition.slot, lsn) && prng.chance(1, 2));
+            }
             let waiting = std::mem::take(&mut partition.acknowledgements);
             for (lsn, last_offset) in waiting {
                 if !dir.is_durable(partition.slot, lsn) {
@@ -73,10 +75,25 @@ impl StorageWorld {
         Ok(())
     }
 
+    /// Runs the journal until `lsn` is durable, or until it cannot go on.
+    pub(super) fn wait_until_durable(&mut self, lsn: Lsn) -> Result<(), Violation> {
+        for _ in 0..200 {
+            let Some(dir) = &self.dir else { break };
+            if lsn <= dir.durable_lsn() {
+                break;
+            }
+            self.clock.advance_ms(1);
+            dir.commit_step(self.clock.now());
+        }
+        Ok(())
+    }
+
     /// Ends this life and opens the directory in the next, however often that takes.
     pub(super) fn recover(&mut self, trouble: Trouble) -> Result<(), Violation> {
         self.held.clear();
         self.note_markers();
+        // What retention did last is known to the process that dies.
+        self.note_retention()?;
         self.dir = None;
         self.reboot();
         self.reopen(trouble)
@@ -140,7 +157,7 @@ impl StorageWorld {
         self.dir = Some(dir);
         let checked = self.check_recovered();
         self.power_lost = false;
-        self.offline = false;
+        self.failed_syncs = self.disk.counts().failed_syncs;
         checked?;
         self.disk.set_faults(self.regime.faults.clone());
         Ok(())
@@ -184,7 +201,8 @@ impl StorageWorld {
             true => CrashKind::PowerLoss,
             false => CrashKind::ProcessKill,
         };
-        let durability = match self.offline {
+        // A failed sync takes away what was only written, also when recovery did it.
+        let durability = match self.failed_syncs < self.disk.counts().failed_syncs {
             true => Durability::Fsync,
             false => partition.config.durability,
         };
@@ -239,15 +257,7 @@ impl StorageWorld {
         partition.acknowledgements.clear();
         partition.next_epoch(dir);
         for producer in &mut partition.producers {
-            match partition.history.now().last_sequence(producer.id) {
-                Some((epoch, last)) if epoch == producer.epoch => {
-                    producer.next_sequence = last.plus(1);
-                }
-                _ => {
-                    producer.epoch = ProducerEpoch::new(producer.epoch.get() + 1);
-                    producer.next_sequence = Sequence::new(0);
-                }
-            }
+            producer.crashed();
         }
         Ok(())
     }
@@ -361,7 +371,13 @@ impl StorageWorld {
         }
         Err(Violation {
             invariant: "everything becomes durable after the faults",
-            detail: "3,000 rounds of all pumps are not enough".to_owned(),
+            detail: format!(
+                "3,000 rounds of all pumps are not enough: {:?}",
+                self.dir.as_ref().map(|dir| {
+                    let ends = (dir.durable_lsn(), dir.written_lsn(), dir.wal().next_lsn());
+                    (ends, dir.wal().pressure(self.clock.now()), dir.stats())
+                })
+            ),
         })
     }
 

@@ -41,7 +41,7 @@ impl StorageWorld {
     }
 
     /// Retention says no number for what it did: the log starts tell.
-    fn note_retention(&mut self) -> Result<(), Violation> {
+    pub(super) fn note_retention(&mut self) -> Result<(), Violation> {
         let Some(dir) = &self.dir else { return Ok(()) };
         for partition in self.partitions.values_mut() {
             if let Some(ends) = dir.ends(partition.slot) {
@@ -146,8 +146,6 @@ impl StorageWorld {
         LogDirOptions {
             wal: WalOptions {
                 planted: self.planted,
-                ring_size_max: 32 << 20,
-                span_max: 32 << 20,
                 ..WalOptions::tiny()
             },
             tail_bytes_max: 48 << 10,

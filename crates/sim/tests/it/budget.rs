@@ -1,14 +1,17 @@
 use ottla_sim::{Run, STEPS_DEFAULT, Totals, Trace, World};
+use ottla_storage::marker::Marker;
 use ottla_storage::planted::Planted;
 
-/// Seeds of each world in CI: about a minute of one core each.
+/// Seeds of each world in CI: together under two minutes of one core.
 fn seeds(world: World) -> std::ops::Range<u64> {
     match world {
-        World::Journal => 0..400,
-        World::Storage => 0..300,
+        World::Journal => 0..800,
+        World::Storage => 0..1500,
+        World::Broker => 0..1000,
     }
 }
 
+/// Runs the seeds of one world: no one may fail.
 fn run_all(world: World) -> Totals {
     let mut totals = Totals::default();
     for seed in seeds(world) {
@@ -20,36 +23,45 @@ fn run_all(world: World) -> Totals {
         };
         match run.execute(Trace::quiet()) {
             Ok(report) => totals.add(&report),
-            Err(failure) => panic!(
-                "{}\nlast steps:\n  {}\nrepeat with: {}",
-                failure.violation,
-                failure.recent.join("\n  "),
-                run.command()
-            ),
+            Err(failure) => panic!("{}\nrepeat with: {}", failure.violation, run.command()),
         }
     }
     totals
 }
 
-/// Every promise holds in every seed.
+/// Every promise holds in every seed, and everything rare happened at least once.
 #[test]
 fn the_budget_of_seeds_holds() {
-    let totals = std::thread::scope(|scope| {
+    let sum = std::thread::scope(|scope| {
         let worlds = World::ALL.iter();
         let threads: Vec<_> = worlds
             .map(|&world| scope.spawn(move || run_all(world)))
             .collect();
         let mut sum = Totals::default();
         for thread in threads {
-            let totals = thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            sum.merge(&totals);
+            let totals = thread.join();
+            sum.merge(&totals.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         sum
     });
-    println!("{totals}");
-    let faults = &totals.sums.faults;
+    println!("{sum}");
+    let missed = sum.sums.never_reached();
+    // FIXME: these need runs of their own: a ring that shrinks, a journal without any readable name,
+    // and damage to the quorum's log.
+    let rare = [
+        Marker::RingFileRemoved,
+        Marker::DamageUnnamed,
+        Marker::RaftDamageFound,
+    ];
+    let missed: Vec<_> = missed
+        .iter()
+        .filter(|marker| !rare.contains(marker))
+        .collect();
+    assert!(
+        missed.is_empty(),
+        "no seed of the budget reaches {missed:?}"
+    );
+    let faults = &sum.sums.faults;
     for count in [
         faults.crashes_inside,
         faults.torn_power_losses,
@@ -57,6 +69,9 @@ fn the_budget_of_seeds_holds() {
         faults.failed_syncs,
         faults.full_writes,
         faults.failed_operations,
+        faults.would_blocks,
+        faults.slow_operations,
+        faults.damaged,
     ] {
         assert!(count > 0, "a fault never struck: {faults:?}");
     }

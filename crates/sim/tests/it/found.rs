@@ -37,10 +37,40 @@ fn a_checkpoint_names_no_place_that_a_power_cut_takes_away() {
     holds(World::Journal, 1231);
 }
 
-/// A log was cut exactly where its last segment began: the place in that segment was applied to the one
-/// before, whose acknowledged records went.
+/// A drop waited for a stalled ring, the ring for a tail, and the tail for the name of a directory that the
+/// drop had not freed yet.
 #[test]
-fn a_truncation_to_the_start_of_a_segment_keeps_the_one_before() {
-    holds(World::Storage, 5);
-    holds(World::Storage, 17);
+fn a_stalled_ring_does_not_wait_for_a_drop_that_waits_for_it() {
+    holds(World::Storage, 34);
+    holds(World::Storage, 1718);
+    holds(World::Storage, 1819);
+    holds(World::Storage, 1862);
+}
+
+/// A checkpoint waited for the entry of a truncation, and the full ring for the checkpoint.
+#[test]
+fn a_stalled_ring_does_not_wait_for_a_truncation() {
+    holds(World::Storage, 767);
+}
+
+/// A process died between naming a checkpoint and syncing the name. The next one trusted it and released the
+/// journal before it; a power cut took the name away.
+#[test]
+fn a_checkpoint_whose_name_was_not_synced_is_not_relied_on() {
+    holds(World::Storage, 889);
+    holds(World::Storage, 1737);
+}
+
+/// DeleteRecords was answered with success when the journal went offline before its entry was written.
+#[test]
+fn a_deletion_of_records_that_was_not_journaled_is_refused() {
+    holds(World::Broker, 88);
+    holds(World::Broker, 672);
+}
+
+/// A part of the journal was damaged, and with it what said that a segment was synced; then retention removed the
+/// segment, while its batches were still taken for the tail's.
+#[test]
+fn segments_that_retention_removed_are_not_in_the_tail_of_a_damaged_partition() {
+    holds(World::Storage, 1036);
 }
