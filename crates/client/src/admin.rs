@@ -1,7 +1,8 @@
-//! Administration: topics, configurations, offsets, log directories.
+//! Administration: topics, configurations, offsets, groups, log directories.
 
 mod cluster;
 mod configs;
+mod groups;
 mod offsets;
 mod topics;
 
@@ -9,6 +10,7 @@ pub use cluster::{BrokerDescription, ClusterDescription, LogDirDescription, LogD
 pub use configs::{
     AlterConfigOp, ConfigChange, ConfigDescription, ConfigResource, ConfigSource, ConfigSynonym,
 };
+pub use groups::{GroupDescription, GroupListing, MemberDescription};
 pub use offsets::{ListedOffset, OffsetQuery};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 

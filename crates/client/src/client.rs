@@ -61,9 +61,9 @@ impl Client {
         Producer::start(self.pool.clone(), options)
     }
 
-    /// A consumer without partitions yet.
+    /// A consumer without partitions yet. Must be called within a tokio runtime.
     pub fn consumer(&self, options: ConsumerOptions) -> Consumer {
-        Consumer::new(self.pool.clone(), options)
+        Consumer::start(self.pool.clone(), options)
     }
 
     /// Administration.

@@ -1,130 +1,166 @@
+mod options;
+
+mod listener;
+
+mod handle;
+
+mod task;
+
+pub use handle::{ConsumerHandle, PendingCommit};
+pub use listener::RebalanceListener;
+pub use options::{ConsumerOptions, GroupOptions};
+
 use crate::clock::{Clock, random_seed};
 use crate::core::{
-    Answer, Call, CallId, ConsumedRecord, FetcherConfig, FetcherCore, IsolationLevel, OffsetReset,
-    PartitionKey, PartitionProgress, StartOffset,
+    CommitError, CommittedOffsets, ConsumedRecord, ConsumerConfig, ConsumerCore, FetcherConfig,
+    GroupConfig, IsolationLevel, PartitionKey, PartitionProgress, StartOffset,
 };
 use crate::error::ConsumeError;
-use crate::pool::{Lane, Pool};
-use ottla_records::Decompressor;
-use ottla_types::{ErrorCode, Mono};
-use std::collections::VecDeque;
+use crate::pool::Pool;
+use handle::{Shared, State};
+use ottla_types::{ErrorCode, Offset};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use task::Lanes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
-/// How a consumer fetches. The defaults are the Java client's.
-#[derive(Clone, Debug)]
-pub struct ConsumerOptions {
-    /// `isolation.level`.
-    pub isolation: IsolationLevel,
-    /// `auto.offset.reset`: what to do when the position is not in the log.
-    pub offset_reset: OffsetReset,
-    /// `fetch.min.bytes`.
-    pub fetch_bytes_min: usize,
-    /// `fetch.max.bytes`.
-    pub fetch_bytes_max: usize,
-    /// `max.partition.fetch.bytes`.
-    pub partition_bytes_max: usize,
-    /// `fetch.max.wait.ms`.
-    pub fetch_wait_max: Duration,
-    /// Fetched but not yet taken bytes at which fetching pauses.
-    pub buffer_bytes_max: usize,
-    /// Whether to use fetch sessions.
-    pub sessions: bool,
-    /// Largest batch after decompression, in bytes; a larger one is an error.
-    pub batch_bytes_max: usize,
-}
-
-impl Default for ConsumerOptions {
-    fn default() -> ConsumerOptions {
-        let core = FetcherConfig::default();
-        ConsumerOptions {
-            isolation: core.isolation,
-            offset_reset: core.offset_reset,
-            fetch_bytes_min: core.fetch_bytes_min,
-            fetch_bytes_max: core.fetch_bytes_max,
-            partition_bytes_max: core.partition_bytes_max,
-            fetch_wait_max: core.fetch_wait_max,
-            buffer_bytes_max: core.buffer_bytes_max,
-            sessions: core.sessions,
-            batch_bytes_max: ottla_records::DECOMPRESSED_BYTES_MAX_DEFAULT,
-        }
-    }
-}
-
-/// Reads the partitions it is assigned, without a group. Nothing happens in the background except
-/// that a fetch that was sent is answered: call [`Consumer::poll`] or [`Consumer::next`] again and
-/// again.
+/// Reads topics together with the other members of its group ([`Consumer::subscribe`]), or partitions
+/// that it is assigned ([`Consumer::assign`]).
+///
+/// Heartbeats and fetches go on in the background. Records that were given out are taken as finished
+/// with when the application polls again: then their offsets are committed automatically, and then
+/// partitions may move to other members.
 ///
 /// ```no_run
-/// # use ottla_client::{Client, ConsumerOptions, PartitionKey, StartOffset};
+/// # use ottla_client::{Client, ConsumerOptions, OffsetReset};
 /// # use std::time::Duration;
-/// # async fn example(client: &Client) -> Result<(), ottla_client::ConsumeError> {
-/// let mut consumer = client.consumer(ConsumerOptions::default());
-/// consumer.assign("flights", 0, StartOffset::Latest);
-/// loop {
+/// # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut consumer = client.consumer(ConsumerOptions {
+///     offset_reset: OffsetReset::Earliest,
+///     ..ConsumerOptions::in_group("billing")
+/// });
+/// consumer.subscribe(["orders", "refunds"])?;
+/// for _ in 0..100 {
 ///     for record in consumer.poll(Duration::from_secs(1)).await? {
-///         println!("{} {:?}", record.offset, record.value);
+///         println!("{} {} {:?}", record.partition, record.offset, record.value);
 ///     }
 /// }
+/// consumer.close().await?;
+/// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping it leaves the group in the background without committing; [`Consumer::close`] does both
+/// and waits.
 pub struct Consumer {
+    handle: ConsumerHandle,
     pool: Arc<Pool>,
-    lane: Lane,
-    clock: Clock,
-    core: FetcherCore,
-    answers: mpsc::UnboundedSender<(CallId, Answer)>,
-    answered: mpsc::UnboundedReceiver<(CallId, Answer)>,
-    decompressor: Decompressor,
-    /// Records of the chunk that is being given out one by one.
-    current: VecDeque<ConsumedRecord>,
-    version: u64,
+    poll_records_max: usize,
+    isolation: IsolationLevel,
 }
 
 impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.core.assignment()).finish()
+        self.handle.fmt(f)
     }
 }
 
 impl Consumer {
-    pub(crate) fn new(pool: Arc<Pool>, options: ConsumerOptions) -> Consumer {
-        let client = pool.options();
-        let config = FetcherConfig {
-            isolation: options.isolation,
-            offset_reset: options.offset_reset,
-            fetch_bytes_min: options.fetch_bytes_min,
-            fetch_bytes_max: options.fetch_bytes_max,
-            partition_bytes_max: options.partition_bytes_max,
-            fetch_wait_max: options.fetch_wait_max,
-            buffer_bytes_max: options.buffer_bytes_max,
-            sessions: options.sessions,
-            request_timeout: client.request_timeout,
-            backoff: client.backoff,
-            seed: random_seed(),
-            ..FetcherConfig::default()
-        };
-        let (answers, answered) = mpsc::unbounded_channel();
-        Consumer {
-            lane: pool.new_lane(),
-            pool,
+    pub(crate) fn start(pool: Arc<Pool>, options: ConsumerOptions) -> Consumer {
+        let shared = Arc::new(Shared {
             clock: Clock::new(),
-            core: FetcherCore::new(config),
-            answers,
-            answered,
-            decompressor: Decompressor::with_limit(options.batch_bytes_max),
-            current: VecDeque::new(),
-            version: 0,
+            state: Mutex::new(State {
+                core: ConsumerCore::new(config(&pool, &options)),
+                waiters: BTreeMap::new(),
+                listener: None,
+                is_over: false,
+            }),
+            wake: Notify::new(),
+            progress: Notify::new(),
+        });
+        let lanes = Lanes {
+            data: pool.new_lane(),
+            group: pool.new_lane(),
+        };
+        tokio::spawn(task::run(shared.clone(), pool.clone(), lanes));
+        Consumer {
+            handle: ConsumerHandle { shared },
+            pool,
+            poll_records_max: options.poll_records_max.max(1),
+            isolation: options.isolation,
         }
     }
 
-    /// Reads a partition from `start` on; moves one that is read already.
+    /// What other tasks can do with this consumer while it polls.
+    pub fn handle(&self) -> &ConsumerHandle {
+        &self.handle
+    }
+
+    /// `isolation.level`.
+    pub fn isolation(&self) -> IsolationLevel {
+        self.isolation
+    }
+
+    /// Joins the group to read these topics (instead of those named before) together with its other
+    /// members. Returns at once; the first [`Consumer::poll`] waits for the partitions. A topic that
+    /// does not exist is read when it does.
+    pub fn subscribe<T: Into<Arc<str>>>(
+        &mut self,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<(), ConsumeError> {
+        let topics: BTreeSet<Arc<str>> = topics.into_iter().map(Into::into).collect();
+        let shared = &self.handle.shared;
+        let subscribed = {
+            let now = shared.clock.now().mono;
+            shared.state.lock().core.subscribe(topics, now)
+        };
+        shared.wake.notify_one();
+        if subscribed {
+            Ok(())
+        } else {
+            Err(ConsumeError::NoGroup)
+        }
+    }
+
+    /// Leaves the group and reads nothing of what it gave. With automatic commits what was given out
+    /// is committed first.
+    pub fn unsubscribe(&mut self) -> Result<(), ConsumeError> {
+        self.subscribe(Vec::<Arc<str>>::new())
+    }
+
+    /// Has this listener told when partitions of subscribed topics come and go.
+    pub fn on_rebalance(&mut self, listener: impl RebalanceListener) {
+        self.handle.shared.state.lock().listener = Some(Box::new(listener));
+    }
+
+    /// Reads a partition from `start` on, without the group; moves one that is read already.
     pub fn assign(&mut self, topic: impl Into<Arc<str>>, partition: i32, start: StartOffset) {
         let key = PartitionKey::new(topic, partition);
-        self.current.retain(|record| record.partition != key);
-        self.core.assign(key, start, self.clock.now().mono);
+        let shared = &self.handle.shared;
+        let now = shared.clock.now().mono;
+        shared.state.lock().core.assign(key, start, now);
+        shared.wake.notify_one();
+    }
+
+    /// Reads a partition from the offset that the group has committed, without being a member: nobody
+    /// else may be one then.
+    pub fn assign_committed(
+        &mut self,
+        topic: impl Into<Arc<str>>,
+        partition: i32,
+    ) -> Result<(), ConsumeError> {
+        let key = PartitionKey::new(topic, partition);
+        let shared = &self.handle.shared;
+        let mut state = shared.state.lock();
+        if state.core.group().is_none() {
+            return Err(ConsumeError::NoGroup);
+        }
+        state.core.assign_committed(key, shared.clock.now().mono);
+        shared.wake.notify_one();
+        Ok(())
     }
 
     /// Reads all partitions that the topic has now, and says which they are.
@@ -138,36 +174,43 @@ impl Consumer {
         let keys: Vec<PartitionKey> = (0..count as i32)
             .map(|partition| PartitionKey::new(topic.clone(), partition))
             .collect();
+        let shared = &self.handle.shared;
+        let mut state = shared.state.lock();
         for key in &keys {
-            self.core.assign(key.clone(), start, self.clock.now().mono);
+            state
+                .core
+                .assign(key.clone(), start, shared.clock.now().mono);
         }
+        shared.wake.notify_one();
         Ok(keys)
     }
 
     /// How many partitions a topic has. Waits at most the client's operation timeout.
     async fn partitions_count(&mut self, topic: &Arc<str>) -> Result<u32, ConsumeError> {
         let give_up_at = Instant::now() + self.pool.options().operation_timeout;
-        self.core.want_topic(topic, self.clock.now().mono);
+        let shared = &self.handle.shared;
+        let now = shared.clock.now().mono;
+        shared.state.lock().core.want_topic(topic, now);
+        shared.wake.notify_one();
         loop {
-            let metadata = self.core.metadata();
-            if let Some(count) = metadata.partitions_count(topic).filter(|count| *count > 0) {
-                return Ok(count);
-            }
-            let code = metadata.topic(topic).and_then(|topic| topic.error);
-            let reason = code.map(|code| code.name().to_owned());
-            let reason = reason.or_else(|| metadata.last_failure().map(str::to_owned));
+            let mut progress = std::pin::pin!(shared.progress.notified());
+            progress.as_mut().enable();
+            let (code, reason) = {
+                let state = shared.state.lock();
+                let metadata = state.core.fetcher().metadata();
+                if let Some(count) = metadata.partitions_count(topic).filter(|count| *count > 0) {
+                    return Ok(count);
+                }
+                let code = metadata.topic(topic).and_then(|topic| topic.error);
+                let reason = code.map(|code| code.name().to_owned());
+                let reason = reason.or_else(|| metadata.last_failure().map(str::to_owned));
+                (code, reason)
+            };
             // A topic that does not exist will not appear by itself: consumers do not create it.
             let hopeless = code.is_some_and(|code| {
                 !code.is_retriable() || code == ErrorCode::UnknownTopicOrPartition
             });
-            let waited = async {
-                if hopeless {
-                    false
-                } else {
-                    timeout_at(give_up_at, self.step()).await.is_ok()
-                }
-            };
-            if !waited.await {
+            if hopeless || timeout_at(give_up_at, progress).await.is_err() {
                 let reason = reason.unwrap_or_else(|| "no answer".to_owned());
                 return Err(ConsumeError::Topic {
                     topic: topic.to_string(),
@@ -178,146 +221,218 @@ impl Consumer {
         }
     }
 
-    /// Reads a partition no more.
+    /// Reads a partition no more. Not for those that the group gave.
     pub fn unassign(&mut self, key: &PartitionKey) {
-        self.current.retain(|record| record.partition != *key);
-        self.core.unassign(key);
+        self.handle.shared.state.lock().core.unassign(key);
+        self.handle.shared.wake.notify_one();
     }
 
-    /// Fetches nothing of a partition until [`Consumer::resume`]. What was fetched still comes.
+    /// See [`ConsumerHandle::seek`].
+    pub fn seek(&mut self, key: &PartitionKey, start: StartOffset) -> bool {
+        self.handle.seek(key, start)
+    }
+
+    /// See [`ConsumerHandle::pause`].
     pub fn pause(&mut self, key: &PartitionKey) {
-        self.core.pause(key);
+        self.handle.pause(key);
     }
 
-    /// Ends a pause.
+    /// See [`ConsumerHandle::resume`].
     pub fn resume(&mut self, key: &PartitionKey) {
-        self.core.resume(key);
+        self.handle.resume(key);
     }
 
-    /// The partitions that are read.
+    /// See [`ConsumerHandle::assignment`].
     pub fn assignment(&self) -> Vec<PartitionKey> {
-        self.core.assignment().cloned().collect()
+        self.handle.assignment()
     }
 
-    /// How far a partition has been read. The position is behind the records that
-    /// [`Consumer::poll`] gave out (also those of the chunk that [`Consumer::next`] is giving out).
+    /// See [`ConsumerHandle::progress`].
     pub fn progress(&self, key: &PartitionKey) -> Option<PartitionProgress> {
-        self.core.progress(key)
+        self.handle.progress(key)
     }
 
-    /// What stands in the way of reading: an address that does not answer, for example. `None` when
-    /// nothing does, also when there simply are no new records.
-    pub fn waiting_for(&self) -> Option<&str> {
-        self.core.waiting_for()
+    /// See [`ConsumerHandle::commit`].
+    pub async fn commit(&self) -> Result<(), CommitError> {
+        self.handle.commit().await
+    }
+
+    /// See [`ConsumerHandle::commit_later`].
+    pub fn commit_later(&self) -> PendingCommit {
+        self.handle.commit_later()
+    }
+
+    /// See [`ConsumerHandle::commit_offsets`].
+    pub async fn commit_offsets(
+        &self,
+        offsets: impl IntoIterator<Item = (PartitionKey, Offset)>,
+    ) -> Result<(), CommitError> {
+        self.handle.commit_offsets(offsets).await
+    }
+
+    /// See [`ConsumerHandle::committed`].
+    pub async fn committed(
+        &self,
+        partitions: impl IntoIterator<Item = PartitionKey>,
+    ) -> Result<CommittedOffsets, CommitError> {
+        self.handle.committed(partitions).await
+    }
+
+    /// See [`ConsumerHandle::waiting_for`].
+    pub fn waiting_for(&self) -> Option<String> {
+        self.handle.waiting_for()
     }
 
     /// Whether everything was read that was in the partitions when the broker last answered. False
     /// as long as it has not answered for each of them.
     pub fn is_at_end(&self) -> bool {
-        self.current.is_empty()
-            && self.core.assignment().all(|key| {
-                self.core.progress(key).is_some_and(|progress| {
-                    let end = match self.core.config().isolation {
-                        IsolationLevel::ReadUncommitted => progress.high_watermark,
-                        IsolationLevel::ReadCommitted => progress.last_stable_offset,
-                    };
-                    end.is_some() && progress.position >= end
-                })
-            })
+        self.handle.shared.state.lock().core.is_at_end()
     }
 
     /// The next records, of one partition; none if `wait` passes without any. An error is about one
-    /// partition, which then stops; the next call goes on with the others. May be cancelled: nothing
-    /// is lost.
+    /// partition, which then stops, or about the group; the next call goes on with what is left. May be
+    /// cancelled: nothing is lost.
     pub async fn poll(&mut self, wait: Duration) -> Result<Vec<ConsumedRecord>, ConsumeError> {
-        if !self.current.is_empty() {
-            return Ok(std::mem::take(&mut self.current).into());
-        }
-        let give_up_at = Instant::now() + wait;
+        self.poll_at_most(self.poll_records_max, wait).await
+    }
+
+    /// The next record, however long it takes; `None` when nothing is assigned or subscribed. May be
+    /// cancelled: nothing is lost.
+    pub async fn next(&mut self) -> Result<Option<ConsumedRecord>, ConsumeError> {
+        const WAIT: Duration = Duration::from_secs(3600);
         loop {
-            let records = self.take_records()?;
+            {
+                let state = self.handle.shared.state.lock();
+                let assigned = state.core.fetcher().assignment().next().is_some();
+                if !assigned && !state.core.is_subscribed() {
+                    return Ok(None);
+                }
+            }
+            if let Some(record) = self.poll_at_most(1, WAIT).await?.pop() {
+                return Ok(Some(record));
+            }
+        }
+    }
+
+    async fn poll_at_most(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<ConsumedRecord>, ConsumeError> {
+        let shared = &self.handle.shared;
+        let polling = Polling::begin(shared);
+        let give_up_at = Instant::now() + wait;
+        let mut has_called = false;
+        loop {
+            // Registered before the look at the state: what comes in between is not missed.
+            let mut progress = std::pin::pin!(shared.progress.notified());
+            progress.as_mut().enable();
+            let (records, wake) = {
+                let mut state = shared.state.lock();
+                let records = state.core.take_records(max)?;
+                let wake = !state.core.has_records();
+                (records, wake)
+            };
+            // The next fetch is under way while the application works; and what was finished with
+            // can be committed.
+            if wake && !(records.is_empty() && has_called) {
+                shared.wake.notify_one();
+                has_called = true;
+            }
             if !records.is_empty() {
-                // The next fetch is under way while the application works.
-                self.make_calls();
                 return Ok(records);
             }
-            if timeout_at(give_up_at, self.step()).await.is_err() {
+            if timeout_at(give_up_at, progress).await.is_err() {
+                drop(polling);
                 return Ok(Vec::new());
             }
         }
     }
 
-    /// The next record, however long it takes; `None` when no partition is assigned. May be
-    /// cancelled: nothing is lost.
-    pub async fn next(&mut self) -> Result<Option<ConsumedRecord>, ConsumeError> {
-        const WAIT: Duration = Duration::from_secs(3600);
+    /// Commits what was given out (unless automatic commits are off), leaves the group and ends the
+    /// consumer and its connections. Waits at most the client's request timeout.
+    pub async fn close(self) -> Result<(), CommitError> {
+        let shared = self.handle.shared.clone();
+        let now = shared.clock.now().mono;
+        shared.state.lock().core.close(now);
+        shared.wake.notify_one();
         loop {
-            if let Some(record) = self.current.pop_front() {
-                return Ok(Some(record));
-            }
-            if self.core.assignment().next().is_none() {
-                return Ok(None);
-            }
-            self.current = self.poll(WAIT).await?.into();
-        }
-    }
-
-    /// What has been fetched already.
-    fn take_records(&mut self) -> Result<Vec<ConsumedRecord>, ConsumeError> {
-        let mut records = Vec::new();
-        while let Some(chunk) = self.core.take_chunk() {
-            let isolation = self.core.config().isolation;
-            match chunk.records(isolation, &mut self.decompressor, &mut records) {
-                Ok(()) if records.is_empty() => {}
-                Ok(()) => return Ok(records),
-                Err(error) => {
-                    self.core.on_unreadable(&chunk, error.to_string());
-                    break;
+            let mut progress = std::pin::pin!(shared.progress.notified());
+            progress.as_mut().enable();
+            {
+                let mut state = shared.state.lock();
+                if state.is_over {
+                    return state.core.take_close_error().map_or(Ok(()), Err);
                 }
             }
-        }
-        // What was readable before the fault goes first.
-        if records.is_empty()
-            && let Some(fault) = self.core.take_fault()
-        {
-            return Err(fault.into());
-        }
-        Ok(records)
-    }
-
-    fn make_calls(&mut self) -> Option<Mono> {
-        let now = self.clock.now().mono;
-        let mut calls: Vec<Call> = Vec::new();
-        self.core.poll(now, &mut calls);
-        for call in calls {
-            self.pool.send(call, self.lane, &self.answers);
-        }
-        self.core.next_deadline(now)
-    }
-
-    /// Makes the calls that are due and waits for an answer or the next deadline.
-    async fn step(&mut self) {
-        let until = self.make_calls().map(|at| self.clock.instant(at));
-        tokio::select! {
-            answer = self.answered.recv() => {
-                let mut next = answer;
-                while let Some((id, answer)) = next {
-                    self.core.on_answer(id, answer, self.clock.now().mono);
-                    next = self.answered.try_recv().ok();
-                }
-            }
-            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
-        }
-        let metadata = self.core.metadata();
-        if metadata.version() != self.version {
-            self.version = metadata.version();
-            self.pool.learn(metadata.brokers());
+            progress.await;
         }
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.pool.close_lane(self.lane);
+        let shared = &self.handle.shared;
+        let now = shared.clock.now().mono;
+        shared.state.lock().core.abandon(now);
+        shared.wake.notify_one();
+    }
+}
+
+/// The application is in poll as long as this lives.
+struct Polling<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Polling<'a> {
+    fn begin(shared: &'a Shared) -> Polling<'a> {
+        let now = shared.clock.now().mono;
+        shared.state.lock().core.at_poll(now);
+        Polling { shared }
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now().mono;
+        self.shared.state.lock().core.poll_left(now);
+    }
+}
+
+fn config(pool: &Pool, options: &ConsumerOptions) -> ConsumerConfig {
+    let client = pool.options();
+    let fetcher = FetcherConfig {
+        isolation: options.isolation,
+        offset_reset: options.offset_reset,
+        fetch_bytes_min: options.fetch_bytes_min,
+        fetch_bytes_max: options.fetch_bytes_max,
+        partition_bytes_max: options.partition_bytes_max,
+        fetch_wait_max: options.fetch_wait_max,
+        buffer_bytes_max: options.buffer_bytes_max,
+        sessions: options.sessions,
+        request_timeout: client.request_timeout,
+        backoff: client.backoff,
+        seed: random_seed(),
+        ..FetcherConfig::default()
+    };
+    let group = options.group.as_ref().map(|group| GroupConfig {
+        group_id: group.group_id.clone(),
+        instance_id: group.instance_id.clone(),
+        session_timeout: group.session_timeout,
+        heartbeat_interval: group.heartbeat_interval,
+        poll_interval_max: group.poll_interval_max,
+        assignors: group.assignors.clone(),
+        rack: group.rack.clone(),
+        require_stable: options.isolation == IsolationLevel::ReadCommitted,
+        request_timeout: client.request_timeout,
+        backoff: client.backoff,
+        seed: random_seed(),
+    });
+    ConsumerConfig {
+        fetcher,
+        auto_commit_interval: options.group.as_ref().and_then(|g| g.auto_commit_interval),
+        group,
+        operation_timeout: client.operation_timeout,
+        batch_bytes_max: options.batch_bytes_max,
     }
 }

@@ -1,10 +1,12 @@
 use crate::core::{
-    AppendError, CallFailure, FetchFault, FetchFaultKind, ProduceFault, ProduceFaultKind,
+    AppendError, CallFailure, CommitError, ConsumerFault, FetchFault, FetchFaultKind, GroupFault,
+    ProduceFault, ProduceFaultKind,
 };
 use crate::hints;
 use ottla_protocol::DecodeError;
 use ottla_types::ErrorCode;
 use std::fmt;
+use std::time::Duration;
 
 /// What a broker answered instead of doing what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +177,19 @@ pub enum ConsumeError {
     /// One partition stopped; the others go on.
     #[error("{0}")]
     Partition(#[from] FetchFault),
+    /// It cannot be a member of its group. It stays outside until it subscribes again.
+    #[error("{0}")]
+    Group(GroupFault),
+    /// The application took longer between two polls than `max.poll.interval.ms`, and its partitions
+    /// went to other members. The next poll joins the group again.
+    #[error("the application took longer than {} ms between two polls and lost its partitions", .interval_max.as_millis())]
+    PollIntervalExceeded {
+        /// `max.poll.interval.ms`.
+        interval_max: Duration,
+    },
+    /// The consumer was made without a group.
+    #[error("the consumer has no group")]
+    NoGroup,
     /// The topic could not be looked up in time.
     #[error("topic {topic} cannot be read: {reason}")]
     Topic {
@@ -187,6 +202,18 @@ pub enum ConsumeError {
     },
 }
 
+impl From<ConsumerFault> for ConsumeError {
+    fn from(fault: ConsumerFault) -> ConsumeError {
+        match fault {
+            ConsumerFault::Partition(fault) => ConsumeError::Partition(fault),
+            ConsumerFault::Group(fault) => ConsumeError::Group(fault),
+            ConsumerFault::PollIntervalExceeded { interval_max } => {
+                ConsumeError::PollIntervalExceeded { interval_max }
+            }
+        }
+    }
+}
+
 impl ConsumeError {
     /// Kafka's error, if a broker answered one.
     pub fn code(&self) -> Option<ErrorCode> {
@@ -194,14 +221,53 @@ impl ConsumeError {
             ConsumeError::Partition(fault) => match &fault.kind {
                 FetchFaultKind::Refused { code } => Some(*code),
                 FetchFaultKind::OutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
-                FetchFaultKind::Unreadable { .. } | FetchFaultKind::Unsupported { .. } => None,
+                FetchFaultKind::CommittedOffsetUnknown {
+                    error: CommitError::Refused { code },
+                } => Some(*code),
+                FetchFaultKind::NoCommittedOffset
+                | FetchFaultKind::CommittedOffsetUnknown { .. }
+                | FetchFaultKind::Unreadable { .. }
+                | FetchFaultKind::Unsupported { .. } => None,
             },
+            ConsumeError::Group(GroupFault::Refused { code, .. }) => Some(*code),
+            ConsumeError::Group(GroupFault::Unsupported { .. }) => {
+                Some(ErrorCode::UnsupportedVersion)
+            }
             ConsumeError::Topic { code, .. } => *code,
+            ConsumeError::Group(GroupFault::Misunderstood { .. })
+            | ConsumeError::PollIntervalExceeded { .. }
+            | ConsumeError::NoGroup => None,
         }
     }
 
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
-        self.code().and_then(hints::for_code)
+        match self {
+            ConsumeError::Partition(fault) if fault.kind == FetchFaultKind::NoCommittedOffset => {
+                Some("set auto.offset.reset to earliest or latest, or seek")
+            }
+            ConsumeError::PollIntervalExceeded { .. } => Some(
+                "take fewer records per poll (max.poll.records), work faster, or raise \
+                 max.poll.interval.ms",
+            ),
+            ConsumeError::NoGroup => Some("give the consumer a group.id"),
+            _ => self.code().and_then(hints::for_code),
+        }
+    }
+}
+
+impl CommitError {
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CommitError::NotMember => Some(
+                "records since the last commit will be read again, perhaps by another member; if the \
+                 application works too long between polls, raise max.poll.interval.ms",
+            ),
+            CommitError::Refused { code } => hints::for_code(*code),
+            CommitError::Unsupported { .. } => hints::for_code(ErrorCode::UnsupportedVersion),
+            CommitError::NoGroup => Some("give the consumer a group.id"),
+            CommitError::TimedOut { .. } | CommitError::Closed => None,
+        }
     }
 }

@@ -36,6 +36,36 @@ pub(crate) fn for_code(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::InvalidTopicException => {
             "names have 1 to 249 letters, digits, '.', '_' and '-'; internal topics cannot be written"
         }
+        ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::NotCoordinator
+        | ErrorCode::CoordinatorLoadInProgress => {
+            "the group's offsets are not ready yet: wait; if it lasts, look at __consumer_offsets"
+        }
+        ErrorCode::RebalanceInProgress => "the group is rebalancing: poll, then try again",
+        ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
+            "the member was thrown out of its group: it polled too rarely or was out of touch; partitions \
+             have moved to others"
+        }
+        ErrorCode::FencedInstanceId => {
+            "another consumer uses the same group.instance.id: every member needs its own"
+        }
+        ErrorCode::InconsistentGroupProtocol => {
+            "the members have no partition.assignment.strategy in common, or the group is not one of consumers"
+        }
+        ErrorCode::InvalidSessionTimeout => {
+            "session.timeout.ms must lie between the broker's group.min.session.timeout.ms and \
+             group.max.session.timeout.ms"
+        }
+        ErrorCode::InvalidGroupId => "give the group a name that is not empty",
+        ErrorCode::GroupMaxSizeReached => {
+            "the group is as large as the broker allows (group.max.size)"
+        }
+        ErrorCode::GroupAuthorizationFailed => "this user may not use the group: have an ACL added",
+        ErrorCode::NonEmptyGroup => "the group has active members: stop them first",
+        ErrorCode::GroupIdNotFound => "there is no such group: ottla group list shows them",
+        ErrorCode::GroupSubscribedToTopic => {
+            "an active member of the group subscribes to the topic: stop it first"
+        }
         _ => return None,
     })
 }

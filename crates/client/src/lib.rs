@@ -42,13 +42,18 @@ mod record;
 
 pub use admin::{
     Admin, AlterConfigOp, BrokerDescription, ClusterDescription, ConfigChange, ConfigDescription,
-    ConfigResource, ConfigSource, ConfigSynonym, ListedOffset, LogDirDescription, LogDirPartition,
-    NewTopic, OffsetQuery, PartitionDescription, TopicDescription,
+    ConfigResource, ConfigSource, ConfigSynonym, GroupDescription, GroupListing, ListedOffset,
+    LogDirDescription, LogDirPartition, MemberDescription, NewTopic, OffsetQuery,
+    PartitionDescription, TopicDescription,
 };
 pub use client::Client;
-pub use consumer::{Consumer, ConsumerOptions};
+pub use consumer::{
+    Consumer, ConsumerHandle, ConsumerOptions, GroupOptions, PendingCommit, RebalanceListener,
+};
 pub use core::{
-    Acks, ConsumedRecord, IsolationLevel, OffsetReset, PartitionKey, PartitionProgress, StartOffset,
+    Acks, Assignor, BrokerEndpoint, CommitError, CommittedOffset, CommittedOffsets, ConsumedRecord,
+    FetchFault, FetchFaultKind, GroupFault, IsolationLevel, OffsetReset, PartitionKey,
+    PartitionProgress, StartOffset,
 };
 pub use error::{ApiError, ClientError, ConsumeError, SendError};
 pub use options::ClientOptions;

@@ -284,11 +284,11 @@ async fn read(
         }
         stop_what_is_read(consumer, &mut ends);
         let obstacle = consumer.waiting_for();
-        if obstacle != told.as_deref() {
-            if let Some(obstacle) = obstacle {
+        if obstacle != told {
+            if let Some(obstacle) = &obstacle {
                 eprintln!("waiting: {obstacle}");
             }
-            told = obstacle.map(str::to_owned);
+            told = obstacle;
         }
         if let Err(error) = out.flush() {
             let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;

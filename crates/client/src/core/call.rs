@@ -1,3 +1,4 @@
+use crate::core::group_call::GroupCall;
 use crate::core::partition_key::PartitionKey;
 use bytes::Bytes;
 use ottla_protocol::messages::{
@@ -110,6 +111,8 @@ pub enum Request {
     Fetch(FetchCall),
     /// Offsets by time.
     ListOffsets(ListOffsetsCall),
+    /// What a member of a group asks.
+    Group(GroupCall),
 }
 
 impl Request {
@@ -121,6 +124,7 @@ impl Request {
             Request::Produce(_) => ApiKey::Produce,
             Request::Fetch(_) => ApiKey::Fetch,
             Request::ListOffsets(_) => ApiKey::ListOffsets,
+            Request::Group(call) => call.api_key(),
         }
     }
 
@@ -140,6 +144,7 @@ impl Request {
                 4..=if by_id { i16::MAX } else { 12 }
             }
             Request::ListOffsets(call) => call.version_min()..=i16::MAX,
+            Request::Group(call) => call.versions(),
         }
     }
 
@@ -162,6 +167,7 @@ impl Request {
             Request::Produce(call) => call.encode(w, version),
             Request::Fetch(call) => call.encode(w, version),
             Request::ListOffsets(call) => call.encode(w, version),
+            Request::Group(call) => call.encode(w, version),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::core::metadata::Metadata;
 use crate::core::partition_key::PartitionKey;
 use ottla_types::{BrokerId, LeaderEpoch, Mono, Offset, Prng};
 use session::Session;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +37,19 @@ enum Position {
     Asked(StartOffset),
     /// The next offset to fetch.
     At(Offset),
+    /// Somebody else is looking it up: see [`FetcherCore::hold`].
+    Held,
     /// Reported as a fault.
     Stopped,
+}
+
+impl From<StartOffset> for Position {
+    fn from(start: StartOffset) -> Position {
+        match start {
+            StartOffset::At(offset) => Position::At(offset),
+            start => Position::Wanted(start),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +102,8 @@ pub struct FetcherCore {
     faults: VecDeque<FetchFault>,
     /// Why the last fetch or look-up brought nothing.
     obstacle: Option<String>,
+    /// Topics that stay known even if nothing of them is assigned.
+    kept_topics: BTreeSet<Arc<str>>,
 }
 
 impl FetcherCore {
@@ -113,6 +126,7 @@ impl FetcherCore {
             buffered_bytes: 0,
             faults: VecDeque::new(),
             obstacle: None,
+            kept_topics: BTreeSet::new(),
             config,
         }
     }
@@ -132,15 +146,74 @@ impl FetcherCore {
         self.metadata.want(topic, now);
     }
 
-    /// Reads this partition from `start` on; also moves a partition that is read already.
+    /// Keeps these topics known instead of those named before, whatever is assigned.
+    pub fn keep_topics(&mut self, topics: BTreeSet<Arc<str>>, now: Mono) {
+        for topic in &topics {
+            self.metadata.want(topic, now);
+        }
+        for topic in std::mem::replace(&mut self.kept_topics, topics) {
+            self.forget_if_unused(&topic);
+        }
+    }
+
+    fn forget_if_unused(&mut self, topic: &Arc<str>) {
+        let assigned = self.assigned.keys().any(|other| other.topic == *topic);
+        if !assigned && !self.kept_topics.contains(topic) {
+            self.metadata.forget(topic);
+        }
+    }
+
+    /// Reads this partition from `start` on; also moves a partition that is read already, which then
+    /// is not paused any more.
     pub fn assign(&mut self, key: PartitionKey, start: StartOffset, now: Mono) {
+        self.begin(key, start.into(), now);
+    }
+
+    /// Takes this partition over without reading it: where to begin is being looked up elsewhere, and
+    /// said with [`FetcherCore::seek`]. Gives the number by which [`FetcherCore::is_held`] knows it.
+    pub fn hold(&mut self, key: PartitionKey, now: Mono) -> u64 {
+        self.begin(key, Position::Held, now)
+    }
+
+    /// Whether the partition still waits since the [`FetcherCore::hold`] that gave this number.
+    pub fn is_held(&self, key: &PartitionKey, number: u64) -> bool {
+        self.assigned.get(key).is_some_and(|assigned| {
+            assigned.version == number && assigned.position == Position::Held
+        })
+    }
+
+    /// The number of the [`FetcherCore::hold`] that the partition waits since, if it does.
+    pub fn held_number(&self, key: &PartitionKey) -> Option<u64> {
+        let assigned = self.assigned.get(key)?;
+        (assigned.position == Position::Held).then_some(assigned.version)
+    }
+
+    /// Moves a partition that is assigned; it stays paused if it is. False if it is not assigned.
+    pub fn seek(&mut self, key: &PartitionKey, start: StartOffset, now: Mono) -> bool {
+        let Some(assigned) = self.assigned.get(key) else {
+            return false;
+        };
+        let paused = assigned.paused;
+        self.begin(key.clone(), start.into(), now);
+        if paused {
+            self.pause(key);
+        }
+        true
+    }
+
+    /// Gives a partition up as unreadable; a seek makes it go on.
+    pub fn stop(&mut self, key: &PartitionKey, kind: FetchFaultKind) {
+        self.fault(key, kind);
+    }
+
+    fn begin(&mut self, key: PartitionKey, position: Position, now: Mono) -> u64 {
         self.metadata.want(&key.topic, now);
         self.drop_buffered(&key);
         let version = self.next_version;
         self.next_version += 1;
-        let (position, consumed) = match start {
-            StartOffset::At(offset) => (Position::At(offset), Some(offset)),
-            start => (Position::Wanted(start), None),
+        let consumed = match position {
+            Position::At(offset) => Some(offset),
+            _ => None,
         };
         let assigned = Assigned {
             position,
@@ -155,14 +228,14 @@ impl FetcherCore {
             last_stable_offset: None,
         };
         self.assigned.insert(key, assigned);
+        version
     }
 
     /// Reads this partition no more.
     pub fn unassign(&mut self, key: &PartitionKey) {
         self.drop_buffered(key);
-        self.assigned.remove(key);
-        if !self.assigned.keys().any(|other| other.topic == key.topic) {
-            self.metadata.forget(&key.topic);
+        if self.assigned.remove(key).is_some() {
+            self.forget_if_unused(&key.topic);
         }
     }
 
@@ -274,7 +347,7 @@ impl FetcherCore {
                         .push((key.clone(), start));
                 }
                 Position::At(_) => fetches.entry(leader.clone()).or_default().push(key.clone()),
-                Position::Asked(_) | Position::Stopped => {}
+                Position::Asked(_) | Position::Held | Position::Stopped => {}
             }
         }
         if leader_missing {
@@ -295,7 +368,7 @@ impl FetcherCore {
         match assigned.position {
             Position::Wanted(_) => true,
             Position::At(_) => !assigned.paused && assigned.chunks < CHUNKS_PER_PARTITION_MAX,
-            Position::Asked(_) | Position::Stopped => false,
+            Position::Asked(_) | Position::Held | Position::Stopped => false,
         }
     }
 

@@ -1,5 +1,6 @@
 use crate::core::backoff::Backoff;
 use crate::core::call::IsolationLevel;
+use crate::core::group::CommitError;
 use crate::core::partition_key::PartitionKey;
 use ottla_types::{ErrorCode, Offset, Timestamp};
 use std::time::Duration;
@@ -112,6 +113,15 @@ pub enum FetchFaultKind {
         position: Offset,
         /// What is wrong.
         reason: String,
+    },
+    /// The group has committed no offset for it, and the configuration does not say where to begin.
+    #[error("the group has committed no offset for it, and auto.offset.reset is none")]
+    NoCommittedOffset,
+    /// The committed offset could not be looked up.
+    #[error("its committed offset could not be looked up: {error}")]
+    CommittedOffsetUnknown {
+        /// Why not.
+        error: CommitError,
     },
     /// A request is not possible with this broker.
     #[error("{reason}")]

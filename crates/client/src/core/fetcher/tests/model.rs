@@ -244,7 +244,9 @@ impl Cluster {
                 let answer = self.fetch(to.expect("leaders are asked"), &request, version >= 13);
                 answer.encode(&mut out, version)
             }
-            Request::Produce(_) | Request::InitProducerId => panic!("consumers do not produce"),
+            Request::Produce(_) | Request::InitProducerId | Request::Group(_) => {
+                panic!("fetchers only read")
+            }
         }
         .expect("a response fits its version");
         Answer::Response {

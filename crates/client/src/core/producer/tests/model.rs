@@ -286,7 +286,9 @@ impl Cluster {
                 self.produce(to.expect("Produce names its broker"), &request)
                     .encode(&mut out, version)
             }
-            Request::Fetch(_) | Request::ListOffsets(_) => panic!("producers do not fetch"),
+            Request::Fetch(_) | Request::ListOffsets(_) | Request::Group(_) => {
+                panic!("producers do not fetch")
+            }
         }
         .expect("a response fits its version");
         Answer::Response {
