@@ -23,6 +23,6 @@ cargo test --package ottla-storage --features shuttle --test schedules --locked
 step "foreign clients against real processes that are killed"
 interop/setup.sh
 cargo build --release --locked --package ottla-cli
-home=${OTTLA_INTEROP_HOME:-$HOME/.cache/ottla-interop}
+home=${INTEROP_HOME:-$HOME/.cache/ottla-interop}
 target=${CARGO_TARGET_DIR:-target}
 OTTLA_BIN=$(cd "$target/release" && pwd)/ottla "$home/python/bin/python" -m pytest -q --tb=short -p no:cacheprovider interop

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 
-HOME = pathlib.Path(os.environ.get("OTTLA_INTEROP_HOME", pathlib.Path.home() / ".cache/ottla-interop"))
+HOME = pathlib.Path(os.environ.get("INTEROP_HOME", pathlib.Path.home() / ".cache/ottla-interop"))
 SOURCE = HOME / "node/node_modules/vega-datasets/data/flights-3m.parquet"
 
 

@@ -56,3 +56,17 @@ def api_versions(connection):
     assert error == 0
     rows = struct.iter_unpack(">hhh", body[10 : 10 + 6 * count])
     return {key: (low, high) for key, low, high in rows}
+
+
+def create_topic(connection, name, partitions=1, timeout_ms=10_000):
+    """CreateTopics version 4; returns (error code, message)."""
+    text = lambda value: struct.pack(">h", len(value)) + value  # noqa: E731
+    topic = text(name.encode()) + struct.pack(">ihii", partitions, 1, 0, 0)
+    connection.sendall(frame(header(19, 4) + struct.pack(">i", 1) + topic + struct.pack(">ib", timeout_ms, 0)))
+    body = receive_frame(connection)
+    assert body is not None, "no answer"
+    position = 4 + 4 + 4  # correlation id, throttle time, number of topics
+    (size,) = struct.unpack_from(">h", body, position)
+    position += 2 + size
+    error, size = struct.unpack_from(">hh", body, position)
+    return error, body[position + 4 : position + 4 + max(size, 0)].decode()

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the foreign clients the interoperability tests use into $OTTLA_INTEROP_HOME
+# Installs the foreign clients the interoperability tests use into $INTEROP_HOME
 # (default ~/.cache/ottla-interop), each from its own registry. Does nothing that is already done.
 # With the argument `kafka-broker` also Apache Kafka's broker, which only the benchmarks need.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-home=${OTTLA_INTEROP_HOME:-$HOME/.cache/ottla-interop}
+home=${INTEROP_HOME:-$HOME/.cache/ottla-interop}
 mkdir -p "$home"
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 

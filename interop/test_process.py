@@ -51,7 +51,31 @@ def test_health_and_metrics(tmp_path):
         assert status == 200
         rows = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
         assert float(rows['ottla_topic_records_in_total{topic="counted"}']) == 1000
-        assert any(name.startswith("ottla_request_duration_seconds_bucket") for name in rows)
+        listener = 'api="Produce",listener="PLAINTEXT"'
+        assert any(name.startswith(f"ottla_request_duration_seconds_bucket{{{listener}") for name in rows)
+        produced = [float(n) for name, n in rows.items() if name.startswith('ottla_requests_total{api="Produce",version="')]
+        assert sum(produced) > 0
+        assert float(rows['ottla_connections_total{listener="PLAINTEXT"}']) > 0
+        assert float(rows['ottla_partitions{state="led"}']) == 1
+        assert float(rows['ottla_partitions{state="under_replicated"}']) == 0
+        assert float(rows["ottla_metadata_is_leader"]) == 1
+        assert float(rows["ottla_metadata_applied_offset"]) > 0
+        assert float(rows['ottla_topic_size_bytes{topic="counted"}']) > 1000
+        assert "ottla_held_requests_total" in rows and "ottla_request_queue_depth" in rows
+        assert not any(name.startswith("ottla_partition_") for name in rows), "only when asked for"
+
+
+def test_metrics_by_partition(tmp_path):
+    with broker_module.running({"ottla.metrics.level": "partition"}, directory=tmp_path) as broker:
+        topics.create(broker.bootstrap, "counted", 1)
+        librdkafka.produce(broker.bootstrap, "counted", flights()[:100], "none")
+        _, metrics = http(broker, "/metrics")
+        rows = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+        labels = 'topic="counted",partition="0"'
+        assert float(rows[f"ottla_partition_high_watermark{{{labels}}}"]) == 100
+        assert float(rows[f"ottla_partition_last_stable_offset{{{labels}}}"]) == 100
+        assert float(rows[f"ottla_partition_log_start_offset{{{labels}}}"]) == 0
+        assert float(rows[f"ottla_partition_size_bytes{{{labels}}}"]) > 100
 
 
 def test_a_stock_kafka_configuration_starts_unchanged(tmp_path):

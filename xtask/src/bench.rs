@@ -34,7 +34,7 @@ pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
 }
 
 fn kafka_jars() -> Option<PathBuf> {
-    let home = std::env::var_os("OTTLA_INTEROP_HOME")
+    let home = std::env::var_os("INTEROP_HOME")
         .map(PathBuf::from)
         .or_else(|| {
             let home = std::env::var_os("HOME")?;

@@ -10,6 +10,7 @@ pub const PURE_CRATES: &[&str] = &[
     "storage",
     "metadata",
     "replication",
+    "coordinator",
     "broker",
 ];
 

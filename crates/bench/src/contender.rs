@@ -21,6 +21,11 @@ pub enum Contender {
         /// `fsync` or `os`.
         durability: &'static str,
     },
+    /// This program's own server that does the least a broker can do.
+    Floor {
+        /// Whether an fdatasync comes before each answer.
+        durable: bool,
+    },
     /// Apache Kafka in one JVM with G1 and a heap of 1 GiB.
     Kafka {
         /// Folder of jars.
@@ -38,6 +43,7 @@ pub struct Running {
     pub started_in: Duration,
     contender: Contender,
     data: PathBuf,
+    port: u16,
     child: Child,
 }
 
@@ -49,8 +55,18 @@ impl Contender {
                 durability: "os", ..
             } => "Ottla, `os`".to_owned(),
             Contender::Ottla { .. } => "Ottla, durable".to_owned(),
+            Contender::Floor { durable: true } => "floor, durable".to_owned(),
+            Contender::Floor { durable: false } => "floor, `os`".to_owned(),
             Contender::Kafka { durable: true, .. } => "Kafka 4.4, fsync".to_owned(),
             Contender::Kafka { .. } => "Kafka 4.4".to_owned(),
+        }
+    }
+
+    /// Whether its answers wait for an fsync.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Contender::Ottla { durability, .. } => *durability == "fsync",
+            Contender::Floor { durable } | Contender::Kafka { durable, .. } => *durable,
         }
     }
 
@@ -71,19 +87,20 @@ impl Contender {
             started_in: Duration::ZERO,
             contender: self.clone(),
             data: data.to_owned(),
-            child: self.spawn(data)?,
+            port,
+            child: self.spawn(data, port)?,
         };
         running.wait_until_listening()?;
         running.started_in = started.elapsed();
         Ok(running)
     }
 
-    fn spawn(&self, data: &Path) -> Result<Child, BenchError> {
+    fn spawn(&self, data: &Path, port: u16) -> Result<Child, BenchError> {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(data.join("server.log"))?;
-        let mut command = self.command(&data.join("server.properties"));
+        let mut command = self.command(data, port)?;
         Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 
@@ -96,6 +113,7 @@ impl Contender {
                 "{common}listeners=PLAINTEXT://127.0.0.1:{port}\nottla.http.port={other_port}\n\
                  ottla.durability={durability}\n"
             ),
+            Contender::Floor { .. } => String::new(),
             Contender::Kafka { durable, .. } => {
                 let flush = if *durable {
                     "log.flush.interval.messages=1\n"
@@ -113,21 +131,30 @@ impl Contender {
         }
     }
 
-    fn command(&self, properties: &Path) -> Command {
+    fn command(&self, data: &Path, port: u16) -> io::Result<Command> {
+        let properties = data.join("server.properties");
+        let mut command;
         match self {
             Contender::Ottla { binary, .. } => {
-                let mut command = Command::new(binary);
+                command = Command::new(binary);
                 command.arg("start").arg("-c").arg(properties);
-                command
+            }
+            Contender::Floor { durable } => {
+                command = Command::new(std::env::current_exe()?);
+                command.args(["floor", "--port", &port.to_string(), "--data"]);
+                command.arg(data.join("logs"));
+                if *durable {
+                    command.arg("--durable");
+                }
             }
             Contender::Kafka { jars, .. } => {
-                let mut command = java(jars);
+                command = java(jars);
                 command
                     .args(["-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "kafka.Kafka"])
                     .arg(properties);
-                command
             }
         }
+        Ok(command)
     }
 }
 
@@ -141,7 +168,7 @@ impl Running {
 
     /// Starts it again on its data, at the same address; returns before it listens.
     pub fn start_again(&mut self) -> Result<(), BenchError> {
-        self.child = self.contender.spawn(&self.data)?;
+        self.child = self.contender.spawn(&self.data, self.port)?;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ pub fn run(ottla: &Path, data: &Path, repeats: usize) -> Result<(), BenchError> 
     for _ in 0..repeats {
         let started = Instant::now();
         let mut server = contender.start(data)?;
-        topic::create(&mut Connection::open(&server.bootstrap)?, TOPIC, 1, &batch)?;
+        topic::create(&mut Connection::open(&server.bootstrap)?, TOPIC, 1)?;
         new.push(started.elapsed());
         resident = server.resident_bytes()?;
         server.kill()?;

@@ -10,6 +10,13 @@ use hdrhistogram::Histogram;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// A server is looked at so often until it is quiet,
+const SETTLE_STEP: Duration = Duration::from_millis(500);
+/// that is, until it uses less than this part of one core;
+const SETTLED_CPU: f64 = 0.05;
+/// at most so long.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
 /// Against whom and for how long.
 pub struct Run {
     /// host:port.
@@ -23,7 +30,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Measures `seconds` after a warm-up of a fifth of it.
+    /// Measures `seconds`; a fifth of it goes before as a warm-up.
     pub fn new(bootstrap: &str, pid: Option<u32>, seconds: f64) -> Run {
         Run {
             bootstrap: bootstrap.to_owned(),
@@ -31,6 +38,21 @@ impl Run {
             measure: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64(seconds / 5.0),
         }
+    }
+
+    /// Waits until the server does next to nothing any more, or long enough.
+    pub fn settle(&self) -> Result<(), BenchError> {
+        let started = Instant::now();
+        let mut before = self.cpu_seconds()?;
+        while started.elapsed() < SETTLED_WITHIN {
+            std::thread::sleep(SETTLE_STEP);
+            let now = self.cpu_seconds()?;
+            if now - before <= SETTLE_STEP.as_secs_f64() * SETTLED_CPU {
+                return Ok(());
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     fn cpu_seconds(&self) -> Result<f64, BenchError> {
@@ -112,11 +134,11 @@ struct Window {
 }
 
 impl Window {
-    fn opening_now(run: &Run) -> Window {
-        let start = Instant::now() + run.warm_up;
+    fn opening_now(measure: Duration) -> Window {
+        let start = Instant::now();
         Window {
             start,
-            end: start + run.measure,
+            end: start + measure,
         }
     }
 
@@ -125,36 +147,47 @@ impl Window {
     }
 }
 
-/// What one thread of a load does in the window.
-type Thread<'a> = Box<dyn FnOnce(Window) -> Result<Figures, BenchError> + Send + 'a>;
+/// Until when the server's CPU is charged.
+#[derive(Clone, Copy)]
+enum Charge {
+    /// Until the load ends.
+    UntilEnd,
+    /// Until the server has done what it put off, too.
+    UntilQuiet,
+}
 
-/// Runs `threads` beside each other and adds their figures; charges the server's CPU of the window.
-fn measure(run: &Run, threads: Vec<Thread<'_>>) -> Result<Figures, BenchError> {
-    let window = Window::opening_now(run);
-    let mut total = Figures {
-        requests: 0,
-        bytes: 0,
-        seconds: run.measure.as_secs_f64(),
-        cpu_seconds: 0.0,
-        latency_us: histogram(),
-    };
+/// What one thread of a load does in the window.
+type Thread<'a> = Box<dyn Fn(Window) -> Result<Figures, BenchError> + Send + Sync + 'a>;
+
+/// Runs `threads` beside each other, first to warm up, then measured; adds their figures and charges the
+/// server's CPU.
+fn measure(run: &Run, charge: Charge, threads: &[Thread<'_>]) -> Result<Figures, BenchError> {
+    load_for(run.warm_up, threads)?;
+    run.settle()?;
+    let before = run.cpu_seconds()?;
+    let mut total = load_for(run.measure, threads)?;
+    if let Charge::UntilQuiet = charge {
+        run.settle()?;
+    }
+    total.cpu_seconds = run.cpu_seconds()? - before;
+    total.seconds = run.measure.as_secs_f64();
+    Ok(total)
+}
+
+fn load_for(measure: Duration, threads: &[Thread<'_>]) -> Result<Figures, BenchError> {
+    let window = Window::opening_now(measure);
     std::thread::scope(|scope| {
         let running: Vec<_> = threads
-            .into_iter()
+            .iter()
             .map(|thread| scope.spawn(move || thread(window)))
             .collect();
-        std::thread::sleep(window.start.saturating_duration_since(Instant::now()));
-        let before = run.cpu_seconds()?;
-        std::thread::sleep(window.end.saturating_duration_since(Instant::now()));
-        total.cpu_seconds = run.cpu_seconds()? - before;
+        let mut total = none();
         for thread in running {
             let part = thread.join().expect("a load thread does not panic")?;
             total.requests += part.requests;
             total.bytes += part.bytes;
-            total
-                .latency_us
-                .add(part.latency_us)
-                .expect("the same bounds");
+            let added = total.latency_us.add(part.latency_us);
+            added.expect("the same bounds");
         }
         Ok(total)
     })

@@ -9,6 +9,7 @@ mod error;
 
 mod connection;
 mod frames;
+mod memory;
 mod process;
 
 mod topic;
@@ -17,6 +18,7 @@ mod load;
 
 mod contender;
 mod first_record;
+mod floor;
 mod restart;
 mod suite;
 
@@ -44,6 +46,8 @@ enum Command {
     FirstRecord(FirstRecordArguments),
     /// kill -9 under load at the worst point, and what the restart costs.
     Restart(RestartArguments),
+    /// The least a broker can do, as a server to measure against.
+    Floor(FloorArguments),
     /// Every row of docs/performance.md, for Ottla and, where its jars are, Apache Kafka.
     Suite(SuiteArguments),
 }
@@ -136,6 +140,19 @@ struct RestartArguments {
 }
 
 #[derive(Args)]
+struct FloorArguments {
+    /// Where it keeps its files.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// Port on loopback.
+    #[arg(long, default_value_t = 9092)]
+    port: u16,
+    /// One fdatasync before the answers of all that wait for it.
+    #[arg(long)]
+    durable: bool,
+}
+
+#[derive(Args)]
 struct SuiteArguments {
     /// The broker to measure.
     #[arg(long, default_value = "target/release/ottla")]
@@ -147,10 +164,10 @@ struct SuiteArguments {
     #[arg(long, default_value = "target/bench-data")]
     data: PathBuf,
     /// How long each row is measured.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 2.5)]
     seconds: f64,
     /// How often each row is measured; the median and the spread are shown.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     repeats: usize,
     /// Only rows whose name contains this.
     #[arg(long)]
@@ -205,6 +222,7 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             partitions: a.partitions,
             producers: a.producers,
         })?,
+        Command::Floor(a) => floor::run(&a.data, a.port, a.durable)?,
         Command::Suite(a) => suite::run(&suite::Options {
             ottla: a.ottla,
             kafka_jars: a.kafka_jars,

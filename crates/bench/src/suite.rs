@@ -1,10 +1,12 @@
-//! The rows of docs/performance.md: every contender, one after the other, on the same machine in the
-//! same run, printed as Markdown.
+//! The rows of docs/performance.md: every contender on the same machine in the same run, printed as
+//! Markdown.
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Running};
 use crate::error::BenchError;
 use crate::load::{Figures, Run, fetch, latency, produce};
+use crate::memory;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What to measure.
 pub struct Options {
@@ -41,46 +43,95 @@ struct Row {
     cell: Cell,
 }
 
-/// Runs all rows and prints the table.
+/// Kafka's virtual machine runs every row so long before anything is measured: it compiles what runs
+/// often. More than 20 seconds in all.
+const JVM_WARM_UP_SECONDS: f64 = 2.0;
+
+/// Measures all contenders, one after the other and that again and again, and prints the tables.
 pub fn run(options: &Options) -> Result<(), BenchError> {
     let contenders = contenders(options);
-    print!("| row |");
-    for contender in &contenders {
-        print!(" {} |", contender.name());
-    }
-    println!("\n|---|{}", "---|".repeat(contenders.len()));
-    let wanted = |row: &Row| {
-        options
-            .only
-            .as_ref()
-            .is_none_or(|only| row.name.contains(only))
+    let rows = rows();
+    let wanted = |row: &&Row| {
+        let only = options.only.as_ref();
+        only.is_none_or(|only| row.name.contains(only))
     };
-    for row in rows().iter().filter(|row| wanted(row)) {
+    let rows: Vec<&Row> = rows.iter().filter(wanted).collect();
+    let mut starts = vec![Vec::new(); contenders.len()];
+    let mut cells: Vec<Vec<Vec<Figures>>> = vec![vec![Vec::new(); contenders.len()]; rows.len()];
+    for _ in 0..options.repeats {
+        for (column, contender) in contenders.iter().enumerate() {
+            memory::fill_page_cache(&options.data)?;
+            let data = options.data.join("server");
+            let server = contender.start(&data)?;
+            starts[column].push((server.started_in, server.resident_bytes()?));
+            if let Contender::Kafka { .. } = contender {
+                for row in &rows {
+                    measure(row, contender, &server, JVM_WARM_UP_SECONDS)?;
+                }
+            }
+            for (row, cells) in rows.iter().zip(&mut cells) {
+                sync_all_disks()?;
+                let figures = measure(row, contender, &server, options.seconds)?;
+                if let Some(figures) = figures {
+                    eprintln!("{}, {}: {figures}", row.name, contender.name());
+                    cells[column].push(figures);
+                }
+            }
+            drop(server);
+            std::fs::remove_dir_all(&data)?;
+        }
+    }
+    let _ = std::fs::remove_dir_all(&options.data);
+    print_rows(&contenders, &rows, cells);
+    print_starts(&contenders, starts);
+    Ok(())
+}
+
+fn print_rows(contenders: &[Contender], rows: &[&Row], cells: Vec<Vec<Vec<Figures>>>) {
+    print!("| row |");
+    contenders.iter().for_each(|it| print!(" {} |", it.name()));
+    println!("\n|---|{}", "---|".repeat(contenders.len()));
+    for (row, cells) in rows.iter().zip(cells) {
         print!("| {} |", row.name);
-        for contender in &contenders {
-            let cell = measure(options, row, contender)?;
-            print!(" {cell} |");
+        for runs in cells {
+            print!(" {} |", row.cell.show(runs));
         }
         println!();
     }
-    start_row(options, &contenders)
+    println!();
+}
+
+/// From the start of the process until it takes connections, and its memory then.
+fn print_starts(contenders: &[Contender], starts: Vec<Vec<(Duration, u64)>>) {
+    println!(
+        "| start on an empty directory | until it listens, ms | memory then, MB |\n|---|---|---|"
+    );
+    for (contender, mut starts) in contenders.iter().zip(starts) {
+        starts.sort_unstable();
+        let (took, resident) = starts[starts.len() / 2];
+        let ms = took.as_secs_f64() * 1000.0;
+        let name = contender.name();
+        println!("| {name} | {ms:.0} | {:.1} |", resident as f64 / 1e6);
+    }
+}
+
+/// What one contender left to be written back would be charged to the next.
+fn sync_all_disks() -> Result<(), BenchError> {
+    std::process::Command::new("sync").status()?;
+    Ok(())
 }
 
 fn contenders(options: &Options) -> Vec<Contender> {
-    let ottla = |durability| Contender::Ottla {
-        binary: options.ottla.clone(),
-        durability,
-    };
-    let mut contenders = vec![ottla("fsync"), ottla("os")];
-    if let Some(jars) = &options.kafka_jars {
-        contenders.push(Contender::Kafka {
-            jars: jars.clone(),
-            durable: false,
+    let mut contenders = Vec::new();
+    for durable in [true, false] {
+        contenders.push(Contender::Floor { durable });
+        contenders.push(Contender::Ottla {
+            binary: options.ottla.clone(),
+            durability: if durable { "fsync" } else { "os" },
         });
-        contenders.push(Contender::Kafka {
-            jars: jars.clone(),
-            durable: true,
-        });
+        if let Some(jars) = options.kafka_jars.clone() {
+            contenders.push(Contender::Kafka { jars, durable });
+        }
     }
     contenders
 }
@@ -130,7 +181,7 @@ fn rows() -> Vec<Row> {
             Cell::CpuPerGb,
         ),
         produce(
-            "produce 1 KiB, 16 partitions, CPU us/request",
+            "produce 1 KiB, 16 partitions, CPU µs/request",
             1 << 10,
             16,
             4,
@@ -151,7 +202,7 @@ fn rows() -> Vec<Row> {
             Cell::CpuPerGb,
         ),
         produce(
-            "produce 1 KiB, 1,000 partitions, 32 connections, CPU us/request",
+            "produce 1 KiB, 1,000 partitions, 32 connections, CPU µs/request",
             1 << 10,
             1000,
             32,
@@ -165,21 +216,21 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The median run and, in brackets, the spread.
-fn measure(options: &Options, row: &Row, contender: &Contender) -> Result<String, BenchError> {
-    let mut runs = Vec::new();
-    for _ in 0..options.repeats {
-        let server = contender.start(&options.data)?;
-        let run = Run::new(&server.bootstrap, Some(server.pid()), options.seconds);
-        let figures = match &row.load {
-            Load::Produce(load) => load.run(&run)?,
-            Load::Fetch(load) => load.run(&run)?,
-            Load::Latency(load) => load.run(&run)?,
-        };
-        eprintln!("{}, {}: {figures}", row.name, contender.name());
-        runs.push(figures);
+/// One run of a row; none: the contender is not asked for it.
+fn measure(
+    row: &Row,
+    contender: &Contender,
+    server: &Running,
+    seconds: f64,
+) -> Result<Option<Figures>, BenchError> {
+    let run = Run::new(&server.bootstrap, Some(server.pid()), seconds);
+    match &row.load {
+        Load::Produce(load) => load.run(&run).map(Some),
+        // Reading is the same whatever writing promised.
+        Load::Fetch(_) if contender.is_durable() => Ok(None),
+        Load::Fetch(load) => load.run(&run).map(Some),
+        Load::Latency(load) => load.run(&run).map(Some),
     }
-    Ok(row.cell.show(runs))
 }
 
 impl Cell {
@@ -191,10 +242,14 @@ impl Cell {
         }
     }
 
+    /// The median run with, in brackets, the spread.
     fn show(&self, mut runs: Vec<Figures>) -> String {
         runs.sort_by(|a, b| self.figure(a).total_cmp(&self.figure(b)));
-        let (low, high) = (self.figure(&runs[0]), self.figure(&runs[runs.len() - 1]));
-        let median = &runs[runs.len() / 2];
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
+            return "–".to_owned();
+        };
+        let (low, high) = (self.figure(first), self.figure(last));
+        let median = &runs[(runs.len() - 1) / 2];
         match self {
             Cell::CpuPerGb => format!(
                 "{:.3} ({low:.3}–{high:.3}); {:.0} MB/s",
@@ -207,35 +262,12 @@ impl Cell {
                 median.rate(),
                 median.latency_ms(0.99)
             ),
-            Cell::Latency => {
-                format!(
-                    "{:.2} / {:.2}",
-                    median.latency_ms(0.5),
-                    median.latency_ms(0.99)
-                )
-            }
+            Cell::Latency => format!(
+                "{:.2} / {:.2} ({low:.2}–{high:.2}); {:.0} µs CPU",
+                median.latency_ms(0.5),
+                median.latency_ms(0.99),
+                median.cpu_us_per_request()
+            ),
         }
     }
-}
-
-/// Start-up and idle memory: from the start of the process until it takes connections.
-fn start_row(options: &Options, contenders: &[Contender]) -> Result<(), BenchError> {
-    print!("| start on an empty directory, ms; idle memory, MB |");
-    for contender in contenders {
-        let mut times = Vec::new();
-        let mut resident = 0;
-        for _ in 0..options.repeats {
-            let server = contender.start(&options.data)?;
-            times.push(server.started_in.as_secs_f64() * 1000.0);
-            resident = server.resident_bytes()?;
-        }
-        times.sort_by(f64::total_cmp);
-        print!(
-            " {:.0}; {:.1} |",
-            times[times.len() / 2],
-            resident as f64 / 1e6
-        );
-    }
-    println!();
-    Ok(())
 }

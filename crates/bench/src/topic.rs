@@ -9,12 +9,15 @@ use ottla_types::ErrorCode;
 
 const CREATE_VERSION: i16 = 5;
 
-/// Creates a topic with one replica.
+/// Bytes of the first batch of each partition.
+const FIRST_BATCH_SIZE: usize = 1024;
+
+/// Creates a topic with one replica; `false`: it was there already.
 pub fn create_empty(
     connection: &mut Connection,
     name: &str,
     partitions: i32,
-) -> Result<(), BenchError> {
+) -> Result<bool, BenchError> {
     let request = CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.into(),
@@ -30,24 +33,31 @@ pub fn create_empty(
             let response = CreateTopicsResponse::decode(reader, CREATE_VERSION)?;
             Ok(response.topics[0].error_code)
         })?;
-        // A server that has just started may not know its controller yet.
         match ErrorCode::from_wire(code) {
+            Some(ErrorCode::TopicAlreadyExists) => return Ok(false),
+            // A server that has just started may not know its controller yet.
             Some(code) if code.is_retriable() => {}
-            _ => return check("creating a topic", code),
+            _ => return check("creating a topic", code).map(|()| true),
         }
     }
 }
 
-/// Creates a topic with one replica and writes `first_batch` to each partition, trying again until
-/// the leader takes it: some brokers show a topic before it can be produced to.
+/// Creates a topic with one replica, unless it is there, and writes a batch to each partition, trying
+/// again until the leader takes it: some brokers show a topic before it can be produced to. `false`: it
+/// was there already.
 pub fn create(
     connection: &mut Connection,
     name: &str,
     partitions: i32,
-    first_batch: &[u8],
-) -> Result<(), BenchError> {
-    create_empty(connection, name, partitions)?;
-    (0..partitions).try_for_each(|index| write_until_taken(connection, name, index, first_batch))
+) -> Result<bool, BenchError> {
+    let first_batch = frames::batch(FIRST_BATCH_SIZE);
+    let is_new = create_empty(connection, name, partitions)?;
+    if is_new {
+        for index in 0..partitions {
+            write_until_taken(connection, name, index, &first_batch)?;
+        }
+    }
+    Ok(is_new)
 }
 
 /// Writes a batch, trying again while the leader is not ready.

@@ -4,6 +4,7 @@ use crate::connection::{Connection, ConnectionInfo};
 use crate::controller_desk::ControllerDesk;
 use crate::dispatch::Api;
 use crate::fetch::SessionCache;
+use crate::groups::Groups;
 use crate::handlers;
 use crate::metrics::BrokerMetrics;
 use crate::producer_ids::ProducerIds;
@@ -83,7 +84,7 @@ pub struct BrokerStart {
 
 /// One broker: requests in, outcomes out. See the crate's documentation.
 ///
-/// Lock order: controller desk, producer ids, core, fetch set, partition, a core's notes. The fetch
+/// Lock order: controller desk, producer ids, group shard, core, fetch set, partition, a core's notes. The fetch
 /// set of a session is locked for one look at it; no lock is held across I/O.
 pub struct Broker {
     pub(crate) config: BrokerConfig,
@@ -97,6 +98,7 @@ pub struct Broker {
     pub(crate) desk: Mutex<ControllerDesk>,
     pub(crate) producer_ids: Mutex<ProducerIds>,
     pub(crate) following: Mutex<crate::following::Following>,
+    pub(crate) groups: Groups,
     pub(crate) wake: Arc<dyn Wake>,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) is_draining: AtomicBool,
@@ -117,6 +119,7 @@ impl Broker {
         let (directories, log_dirs) = start.directories.into_iter().unzip();
         Arc::new_cyclic(|myself| Broker {
             sessions: SessionCache::new(start.config.requests.fetch_sessions_max, prng.fork()),
+            groups: Groups::new(&start.config, start.cores_count, prng.fork()),
             config: start.config,
             incarnation: start.incarnation,
             log_dirs,
@@ -225,6 +228,12 @@ impl Broker {
     /// Whether this incarnation is registered: from then on it serves its partitions.
     pub fn is_ready(&self) -> bool {
         self.registered_epoch().is_some()
+    }
+
+    /// Why the metadata can never change again in this process, if that is so. What was stored before is
+    /// still served.
+    pub fn metadata_failure(&self) -> Option<Arc<str>> {
+        self.desk.lock().controller.failure().cloned()
     }
 
     /// The epoch this incarnation is registered in.

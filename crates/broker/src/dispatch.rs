@@ -15,6 +15,21 @@ pub(crate) static APIS: &[Api] = &[
     api(ApiKey::Fetch, handlers::k01_fetch::handle),
     api(ApiKey::ListOffsets, handlers::k02_list_offsets::handle),
     api(ApiKey::Metadata, handlers::k03_metadata::handle),
+    api(ApiKey::OffsetCommit, handlers::k08_offset_commit::handle),
+    api(ApiKey::OffsetFetch, handlers::k09_offset_fetch::handle),
+    api(
+        ApiKey::FindCoordinator,
+        handlers::k10_find_coordinator::handle,
+    ),
+    api(ApiKey::JoinGroup, handlers::k11_join_group::handle),
+    api(ApiKey::Heartbeat, handlers::k12_heartbeat::handle),
+    api(ApiKey::LeaveGroup, handlers::k13_leave_group::handle),
+    api(ApiKey::SyncGroup, handlers::k14_sync_group::handle),
+    api(
+        ApiKey::DescribeGroups,
+        handlers::k15_describe_groups::handle,
+    ),
+    api(ApiKey::ListGroups, handlers::k16_list_groups::handle),
     api(ApiKey::ApiVersions, handlers::k18_api_versions::handle),
     api(ApiKey::CreateTopics, handlers::k19_create_topics::handle),
     api(ApiKey::DeleteTopics, handlers::k20_delete_topics::handle),
@@ -39,10 +54,12 @@ pub(crate) static APIS: &[Api] = &[
         ApiKey::CreatePartitions,
         handlers::k37_create_partitions::handle,
     ),
+    api(ApiKey::DeleteGroups, handlers::k42_delete_groups::handle),
     api(
         ApiKey::IncrementalAlterConfigs,
         handlers::k44_incremental_alter_configs::handle,
     ),
+    api(ApiKey::OffsetDelete, handlers::k47_offset_delete::handle),
     api(
         ApiKey::DescribeCluster,
         handlers::k60_describe_cluster::handle,
@@ -81,7 +98,7 @@ mod tests {
             let found = Api::find(api.key as i16).expect("in the table");
             assert_eq!(found.key, api.key);
         }
-        assert!(Api::find(ApiKey::JoinGroup as i16).is_none());
+        assert!(Api::find(ApiKey::EndTxn as i16).is_none());
         assert!(Api::find(-1).is_none());
     }
 }

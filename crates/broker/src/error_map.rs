@@ -2,6 +2,8 @@
 //!
 //! No `_` arm: a new variant does not compile until it has chosen its code.
 
+use ottla_coordinator::Refusal;
+use ottla_coordinator::group::GroupError;
 use ottla_records::{BatchError, DecompressError, ProduceBatchError, RecordRefusal};
 use ottla_storage::log_dir::{AppendError, ReadError, StorageError};
 use ottla_types::ErrorCode;
@@ -81,6 +83,38 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
         | AppendError::Offline
         | AppendError::Damaged { .. }
         | AppendError::Fault(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Why a group's coordinator refuses.
+pub(crate) fn group(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::UnknownGroup => ErrorCode::GroupIdNotFound,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::GroupFull => ErrorCode::GroupMaxSizeReached,
+        GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+        GroupError::FencedInstance => ErrorCode::FencedInstanceId,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        // Kafka's word for a group whose record would be too large.
+        GroupError::StateTooLarge => ErrorCode::UnknownServerError,
+        GroupError::CommitTooLarge => ErrorCode::InvalidCommitOffsetSize,
+        GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+    }
+}
+
+/// Why there is no word from a group's coordinator.
+pub(crate) fn group_refusal(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::Loading => ErrorCode::CoordinatorLoadInProgress,
+        Refusal::NotCoordinator => ErrorCode::NotCoordinator,
+        // A commit that is late may still come to be: the client asks again.
+        Refusal::Unavailable | Refusal::TimedOut => ErrorCode::CoordinatorNotAvailable,
     }
 }
 
@@ -216,6 +250,37 @@ mod tests {
             ),
         ] {
             assert_eq!(append(&error).code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn refused_groups_have_kafkas_codes() {
+        for (error, code) in [
+            (GroupError::InvalidGroupId, 24),
+            (GroupError::UnknownGroup, 69),
+            (GroupError::InvalidSessionTimeout, 26),
+            (GroupError::GroupFull, 81),
+            (GroupError::MemberIdRequired, 79),
+            (GroupError::UnknownMember, 25),
+            (GroupError::FencedInstance, 82),
+            (GroupError::IllegalGeneration, 22),
+            (GroupError::RebalanceInProgress, 27),
+            (GroupError::InconsistentProtocol, 23),
+            (GroupError::StateTooLarge, -1),
+            (GroupError::CommitTooLarge, 28),
+            (GroupError::OffsetMetadataTooLarge, 12),
+            (GroupError::NonEmptyGroup, 68),
+            (GroupError::SubscribedToTopic, 86),
+        ] {
+            assert_eq!(group(error).code(), code, "{error}");
+        }
+        for (refusal, code) in [
+            (Refusal::Loading, 14),
+            (Refusal::NotCoordinator, 16),
+            (Refusal::Unavailable, 15),
+            (Refusal::TimedOut, 15),
+        ] {
+            assert_eq!(group_refusal(refusal).code(), code, "{refusal:?}");
         }
     }
 

@@ -2,13 +2,14 @@ use crate::broker::Broker;
 use crate::config::{AdvertisedHost, BrokerLayers, ConfigMap, TopicConfig};
 use crate::controller_desk::Waiting;
 use crate::partition::LocalPartition;
+use crate::producer_ids::ProducerIdsAnswer;
 use crate::response::Token;
 use crate::view::View;
 use crate::waiting::JournalPlace;
 use ottla_metadata::quorum::QuorumEvent;
 use ottla_metadata::{
-    Changes, Command, ConfigResource, DirectoryReport, DirectoryVerdict, Endpoint, FeatureRange,
-    Fencing, Image, RegisterBroker, ResourceKind, SecurityProtocol, Topic,
+    Bootstrap, Changes, Command, ConfigResource, DirectoryReport, DirectoryVerdict, Endpoint,
+    FeatureRange, Fencing, Image, Record, RegisterBroker, ResourceKind, SecurityProtocol, Topic,
 };
 use ottla_storage::log_dir::Verdict;
 use ottla_storage::partition::Durability;
@@ -79,6 +80,23 @@ impl Broker {
         }
     }
 
+    /// What the metadata log of a new cluster begins with: the cluster, this broker, and a block of
+    /// producer ids for it. To be called once, for a log that is made with it.
+    pub fn found_cluster(&self, cluster_id: &str) -> Vec<Record> {
+        let registration = self.registration();
+        let supported = registration.features.iter();
+        let bootstrap = Bootstrap {
+            cluster_id: cluster_id.to_owned(),
+            features: supported
+                .map(|(name, range)| (name.clone(), range.max))
+                .collect(),
+            registration,
+        };
+        let (records, block) = bootstrap.records_with_producer_ids();
+        self.take_producer_ids(ProducerIdsAnswer::Block(block));
+        records
+    }
+
     fn directory_reports(&self) -> Vec<DirectoryReport> {
         let reports = self.log_dirs.iter().zip(&self.directories);
         reports
@@ -130,9 +148,19 @@ impl Broker {
             _ => self.follow_all(&before, &mut view, is_ready, &mut moved, now),
         }
         self.view.store(Arc::new(view));
+        self.follow_groups();
+        if let Some(changes) = changes {
+            for topic in changes
+                .topics_removed
+                .iter()
+                .filter_map(|id| before.image.topic(*id))
+            {
+                self.forget_topic_offsets(&topic.name, topic.id, now);
+            }
+        }
         if is_ready && !was_ready {
             self.sweep(now);
-            self.request_producer_ids();
+            self.ensure_producer_ids();
         }
         self.note_moved(&moved);
     }

@@ -21,6 +21,8 @@ mod view;
 mod fetch;
 mod waiting;
 
+mod groups;
+
 mod config_rules;
 mod controller_desk;
 mod dispatch;
@@ -31,8 +33,10 @@ mod request;
 mod broker;
 mod following;
 mod parking;
+mod partition_report;
 
 pub use broker::{BlockingWork, Broker, BrokerStart, Directory, Wake};
 pub use connection::{Connection, ConnectionInfo};
 pub use metrics::{BrokerMetrics, ClientSoftware, TopicMetrics};
+pub use partition_report::{PartitionStates, ReadableOffsets};
 pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};

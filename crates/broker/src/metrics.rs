@@ -32,6 +32,8 @@ pub struct BrokerMetrics {
     pub held_requests: AtomicU64,
     /// Fetch sessions that were given up for others.
     pub fetch_sessions_evicted: AtomicU64,
+    /// Partitions of the offsets topic that could not be loaded: their groups have no coordinator.
+    pub groups_load_failures: AtomicU64,
 }
 
 /// What is counted for one topic.
@@ -78,6 +80,7 @@ impl Default for BrokerMetrics {
             parked_requests: AtomicU64::new(0),
             held_requests: AtomicU64::new(0),
             fetch_sessions_evicted: AtomicU64::new(0),
+            groups_load_failures: AtomicU64::new(0),
         }
     }
 }

@@ -1,6 +1,7 @@
 use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::fetch::ParkedFetch;
+use crate::groups::OFFSETS_TOPIC;
 use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::request::outcome;
@@ -38,6 +39,13 @@ impl Broker {
     pub(crate) fn park_as(&self, token: Token, parked: Parked, deadline: Mono) {
         let mut state = self.cores[token.core.index()].state.lock();
         state.deadlines.insert(deadline, token.number);
+        state.parked.insert(token.number, parked);
+        add(&self.metrics.parked_requests, 1);
+    }
+
+    /// Parks a request under a reserved token until a note answers it.
+    pub(crate) fn park_for_note(&self, token: Token, parked: Parked) {
+        let mut state = self.cores[token.core.index()].state.lock();
         state.parked.insert(token.number, parked);
         add(&self.metrics.parked_requests, 1);
     }
@@ -227,12 +235,17 @@ impl Broker {
         self.wake_core(token.core);
     }
 
-    /// The earliest time at which a request of the core runs out of time.
+    /// The earliest time at which a request of the core runs out of time, or a group of it has something
+    /// to do.
     pub fn next_deadline(&self, core: CoreId) -> Option<Mono> {
-        self.cores[core.index()].state.lock().deadlines.next()
+        let parked = self.cores[core.index()].state.lock().deadlines.next();
+        parked
+            .into_iter()
+            .chain(self.groups.next_deadline(core))
+            .min()
     }
 
-    /// Whether a request of the core is out of time: then [`Broker::completions`] has its answer.
+    /// Whether that time has come: then [`Broker::completions`] does what is due.
     pub fn tick(&self, core: CoreId, now: Now) -> bool {
         self.next_deadline(core)
             .is_some_and(|deadline| deadline <= now.mono)
@@ -247,6 +260,7 @@ impl Broker {
         owner.is_woken.store(false, Ordering::SeqCst);
         let before = out.len();
         self.complete_journal(core, owner, out);
+        self.tick_groups(core, now);
         self.complete_notes(core, owner, now, out);
         self.complete_deadlines(core, owner, now, out);
         if self.is_draining() {
@@ -261,23 +275,30 @@ impl Broker {
     fn complete_journal(&self, core: CoreId, owner: &Core, out: &mut Vec<(Token, Outcome)>) {
         let mut state = owner.state.lock();
         let mut moved = Vec::new();
+        let (mut committed, mut failed) = (Vec::new(), Vec::new());
         for directory in 0..self.log_dirs.len() {
             let log_dir = &self.log_dirs[directory];
             let fsynced = log_dir.durable_lsn();
             let written = log_dir.written_lsn().max(fsynced);
             while let Some(waiter) = state.directories[directory].fsynced.pop_reached(fsynced) {
-                self.serve_waiter(core, &mut state, waiter, &mut moved, out);
+                self.serve_waiter(core, &mut state, waiter, &mut moved, &mut committed, out);
             }
             while let Some(waiter) = state.directories[directory].written.pop_reached(written) {
-                self.serve_waiter(core, &mut state, waiter, &mut moved, out);
+                self.serve_waiter(core, &mut state, waiter, &mut moved, &mut committed, out);
             }
             if self.is_offline(directory) {
-                fail_waiters(core, &mut state, directory, out);
+                fail_waiters(core, &mut state, directory, &mut failed, out);
             }
         }
         publish_awaited(owner, &state);
         drop(state);
         self.note_moved(&moved);
+        for partition in committed {
+            self.groups_committed(&partition);
+        }
+        for partition in failed {
+            self.groups_failed(&partition);
+        }
     }
 
     fn serve_waiter(
@@ -286,10 +307,16 @@ impl Broker {
         state: &mut CoreState,
         waiter: Waiter,
         moved: &mut Vec<Token>,
+        committed: &mut Vec<Arc<LocalPartition>>,
         out: &mut Vec<(Token, Outcome)>,
     ) {
         match waiter {
-            Waiter::Partition(partition) => moved.extend(partition.announce()),
+            Waiter::Partition(partition) => {
+                moved.extend(partition.announce());
+                if is_of_groups(&partition) {
+                    push_once(committed, partition);
+                }
+            }
             Waiter::Reply(number) => {
                 // Gone when its time was up before.
                 let Some(Parked::Reply(mut reply)) = state.parked.remove(&number) else {
@@ -433,18 +460,39 @@ impl Broker {
     }
 }
 
+fn is_of_groups(partition: &LocalPartition) -> bool {
+    &*partition.topic == OFFSETS_TOPIC
+}
+
+/// One commit often serves many appends to one partition.
+fn push_once(partitions: &mut Vec<Arc<LocalPartition>>, partition: Arc<LocalPartition>) {
+    if !partitions
+        .iter()
+        .any(|other| Arc::ptr_eq(other, &partition))
+    {
+        partitions.push(partition);
+    }
+}
+
 /// A failed directory never gets further: what waits for it fails now.
 fn fail_waiters(
     core: CoreId,
     state: &mut CoreState,
     directory: usize,
+    failed: &mut Vec<Arc<LocalPartition>>,
     out: &mut Vec<(Token, Outcome)>,
 ) {
     let waits = &mut state.directories[directory];
     let waiters: Vec<Waiter> = waits.fsynced.drain().chain(waits.written.drain()).collect();
     for waiter in waiters {
-        let Waiter::Reply(number) = waiter else {
-            continue;
+        let number = match waiter {
+            Waiter::Reply(number) => number,
+            Waiter::Partition(partition) => {
+                if is_of_groups(&partition) {
+                    push_once(failed, partition);
+                }
+                continue;
+            }
         };
         let Some(Parked::Reply(reply)) = state.parked.remove(&number) else {
             continue;

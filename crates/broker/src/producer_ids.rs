@@ -42,9 +42,9 @@ impl ProducerIds {
 impl Broker {
     /// Answers a request for a producer id, now or when a block has come.
     pub(crate) fn give_producer_id(&self, core: CoreId, reply_to: ReplyTo) -> Outcome {
-        let (outcome, is_low) = {
+        let outcome = {
             let mut ids = self.producer_ids.lock();
-            let outcome = match ids.take() {
+            match ids.take() {
                 Some(id) => success(reply_to, id),
                 None => {
                     let token = self.park(core, Parked::Controller, None);
@@ -54,13 +54,18 @@ impl Broker {
                         blocks_connection: false,
                     }
                 }
-            };
-            (outcome, ids.left() < IDS_COUNT_LOW)
+            }
         };
+        self.ensure_producer_ids();
+        outcome
+    }
+
+    /// Asks for a block if there are few ids left.
+    pub(crate) fn ensure_producer_ids(&self) {
+        let is_low = self.producer_ids.lock().left() < IDS_COUNT_LOW;
         if is_low {
             self.request_producer_ids();
         }
-        outcome
     }
 
     /// Asks the controller for a block, unless one is on its way.

@@ -15,10 +15,10 @@ pub fn start(default: LevelFilter) -> Result<(), Failure> {
         Ok(text) => text
             .parse::<Targets>()
             .map_err(|error| Failure::usage(format!("{LOG_VARIABLE}={text}: {error}")))?,
-        // openraft tells every step of every start.
+        // openraft tells every step of every start, and every failure three times before we do.
         Err(_) => Targets::new()
             .with_default(default)
-            .with_target("openraft", LevelFilter::WARN),
+            .with_target("openraft", LevelFilter::OFF),
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

@@ -1,8 +1,9 @@
-use crate::command::RegisterBroker;
+use crate::command::{PRODUCER_ID_BLOCK_SIZE, RegisterBroker};
 use crate::decide::first_registration;
 use crate::record::Record;
-use ottla_types::BrokerEpoch;
+use ottla_types::{BrokerEpoch, ProducerId};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What a new cluster begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,5 +30,18 @@ impl Bootstrap {
         let (registration, epoch) = first_registration(&self.registration);
         records.push(registration);
         (records, epoch)
+    }
+
+    /// The same, and the node gets the first block of producer ids with it: its first producer need not
+    /// wait for another entry.
+    pub fn records_with_producer_ids(&self) -> (Vec<Record>, Range<i64>) {
+        let (mut records, broker_epoch) = self.records();
+        let block = 0..PRODUCER_ID_BLOCK_SIZE;
+        records.push(Record::ProducerIds {
+            broker: self.registration.broker,
+            broker_epoch,
+            next: ProducerId::new(block.end),
+        });
+        (records, block)
     }
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// A command is decided against the state *including what is proposed and not yet applied*, so two
 /// commands in a row see each other. Its answer, refusals included, is handed out when everything it
 /// was decided on is applied: it never reveals what a crash can take back. When leadership or a
-/// proposal is lost, all uncommitted effects go and their waiters hear [`ControllerError::NotController`].
+/// proposal is lost, all uncommitted effects go and their waiters hear [`ControllerError::NotController`], or
+/// [`ControllerError::MetadataFailed`] when that is for good.
 ///
 /// Invariants: without a term nothing is pending; with nothing pending `appended` is `committed`;
 /// tickets in `pending` rise.
@@ -27,6 +28,8 @@ pub struct Controller {
     term: Option<u64>,
     pending: VecDeque<Pending>,
     requests_count: u64,
+    /// Set once the quorum failed for good.
+    failure: Option<Arc<str>>,
 }
 
 /// A proposal in flight with the answers that wait for it.
@@ -72,6 +75,7 @@ impl Controller {
             term: None,
             pending: VecDeque::new(),
             requests_count: 0,
+            failure: None,
         }
     }
 
@@ -85,10 +89,15 @@ impl Controller {
         self.term
     }
 
+    /// Why the metadata can never change again in this process, if that is so.
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        self.failure.as_ref()
+    }
+
     /// Decides `command` and proposes what it changes.
     pub fn submit(&mut self, command: &Command) -> Submission {
         let Some(term) = self.term else {
-            return Submission::Answered(Err(ControllerError::NotController));
+            return Submission::Answered(Err(self.not_leading()));
         };
         let decided = decide(command, &self.appended, &*self.rules, &mut self.prng);
         let (records, reply) = match decided {
@@ -112,7 +121,7 @@ impl Controller {
                 self.answer_after_pending(reply)
             }
             // Nothing was proposed; the quorum will say `Following` for those in flight.
-            Err(_not_leader) => Submission::Answered(Err(ControllerError::NotController)),
+            Err(_not_leader) => Submission::Answered(Err(self.not_leading())),
         }
     }
 
@@ -147,8 +156,14 @@ impl Controller {
                     ..Progress::default()
                 }
             }
+            QuorumEvent::Failed { reason } => {
+                self.failure = Some(Arc::from(&**reason));
+                Progress {
+                    answers: self.drop_uncommitted(),
+                    ..Progress::default()
+                }
+            }
             QuorumEvent::Following { .. }
-            | QuorumEvent::Failed { .. }
             | QuorumEvent::Lost { .. }
             | QuorumEvent::Unknown { .. } => Progress {
                 answers: self.drop_uncommitted(),
@@ -185,10 +200,21 @@ impl Controller {
     fn drop_uncommitted(&mut self) -> Vec<(RequestId, Result<Reply, ControllerError>)> {
         self.term = None;
         self.appended = Arc::clone(&self.committed);
+        let error = self.not_leading();
         self.pending
             .drain(..)
             .flat_map(|pending| pending.answers)
-            .map(|(id, _)| (id, Err(ControllerError::NotController)))
+            .map(|(id, _)| (id, Err(error.clone())))
             .collect()
+    }
+
+    /// What who asks is told: to ask again, or that there is no point in it.
+    fn not_leading(&self) -> ControllerError {
+        match &self.failure {
+            None => ControllerError::NotController,
+            Some(reason) => ControllerError::MetadataFailed {
+                reason: Arc::clone(reason),
+            },
+        }
     }
 }

@@ -1,5 +1,6 @@
 use crate::config_resource::ConfigResource;
 use ottla_types::{BrokerId, ErrorCode, PartitionId, TopicId, TopicNameError};
+use std::sync::Arc;
 
 /// Why the controller refuses. The texts are Kafka's where Kafka has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -7,6 +8,15 @@ pub enum ControllerError {
     /// This node does not lead the quorum, or lost it before the answer was certain.
     #[error("The active controller appears to be another node.")]
     NotController,
+    /// This node's metadata log failed. What was asked may or may not have been done, and nothing more
+    /// will be until a restart, so no client should try again on its own.
+    #[error(
+        "The metadata log of this node failed, and nothing can change until it is restarted: {reason}"
+    )]
+    MetadataFailed {
+        /// What the store says.
+        reason: Arc<str>,
+    },
 
     // Topics.
     /// The name cannot name a topic.
@@ -308,7 +318,7 @@ impl ControllerError {
                 ErrorCode::BrokerIdNotRegistered
             }
             E::StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
-            E::ProducerIdsExhausted => ErrorCode::UnknownServerError,
+            E::ProducerIdsExhausted | E::MetadataFailed { .. } => ErrorCode::UnknownServerError,
         }
     }
 }

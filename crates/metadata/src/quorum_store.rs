@@ -96,12 +96,7 @@ impl QuorumStore {
     /// The term in which a new quorum is led, and in which its first batch is decided.
     pub const FIRST_TERM: u64 = 1;
 
-    /// Opens the store of `me` in `dir` of `disk`, or makes it: then `me` is the leader and only voter of
-    /// a new quorum whose log begins with `first_batch`, which names the cluster. Vote, membership and
-    /// batch are one synced write.
-    ///
-    /// The first vote is a committed one, as if an election by one vote had been held, so no later
-    /// start needs an election either.
+    /// Opens the store of `me` in `dir` of `disk`, or makes it by [`QuorumStore::create`].
     pub fn open_or_create(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -109,15 +104,63 @@ impl QuorumStore {
         me: Voter,
         first_batch: impl FnOnce() -> Vec<Record>,
     ) -> Result<QuorumStore, QuorumStoreError> {
-        let markers = Arc::clone(&options.markers);
-        match RaftLog::open(Arc::clone(&disk), dir, options.log, markers)? {
-            RaftOpen::Found(log, _) => QuorumStore::found(disk, dir, *log, me),
-            RaftOpen::Damaged(damage) => Err(QuorumStoreError::Damaged(damage.kind)),
-            RaftOpen::Empty => QuorumStore::create(disk, dir, options, me, &first_batch()),
+        match QuorumStore::open(Arc::clone(&disk), dir, options)? {
+            Some(store) => {
+                store.check_voter(me)?;
+                Ok(store)
+            }
+            None => QuorumStore::create(disk, dir, options, me, &first_batch()),
         }
     }
 
-    fn create(
+    /// Opens the store in `dir` of `disk`, whoever wrote it; `None` when there is none, or only what the
+    /// making of one that was never finished has left.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &QuorumStoreOptions,
+    ) -> Result<Option<QuorumStore>, QuorumStoreError> {
+        let markers = Arc::clone(&options.markers);
+        match RaftLog::open(Arc::clone(&disk), dir, options.log, markers)? {
+            RaftOpen::Found(log, _) => QuorumStore::found(disk, dir, *log).map(Some),
+            RaftOpen::Damaged(damage) => Err(QuorumStoreError::Damaged(damage.kind)),
+            RaftOpen::Empty => Ok(None),
+        }
+    }
+
+    /// Who wrote the store, and the cluster it belongs to.
+    pub fn owner(&self) -> (Voter, &str) {
+        let identity = &self.log.state().identity;
+        let voter = Voter {
+            node: identity.node_id,
+            directory: identity.directory_id,
+        };
+        (voter, &identity.cluster_id)
+    }
+
+    /// Refuses a store that another voter wrote.
+    pub fn check_voter(&self, me: Voter) -> Result<(), QuorumStoreError> {
+        let (stored, _) = self.owner();
+        match stored == me {
+            true => Ok(()),
+            false => Err(QuorumStoreError::ForeignVoter { stored, actual: me }),
+        }
+    }
+
+    /// True while nothing was written behind the first batch: the start that made the store may not have
+    /// come to its end.
+    pub fn is_young(&self) -> bool {
+        self.last_position()
+            .is_none_or(|last| last.index <= FIRST_BATCH_INDEX)
+    }
+
+    /// Makes the store in `dir` of `disk`, which holds none: `me` is the leader and only voter of a new
+    /// quorum whose log begins with `first_batch`, which names the cluster. Vote, membership and batch are
+    /// one synced write.
+    ///
+    /// The first vote is a committed one, as if an election by one vote had been held, so no later
+    /// start needs an election either.
+    pub fn create(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: &QuorumStoreOptions,
@@ -176,37 +219,27 @@ impl QuorumStore {
         disk: Arc<dyn Disk>,
         dir: &Path,
         log: RaftLog,
-        me: Voter,
     ) -> Result<QuorumStore, QuorumStoreError> {
         let state = log.state();
-        let stored = Voter {
-            node: state.identity.node_id,
-            directory: state.identity.directory_id,
-        };
-        if stored != me {
-            return Err(QuorumStoreError::ForeignVoter { stored, actual: me });
-        }
         let vote = state.vote.as_deref().map(decode_vote).transpose()?;
         let snapshot = log.snapshot().map(decode_snapshot).transpose()?;
-        if state
-            .last_log_id()
-            .is_none_or(|last| last.index <= FIRST_BATCH_INDEX)
-        {
-            // The process that made the store may have died before the name of `dir` was durable; every
-            // later entry was written after that.
-            sync_parent(&*disk, dir)?;
-        }
         for entry in &state.entries {
             // What cannot be read is refused now and not when it is applied.
             decode_payload(&entry.payload)?;
         }
-        Ok(QuorumStore {
+        let store = QuorumStore {
             disk,
             vote,
             snapshot: snapshot.map(Arc::new),
             entries_size: size_of(&state.entries),
             log,
-        })
+        };
+        if store.is_young() {
+            // The process that made the store may have died before the name of `dir` was durable; every
+            // later entry was written after that.
+            sync_parent(&*store.disk, dir)?;
+        }
+        Ok(store)
     }
 
     /// The stored vote.

@@ -4,7 +4,7 @@
 //! adds to the resident memory.
 
 use ottla_metadata::quorum::{Quorum, QuorumEvent, Voter};
-use ottla_metadata::{ConfigResource, Record};
+use ottla_metadata::{ConfigResource, QuorumStore, QuorumStoreOptions, Record};
 use ottla_server::OsDisk;
 use ottla_server::quorum::{OpenraftQuorum, QuorumOptions};
 use ottla_types::{BrokerId, DirectoryId};
@@ -48,17 +48,19 @@ fn start(root: &Path) -> Result<Started, Box<dyn std::error::Error>> {
         node: BrokerId::new(1),
         directory: DirectoryId::default(),
     };
-    let quorum = OpenraftQuorum::start(
+    let store = QuorumStore::open_or_create(
         Arc::new(OsDisk::open(root)?),
         Path::new("metadata"),
-        &QuorumOptions::new(me),
+        &QuorumStoreOptions::default(),
+        me,
         || {
             vec![Record::Cluster {
                 id: "measured".into(),
             }]
         },
-        Box::new(move |event| drop(sender.send(event))),
     )?;
+    let sink = Box::new(move |event| drop(sender.send(event)));
+    let quorum = OpenraftQuorum::start(store, &QuorumOptions::default(), sink)?;
     loop {
         if let QuorumEvent::Leading { term } = events.recv()? {
             return Ok((Arc::new(quorum), term, events));

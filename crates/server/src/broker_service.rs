@@ -1,7 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_broker::{
     BlockingWork, Broker, Connection, ConnectionInfo, CoreId, Outcome, Response, ResponsePart,
     Token, Wake,
@@ -109,12 +108,16 @@ impl RangeSource for StoredRange {
         self.0.size() as u64
     }
 
-    fn try_load(&self, at: u64, bytes_max: usize) -> Result<Option<Bytes>, LoadError> {
-        self.0.try_load(position(at), bytes_max).map_err(load_error)
+    fn piece_size(&self, at: u64, bytes_max: usize) -> usize {
+        self.0.piece_size(position(at), bytes_max)
     }
 
-    fn load(&self, at: u64, bytes_max: usize) -> Result<Bytes, LoadError> {
-        self.0.load(position(at), bytes_max).map_err(load_error)
+    fn try_load(&self, at: u64, buf: &mut [u8]) -> Result<bool, LoadError> {
+        self.0.try_load(position(at), buf).map_err(load_error)
+    }
+
+    fn load(&self, at: u64, buf: &mut [u8]) -> Result<(), LoadError> {
+        self.0.load(position(at), buf).map_err(load_error)
     }
 }
 

@@ -8,6 +8,7 @@ const NOT_CONFIGS: &[&str] = &[
     "OTTLA_BOOTSTRAP_SERVERS",
     "OTTLA_COMPAT_LOG",
     "OTTLA_LOG",
+    "OTTLA_TEST_FAULTY_DISK",
     "OTTLA_TEST_POWER_CUT_DISK",
 ];
 

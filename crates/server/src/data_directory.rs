@@ -3,21 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker::config::BrokerConfig;
-use ottla_storage::disk::{Disk, DiskError, DiskLock};
+use ottla_storage::disk::{Disk, DiskError};
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::log_dir::{LogDirOptions, OpenError, RecoveryReport, Verdict};
 use ottla_storage::memory_disk::MemoryDisk;
-use ottla_types::DirectoryId;
 
 use crate::clock::Clock;
 use crate::directory_identity::DirectoryIdentity;
-use crate::disk::{OsDisk, PowerCutDisk};
-use crate::random::random_id;
+use crate::disk::{FaultyDisk, OsDisk, PowerCutDisk};
 use crate::start::DataPlace;
 use crate::start_error::StartError;
 
-/// The lock of a directory that holds only metadata.
-const METADATA_LOCK: &str = "metadata.lock";
 /// The ring of the journal has at least so many files of the largest size.
 const RING_FILES_MIN: u64 = 4;
 /// What a frame needs beside the body of its largest entry.
@@ -29,31 +25,15 @@ const SLOW_RECOVERY: Duration = Duration::from_millis(200);
 pub struct DataDirectory {
     /// As configured.
     pub path: String,
-    /// Its files.
-    pub disk: Arc<dyn Disk>,
     /// Its logs.
     pub log_dir: Arc<LogDir>,
     /// Whose it is.
     pub identity: DirectoryIdentity,
 }
 
-/// Opens all of `log.dirs`, which is where recovery happens.
-pub fn open_all(
-    config: &BrokerConfig,
-    place: DataPlace,
-    clock: Clock,
-) -> Result<Vec<DataDirectory>, StartError> {
-    let opened = config.log_dirs.iter().map(|path| {
-        let disk = open_disk(path, place)?;
-        let log_dir = open_logs(config, path, &disk, clock)?;
-        Ok((path.clone(), disk, log_dir))
-    });
-    let opened = opened.collect::<Result<Vec<_>, StartError>>()?;
-    identify(config, opened)
-}
-
-fn open_disk(path: &str, place: DataPlace) -> Result<Arc<dyn Disk>, StartError> {
-    if place == DataPlace::Memory {
+/// The disk of a configured directory, which is made when it is missing.
+pub fn open_disk(path: &str, place: &DataPlace) -> Result<Arc<dyn Disk>, StartError> {
+    if *place == DataPlace::Memory {
         return Ok(Arc::new(MemoryDisk::new()));
     }
     std::fs::create_dir_all(path).map_err(|source| StartError::CreateDirectory {
@@ -62,15 +42,21 @@ fn open_disk(path: &str, place: DataPlace) -> Result<Arc<dyn Disk>, StartError> 
     })?;
     let failed = |source| disk_error(path, source);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(Path::new(path)).map_err(failed)?);
-    match place {
-        DataPlace::Memory | DataPlace::Directories => Ok(disk),
-        DataPlace::PowerCutDirectories { seed } => {
-            Ok(Arc::new(PowerCutDisk::open(disk, seed).map_err(failed)?))
-        }
-    }
+    let DataPlace::HarmfulDirectories(test) = place else {
+        return Ok(disk);
+    };
+    let disk = match test.power_cut_seed {
+        Some(seed) => Arc::new(PowerCutDisk::open(disk, seed).map_err(failed)?),
+        None => disk,
+    };
+    Ok(match &test.fault {
+        Some(fault) => Arc::new(FaultyDisk::over(disk, fault.clone())),
+        None => disk,
+    })
 }
 
-fn open_logs(
+/// Opens the logs of `disk`, which is where recovery happens.
+pub fn open_logs(
     config: &BrokerConfig,
     path: &str,
     disk: &Arc<dyn Disk>,
@@ -143,95 +129,8 @@ fn log_recovery(path: &str, report: &RecoveryReport, took: Duration) {
     }
 }
 
-/// Reads whose directories these are, and writes it into those that are new.
-fn identify(
-    config: &BrokerConfig,
-    opened: Vec<(String, Arc<dyn Disk>, Arc<LogDir>)>,
-) -> Result<Vec<DataDirectory>, StartError> {
-    let mut found = Vec::new();
-    for (path, disk, _) in &opened {
-        let identity = DirectoryIdentity::read(&**disk);
-        found.push(identity.map_err(|source| StartError::Identity {
-            path: path.clone(),
-            source,
-        })?);
-    }
-    let known = found
-        .iter()
-        .flatten()
-        .next()
-        .map(|identity| identity.cluster_id.clone());
-    let cluster_id = match config.cluster_id.clone().or(known) {
-        Some(cluster_id) => cluster_id,
-        None => random_id()?.to_string(),
-    };
-    let mut directories = Vec::new();
-    for ((path, disk, log_dir), found) in opened.into_iter().zip(found) {
-        let identity = match found {
-            Some(identity) => check(config, &path, &cluster_id, identity)?,
-            None => {
-                let identity = DirectoryIdentity {
-                    cluster_id: cluster_id.clone(),
-                    node_id: config.node_id,
-                    directory_id: DirectoryId::new(random_id()?),
-                };
-                identity
-                    .write(&*disk)
-                    .map_err(|source| disk_error(&path, source))?;
-                identity
-            }
-        };
-        directories.push(DataDirectory {
-            path,
-            disk,
-            log_dir,
-            identity,
-        });
-    }
-    Ok(directories)
-}
-
-fn check(
-    config: &BrokerConfig,
-    path: &str,
-    cluster_id: &str,
-    identity: DirectoryIdentity,
-) -> Result<DirectoryIdentity, StartError> {
-    if identity.node_id != config.node_id {
-        return Err(StartError::ForeignNode {
-            path: path.to_owned(),
-            found: identity.node_id,
-            configured: config.node_id,
-        });
-    }
-    if identity.cluster_id != cluster_id {
-        return Err(StartError::ForeignCluster {
-            path: path.to_owned(),
-            found: identity.cluster_id,
-            expected: cluster_id.to_owned(),
-        });
-    }
-    Ok(identity)
-}
-
-/// The disk of `metadata.log.dir`. One that is no log directory needs a lock of its own.
-pub fn metadata_disk(
-    config: &BrokerConfig,
-    directories: &[DataDirectory],
-) -> Result<(Arc<dyn Disk>, Option<DiskLock>), StartError> {
-    let path = &config.metadata_log_dir;
-    if let Some(directory) = directories.iter().find(|directory| directory.path == *path) {
-        return Ok((Arc::clone(&directory.disk), None));
-    }
-    let disk = open_disk(path, DataPlace::Directories)?;
-    match disk.lock(Path::new(METADATA_LOCK)) {
-        Ok(lock) => Ok((disk, Some(lock))),
-        Err(DiskError::AlreadyLocked { .. }) => Err(StartError::Locked { path: path.clone() }),
-        Err(source) => Err(disk_error(path, source)),
-    }
-}
-
-fn disk_error(path: &str, source: DiskError) -> StartError {
+/// What the disk refused, with the directory that was configured.
+pub fn disk_error(path: &str, source: DiskError) -> StartError {
     StartError::Disk {
         path: path.to_owned(),
         source,

@@ -88,6 +88,13 @@ impl DirectoryIdentity {
 
     /// Writes it durably, whole or not at all.
     pub fn write(&self, disk: &dyn Disk) -> Result<(), DiskError> {
+        self.prepare(disk)?;
+        DirectoryIdentity::publish(disk)?;
+        disk.sync_dir(Path::new(""))
+    }
+
+    /// Writes and syncs it under a name that is not read.
+    pub fn prepare(&self, disk: &dyn Disk) -> Result<(), DiskError> {
         let text = format!(
             "version={VERSION}\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
             self.cluster_id, self.node_id, self.directory_id
@@ -95,9 +102,12 @@ impl DirectoryIdentity {
         let file = disk.open(Path::new(NEW_FILE), OpenMode::Create)?;
         file.set_len(0)?;
         file.write_at(0, &[text.as_bytes()])?;
-        file.sync_data()?;
-        disk.rename(Path::new(NEW_FILE), Path::new(FILE))?;
-        disk.sync_dir(Path::new(""))
+        file.sync_data()
+    }
+
+    /// Gives what was prepared its name, which is durable with the next sync of the root.
+    pub fn publish(disk: &dyn Disk) -> Result<(), DiskError> {
+        disk.rename(Path::new(NEW_FILE), Path::new(FILE))
     }
 }
 

@@ -23,6 +23,7 @@ mod report;
 
 mod data_directory;
 mod metadata_quorum;
+mod opened_disks;
 mod serve;
 mod start;
 #[cfg(test)]
@@ -30,6 +31,6 @@ mod test_dir;
 
 pub use clock::Clock;
 pub use config_sources::{ConfigFileError, read as read_config_sources};
-pub use disk::{OsDisk, PowerCutDisk};
-pub use start::{DataPlace, Greeting, Server};
+pub use disk::{OsDisk, PlannedFault, PowerCutDisk};
+pub use start::{DataPlace, Greeting, Server, TestDisk};
 pub use start_error::StartError;

@@ -1,22 +1,18 @@
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use ottla_broker::Broker;
 use ottla_broker::config::BrokerConfig;
-use ottla_metadata::Bootstrap;
-use ottla_metadata::quorum::{QuorumEvent, Voter};
+use ottla_metadata::QuorumStore;
+use ottla_metadata::quorum::QuorumEvent;
 use ottla_storage::disk::DiskLock;
 
 use crate::clock::Clock;
-use crate::data_directory::{self, DataDirectory};
 use crate::quorum::{OpenraftQuorum, QuorumOptions};
 use crate::quorum_slot::QuorumSlot;
 use crate::start_error::StartError;
 
-/// The metadata log's directory, below `metadata.log.dir`.
-const METADATA_DIR: &str = "metadata";
 /// One node elects itself and registers within milliseconds, or never.
 const REGISTRATION_MAX: Duration = Duration::from_secs(30);
 
@@ -25,11 +21,12 @@ pub struct MetadataQuorum {
     _lock: Option<DiskLock>,
 }
 
-/// Opens the metadata's store and waits until this broker is registered in it. A new store begins
-/// with the cluster and this broker in one synced batch.
+/// Joins the quorum and waits until this broker is registered and, being the only voter, leads: from
+/// then on no request finds the controller missing.
 pub fn start(
     config: &BrokerConfig,
-    directories: &[DataDirectory],
+    store: QuorumStore,
+    lock: Option<DiskLock>,
     broker: &Arc<Broker>,
     slot: &Arc<QuorumSlot>,
     clock: Clock,
@@ -38,41 +35,35 @@ pub fn start(
         path: config.metadata_log_dir.clone(),
         message,
     };
-    let (disk, lock) = data_directory::metadata_disk(config, directories)?;
-    let identity = &directories[0].identity;
-    let me = Voter {
-        node: config.node_id,
-        directory: identity.directory_id,
-    };
-    let registration = broker.registration();
-    let supported = registration.features.iter();
-    let bootstrap = Bootstrap {
-        cluster_id: identity.cluster_id.clone(),
-        features: supported
-            .map(|(name, range)| (name.clone(), range.max))
-            .collect(),
-        registration,
-    };
-    let first_batch = move || bootstrap.records().0;
-    let options = QuorumOptions::new(me);
-    let (registered, is_registered) = channel();
+    let (sender, progress) = channel();
     let (following, filled) = (Arc::clone(broker), Arc::clone(slot));
+    let mut is_leading = false;
     let sink = move |event| {
         filled.wait();
-        if let QuorumEvent::Failed { reason } = &event {
-            tracing::error!("no topic, config or broker can change until a restart: {reason}");
-        }
         following.on_quorum_event(&event, clock.now());
-        if following.is_ready() {
-            let _ = registered.send(()); // Nobody listens after the first time.
+        match event {
+            QuorumEvent::Failed { reason } => {
+                tracing::error!(
+                    "the metadata log failed: no topic, config or broker can change until a restart: \
+                     {reason}"
+                );
+                let _ = sender.send(Err(reason)); // Nobody listens after the start.
+                return;
+            }
+            QuorumEvent::Leading { .. } => is_leading = true,
+            QuorumEvent::Following { .. } => is_leading = false,
+            _ => {}
+        }
+        if is_leading && following.is_ready() {
+            let _ = sender.send(Ok(())); // Nobody listens after the first time.
         }
     };
-    let dir = Path::new(METADATA_DIR);
-    let quorum = OpenraftQuorum::start(disk, dir, &options, first_batch, Box::new(sink))
-        .map_err(|error| failed(error.to_string()))?;
+    let quorum = OpenraftQuorum::start(store, &QuorumOptions::default(), Box::new(sink))
+        .map_err(|error| failed(format!("cannot start the thread of the quorum: {error}")))?;
     slot.fill(Arc::new(quorum));
-    match is_registered.recv_timeout(REGISTRATION_MAX) {
-        Ok(()) => Ok(MetadataQuorum { _lock: lock }),
+    match progress.recv_timeout(REGISTRATION_MAX) {
+        Ok(Ok(())) => Ok(MetadataQuorum { _lock: lock }),
+        Ok(Err(reason)) => Err(failed(reason)),
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
             Err(failed("this node could not register itself".to_owned()))
         }

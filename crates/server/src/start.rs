@@ -9,10 +9,12 @@ use ottla_types::{IncarnationId, Mono};
 
 use crate::broker_service::{BrokerService, WakeWorkers};
 use crate::clock::Clock;
-use crate::data_directory::{self, DataDirectory};
+use crate::data_directory::DataDirectory;
+use crate::disk::PlannedFault;
 use crate::http;
 use crate::metadata_quorum::{self, MetadataQuorum};
 use crate::network::{self, BoundListener, Network, NetworkLimits, Workers};
+use crate::opened_disks::OpenedDisks;
 use crate::quorum_slot::QuorumSlot;
 use crate::random::{random_bytes, random_id};
 use crate::report::{ReportedDirectory, ServerReport};
@@ -23,17 +25,23 @@ use crate::threads::{BlockingPool, Flusher, Journal, JournalCounters, Scrubber};
 const FLUSHERS: usize = 2;
 
 /// Where the data is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataPlace {
     /// In the configured directories.
     Directories,
     /// For throwaway brokers: in memory, gone with the process.
     Memory,
-    /// For crash tests: in the directories, but what was not synced is gone with the process.
-    PowerCutDirectories {
-        /// What is written back early is decided by it.
-        seed: u64,
-    },
+    /// For tests: in the configured directories, on disks that do harm.
+    HarmfulDirectories(TestDisk),
+}
+
+/// What the disks of a test do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestDisk {
+    /// What was not synced is gone with the process; the seed decides what is written back early.
+    pub power_cut_seed: Option<u64>,
+    /// Operations that fail.
+    pub fault: Option<PlannedFault>,
 }
 
 /// A broker that is up, as a person is told about it.
@@ -73,25 +81,31 @@ impl Server {
     /// nobody before `serve`.
     pub fn start(mut config: BrokerConfig, place: DataPlace) -> Result<Server, StartError> {
         let clock = Clock::start();
-        let directories = data_directory::open_all(&config, place, clock)?;
-        let identity = directories[0].identity.clone();
+        let is_in_memory = place == DataPlace::Memory;
+        let mut opened = OpenedDisks::open(&config, &place, clock)?;
         let sockets = bind_all(&mut config)?;
         let workers = Workers::new(worker_count(&config));
         let blocking = BlockingPool::default();
         let slot = Arc::new(QuorumSlot::default());
-        let log_dirs: Vec<Arc<LogDir>> = directories
+        let log_dirs: Vec<Arc<LogDir>> = opened
+            .directories
             .iter()
             .map(|directory| Arc::clone(&directory.log_dir))
             .collect();
         let broker = Broker::new(BrokerStart {
             config: config.clone(),
             incarnation: IncarnationId::new(random_id()?),
-            directories: directories.iter().map(as_directory).collect(),
+            directories: opened.directories.iter().map(as_directory).collect(),
             quorum: Arc::clone(&slot) as _,
             wake: Arc::new(WakeWorkers::new(workers.clone(), blocking.clone())),
             cores_count: workers.count(),
             seed: u64::from_le_bytes(random_bytes()?),
         });
+
+        let cluster_id = opened.directories[0].identity.cluster_id.clone();
+        let first_batch = || broker.found_cluster(&cluster_id);
+        let (store, metadata_lock) = opened.make_durable(first_batch)?;
+        let directories = opened.directories;
 
         let counters: Vec<Arc<JournalCounters>> = log_dirs.iter().map(|_| Arc::default()).collect();
         let journals =
@@ -112,8 +126,7 @@ impl Server {
                 });
         let journals = journals.collect::<Result<_, _>>().map_err(no_threads)?;
 
-        let quorum = metadata_quorum::start(&config, &directories, &broker, &slot, clock)?;
-        let cluster_id = identity.cluster_id;
+        let quorum = metadata_quorum::start(&config, store, metadata_lock, &broker, &slot, clock)?;
 
         let limits = limits(&config)?;
         let service = Arc::new(BrokerService::new(Arc::clone(&broker)));
@@ -139,11 +152,9 @@ impl Server {
             .into_iter()
             .zip(counters)
             .map(|(directory, journal)| ReportedDirectory {
-                path: match place {
-                    DataPlace::Memory => "memory".to_owned(),
-                    DataPlace::Directories | DataPlace::PowerCutDirectories { .. } => {
-                        directory.path
-                    }
+                path: match is_in_memory {
+                    true => "memory".to_owned(),
+                    false => directory.path,
                 },
                 log_dir: directory.log_dir,
                 journal,
@@ -151,6 +162,7 @@ impl Server {
         let reported = reported.collect();
         let report = Arc::new(ServerReport::new(
             Arc::clone(&broker),
+            slot,
             reported,
             workers,
             network.gauges(),
@@ -177,11 +189,9 @@ impl Server {
                 })
                 .collect(),
             http,
-            directories: match place {
-                DataPlace::Memory => Vec::new(),
-                DataPlace::Directories | DataPlace::PowerCutDirectories { .. } => {
-                    config.log_dirs.clone()
-                }
+            directories: match is_in_memory {
+                true => Vec::new(),
+                false => config.log_dirs.clone(),
             },
             took: clock.mono().since(Mono::ZERO),
         };

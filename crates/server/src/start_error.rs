@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use ottla_storage::disk::DiskError;
 use ottla_storage::log_dir::OpenError;
-use ottla_types::BrokerId;
+use ottla_types::{BrokerId, DirectoryId};
 
 use crate::directory_identity::IdentityError;
 
@@ -47,6 +47,21 @@ pub enum StartError {
         path: String,
         /// What is wrong.
         source: IdentityError,
+    },
+    /// The metadata knows a directory that does not know itself.
+    #[error(
+        "log.dirs={path} has no meta.properties, and the metadata log in {metadata_path} belongs to \
+         directory {directory_id} of cluster {cluster_id}: is the right disk mounted there?"
+    )]
+    IdentityMissing {
+        /// As configured.
+        path: String,
+        /// As configured.
+        metadata_path: String,
+        /// The directory that wrote the metadata log.
+        directory_id: DirectoryId,
+        /// The cluster it belongs to.
+        cluster_id: String,
     },
     /// The directory is another node's.
     #[error(

@@ -51,6 +51,12 @@ pub trait DiskFile: Send + Sync {
     /// part of them may have been written. The file grows as needed; a hole reads as zeros.
     fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError>;
 
+    /// Like [`DiskFile::write_at`], for much data that nobody is expected to read soon: it need not be kept in
+    /// memory. Nobody else may write within a page of the range meanwhile.
+    fn write_uncached(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        self.write_at(position, parts)
+    }
+
     /// Returns when everything written before the call is on the device, the file's size included
     /// (fdatasync). After an error nothing is known about what was written; it is never retried.
     fn sync_data(&self) -> Result<(), DiskError>;
@@ -136,7 +142,7 @@ pub enum DiskOperation {
     Lock,
     /// [`DiskFile::read_at`] or [`DiskFile::try_read_at`].
     Read,
-    /// [`DiskFile::write_at`].
+    /// [`DiskFile::write_at`] or [`DiskFile::write_uncached`].
     Write,
     /// [`DiskFile::sync_data`].
     Sync,

@@ -15,6 +15,7 @@ pub fn check(disk: &dyn Disk) {
     names_appear_and_go(disk);
     open_modes_mean_what_they_say(disk);
     reads_and_writes_agree(disk);
+    writes_past_the_cache_are_writes(disk);
     handles_outlive_names(disk);
     rename_replaces_a_file_and_moves_a_directory(disk);
     size_and_holes(disk);
@@ -165,6 +166,43 @@ fn reads_and_writes_agree(disk: &dyn Disk) {
     file.write_at(10, &[]).expect("writing nothing");
     file.write_at(1 << 20, &[b""]).expect("writing nothing");
     assert_eq!(file.size().expect("size"), expected.len() as u64);
+    disk.remove_file(path("f")).expect("remove_file");
+}
+
+fn writes_past_the_cache_are_writes(disk: &dyn Disk) {
+    let file = create(disk, "f", b"");
+    let mut expected = Vec::new();
+    // Beginnings and ends inside of pages, on their borders, within one page, and over several large writes.
+    for (round, size) in [
+        1,
+        4095,
+        100,
+        8192,
+        4096 * 3 - 196,
+        3_000_001,
+        5_000,
+        0,
+        70_000,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bytes: Vec<u8> = (0..size).map(|i| (i * 31 + round * 7) as u8).collect();
+        let parts: Vec<&[u8]> = bytes.chunks(37_777).collect();
+        let position = expected.len() as u64;
+        if round % 3 == 2 {
+            file.write_at(position, &parts).expect("write");
+        } else {
+            file.write_uncached(position, &parts).expect("write");
+        }
+        expected.extend_from_slice(&bytes);
+        assert!(content(disk, "f") == expected, "round {round}");
+    }
+    file.write_uncached(6000, &[&[9; 1_500_000]])
+        .expect("write");
+    expected[6000..1_506_000].fill(9);
+    assert!(content(disk, "f") == expected, "written over");
+    file.sync_data().expect("sync");
     disk.remove_file(path("f")).expect("remove_file");
 }
 

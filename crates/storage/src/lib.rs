@@ -17,6 +17,7 @@ pub mod read_only_file;
 pub mod wal;
 
 mod sync;
+mod tail_memory;
 
 mod leader_epochs;
 pub mod producer_state;

@@ -1,4 +1,4 @@
-use super::{Figures, Run, Thread, Window, measure, micros, none};
+use super::{Charge, Figures, Run, Thread, Window, measure, micros, none};
 use crate::connection::Connection;
 use crate::error::{BenchError, check};
 use crate::{frames, topic};
@@ -17,16 +17,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Creates a topic of its own and loads it.
+    /// Loads a topic; creates it if need be.
     pub fn run(&self, run: &Run) -> Result<Figures, BenchError> {
-        let name = format!("latency-{}", self.rate);
+        let name = format!("latency-{}", self.partitions);
         let batch = frames::batch(BATCH_SIZE);
-        topic::create(
-            &mut Connection::open(&run.bootstrap)?,
-            &name,
-            self.partitions,
-            &batch,
-        )?;
+        let mut first = Connection::open(&run.bootstrap)?;
+        topic::create(&mut first, &name, self.partitions)?;
         let frames = frames::produce(&name, self.partitions, &batch, -1)?;
         let frames = &frames;
         let mut threads: Vec<Thread<'_>> = Vec::new();
@@ -35,7 +31,7 @@ impl Load {
                 self.connection(run, frames, index, window)
             }));
         }
-        let mut figures = measure(run, threads)?;
+        let mut figures = measure(run, Charge::UntilEnd, &threads)?;
         figures.bytes = figures.requests * batch.len() as u64;
         Ok(figures)
     }

@@ -1,4 +1,4 @@
-use super::{Figures, Run, Thread, Window, measure, micros, none};
+use super::{Charge, Figures, Run, Thread, Window, measure, micros, none};
 use crate::connection::Connection;
 use crate::error::{BenchError, check};
 use crate::{frames, topic};
@@ -20,12 +20,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Creates a topic of its own and loads it.
+    /// Loads the topic for so many partitions; creates it if need be.
     pub fn run(&self, run: &Run) -> Result<Figures, BenchError> {
-        let name = format!("produce-{}-{}", self.batch_size, self.partitions);
+        let name = format!("produce-{}", self.partitions);
         let batch = frames::batch(self.batch_size);
         let mut first = Connection::open(&run.bootstrap)?;
-        topic::create(&mut first, &name, self.partitions, &batch)?;
+        topic::create(&mut first, &name, self.partitions)?;
         let frames = frames::produce(&name, self.partitions, &batch, self.acks)?;
         let frames = &frames;
         let mut threads: Vec<Thread<'_>> = Vec::new();
@@ -36,7 +36,7 @@ impl Load {
                 self.connection(run, frames, at, window)
             }));
         }
-        let mut figures = measure(run, threads)?;
+        let mut figures = measure(run, Charge::UntilQuiet, &threads)?;
         figures.bytes = figures.requests * batch.len() as u64;
         Ok(figures)
     }

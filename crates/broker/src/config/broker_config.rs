@@ -1,6 +1,7 @@
 use super::definition::split_list;
 use super::listener::Listeners;
 use super::static_config::{ConfigFault, ConfigNote, ConfigSources, Findings, StaticConfig};
+use ottla_records::Codec;
 use ottla_types::BrokerId;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct BrokerConfig {
     pub connections: ConnectionLimits,
     /// The HTTP endpoints' address; `None`: no endpoints.
     pub http: Option<(String, u16)>,
+    /// Groups and their offsets.
+    pub groups: GroupSettings,
     /// Memory and disk the storage may use.
     pub storage: StorageLimits,
     /// Worker threads; 0: one per core.
@@ -48,6 +51,35 @@ pub struct TopicCreation {
     pub partitions_count: i32,
     /// Replicas of a topic created without a factor.
     pub replication_factor: i16,
+}
+
+/// Groups and their offsets.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// How long an empty group waits for more members.
+    pub initial_rebalance_delay: Duration,
+    /// Shortest session timeout (inclusive).
+    pub session_timeout_min: Duration,
+    /// Longest session timeout (inclusive).
+    pub session_timeout_max: Duration,
+    /// Most members of one group.
+    pub members_count_max: usize,
+    /// Longest metadata of an offset.
+    pub offset_metadata_max: usize,
+    /// How long offsets outlive their group.
+    pub offsets_retention: Duration,
+    /// How often expired offsets are looked for.
+    pub offsets_retention_check: Duration,
+    /// How long a commit may wait until it is safe.
+    pub offsets_commit_timeout: Duration,
+    /// Compression of what groups write.
+    pub offsets_codec: Codec,
+    /// Partitions of the offsets topic when it is made.
+    pub offsets_partitions: i32,
+    /// Replicas of the offsets topic when it is made.
+    pub offsets_replication_factor: i16,
+    /// Segment size of the offsets topic when it is made.
+    pub offsets_segment_bytes: i64,
 }
 
 /// What requests may ask for.
@@ -167,6 +199,21 @@ impl BrokerConfig {
                 request_memory_bytes: bytes("ottla.memory.requests.bytes"),
             },
             http: http_port.map(|port| (some("ottla.http.host").unwrap_or_default(), port)),
+            groups: GroupSettings {
+                initial_rebalance_delay: millis("group.initial.rebalance.delay.ms"),
+                session_timeout_min: millis("group.min.session.timeout.ms"),
+                session_timeout_max: millis("group.max.session.timeout.ms"),
+                members_count_max: size("group.max.size"),
+                offset_metadata_max: size("offset.metadata.max.bytes"),
+                offsets_retention: millis("offsets.retention.minutes") * 60_000,
+                offsets_retention_check: millis("offsets.retention.check.interval.ms"),
+                offsets_commit_timeout: millis("offsets.commit.timeout.ms"),
+                offsets_codec: read_offsets_codec(&values, findings),
+                offsets_partitions: values.number("offsets.topic.num.partitions") as i32,
+                offsets_replication_factor: values.number("offsets.topic.replication.factor")
+                    as i16,
+                offsets_segment_bytes: values.number("offsets.topic.segment.bytes"),
+            },
             storage: StorageLimits {
                 tails_bytes: bytes("ottla.memory.tails.bytes"),
                 wal_bytes: bytes("ottla.wal.bytes"),
@@ -240,6 +287,18 @@ fn check_times(values: &StaticConfig, findings: &mut Findings) {
             ));
         }
     }
+}
+
+fn read_offsets_codec(values: &StaticConfig, findings: &mut Findings) -> Codec {
+    const NAME: &str = "offsets.topic.compression.codec";
+    let number = values.number(NAME);
+    let codec = u8::try_from(number).ok().and_then(Codec::from_wire);
+    codec.unwrap_or_else(|| {
+        findings.fault(format!(
+            "{NAME}={number}: Unknown compression type id: {number}"
+        ));
+        Codec::None
+    })
 }
 
 fn read_idle_max(values: &StaticConfig) -> Duration {

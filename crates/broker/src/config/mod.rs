@@ -22,7 +22,8 @@ mod broker_config;
 mod tests;
 
 pub use broker_config::{
-    BrokerConfig, ConnectionLimits, LoadedConfig, RequestLimits, StorageLimits, TopicCreation,
+    BrokerConfig, ConnectionLimits, GroupSettings, LoadedConfig, RequestLimits, StorageLimits,
+    TopicCreation,
 };
 pub use definition::{
     Definition, Dynamic, Importance, InvalidValue, Kind, Support, Valid, Visibility, split_list,
@@ -31,6 +32,7 @@ pub use environment::{Variable, variable};
 pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
 pub use properties::{PropertiesError, Property, parse_properties};
 pub use reference::reference;
+pub(crate) use registry::topic_accepts;
 pub use registry::{
     broker_definition, broker_definitions, listener_override, near_miss, topic_definition,
     topic_definitions,

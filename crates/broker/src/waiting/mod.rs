@@ -5,6 +5,8 @@ mod journal_waits;
 
 mod core;
 
+pub(crate) use self::deadlines::Deadlines;
+
 pub(crate) use self::core::{
     ControllerAnswer, Core, CoreState, FailedReply, HeldRequest, JournalPlace, Parked, ParkedReply,
     Waiter,

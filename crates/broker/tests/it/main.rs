@@ -6,6 +6,7 @@ mod admin;
 mod configs;
 mod fetch;
 mod fetch_sessions;
+mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;

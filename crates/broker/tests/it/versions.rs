@@ -2,7 +2,7 @@ use crate::harness::{CLUSTER_ID, Called, Harness, body, read};
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::api_versions_request::ApiVersionsRequest;
 use ottla_protocol::messages::api_versions_response::ApiVersionsResponse;
-use ottla_protocol::messages::join_group_request::JoinGroupRequest;
+use ottla_protocol::messages::end_txn_request::EndTxnRequest;
 use ottla_protocol::messages::list_offsets_request::ListOffsetsRequest;
 
 fn request() -> ApiVersionsRequest<'static> {
@@ -45,8 +45,9 @@ fn every_version_names_what_is_served_and_nothing_else() {
             );
             assert_eq!(range(ApiKey::Fetch), Some((4, 18)));
             assert_eq!(range(ApiKey::ApiVersions), Some((0, 5)));
-            assert_eq!(range(ApiKey::JoinGroup), None, "comes with a later release");
-            assert_eq!(response.api_keys.len(), 16);
+            assert_eq!(range(ApiKey::JoinGroup), Some((0, 9)));
+            assert_eq!(range(ApiKey::EndTxn), None, "comes with a later release");
+            assert_eq!(response.api_keys.len(), 27);
             if 3 <= version {
                 let [supported] = &response.supported_features[..] else {
                     panic!("{:?}", response.supported_features);
@@ -114,8 +115,8 @@ fn software_names_and_identities_are_checked() {
 fn anything_else_unknown_closes_the_connection() {
     let mut harness = Harness::new();
     let closed = |called: Called<Vec<u8>>| called.closed().to_string();
-    let join = harness.send(ApiKey::JoinGroup, 9, &JoinGroupRequest::default());
-    assert_eq!(closed(join), "API key 11 is not offered here");
+    let transaction = harness.send(ApiKey::EndTxn, 5, &EndTxnRequest::default());
+    assert_eq!(closed(transaction), "API key 26 is not offered here");
     let mut old = vec![0, 2, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
     old.extend_from_slice(&[0; 8]);
     assert_eq!(

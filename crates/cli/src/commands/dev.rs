@@ -55,8 +55,9 @@ pub fn run(arguments: Dev) -> Result<(), Failure> {
         strictness: Strictness::Lenient,
         ..ConfigSources::default()
     };
+    let greeted_place = place.clone();
     start::serve(start::load(sources)?, place, |greeting| {
-        print_greeting(greeting, place);
+        print_greeting(greeting, &greeted_place);
         let port = port_of(greeting);
         // Clients are served by the thread that greets, so the topics are made on another.
         if !topics.is_empty() {
@@ -100,13 +101,13 @@ fn port_of(greeting: &Greeting) -> u16 {
         .map_or(0, |(_, bound, _)| bound.port())
 }
 
-fn print_greeting(greeting: &Greeting, place: DataPlace) {
+fn print_greeting(greeting: &Greeting, place: &DataPlace) {
     let version = env!("CARGO_PKG_VERSION");
     match place {
         DataPlace::Memory => {
             println!("ottla {version}  dev mode, in memory (keep data: -d ./data)\n");
         }
-        DataPlace::Directories | DataPlace::PowerCutDirectories { .. } => {
+        DataPlace::Directories | DataPlace::HarmfulDirectories(_) => {
             println!(
                 "ottla {version}  dev mode, data in {}\n",
                 greeting.directories.join(", ")

@@ -1,8 +1,10 @@
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use ottla_broker::config::{BrokerConfig, ConfigNote, ConfigSources, Strictness};
-use ottla_server::{DataPlace, Greeting, Server};
+use ottla_server::{DataPlace, Greeting, Server, TestDisk};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
@@ -14,6 +16,8 @@ const MOUNTED_CONFIG: &str = "/mnt/shared/config/server.properties";
 const COMPAT_LOG: &str = "OTTLA_COMPAT_LOG";
 /// Data in the named directories, but what was not synced is lost with the process. For tests.
 const POWER_CUT_DISK: &str = "OTTLA_TEST_POWER_CUT_DISK";
+/// Makes operations of the disk fail, as `sync:wal:5` or `write:metadata:3+:full` say. For tests.
+const FAULTY_DISK: &str = "OTTLA_TEST_FAULTY_DISK";
 
 /// Run a broker; its first start needs no preparation.
 #[derive(Debug, Args)]
@@ -91,16 +95,25 @@ pub fn serve(
 }
 
 fn data_place() -> Result<DataPlace, Failure> {
-    let Ok(seed) = std::env::var(POWER_CUT_DISK) else {
-        return Ok(DataPlace::Directories);
+    let test = TestDisk {
+        power_cut_seed: test_setting(POWER_CUT_DISK)?,
+        fault: test_setting(FAULTY_DISK)?,
     };
-    let seed = seed.parse().map_err(|_| {
-        Failure::usage(format!(
-            "{POWER_CUT_DISK}={seed}: expected a number, the seed"
-        ))
-    })?;
-    tracing::warn!("{POWER_CUT_DISK} is set: what is not synced is lost with the process");
-    Ok(DataPlace::PowerCutDirectories { seed })
+    Ok(match test == TestDisk::default() {
+        true => DataPlace::Directories,
+        false => DataPlace::HarmfulDirectories(test),
+    })
+}
+
+/// What an environment variable says that only tests set.
+fn test_setting<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>, Failure> {
+    let Ok(text) = std::env::var(name) else {
+        return Ok(None);
+    };
+    let value = text.parse();
+    let value = value.map_err(|error| Failure::usage(format!("{name}={text}: {error}")))?;
+    tracing::warn!("{name} is set: the disk loses or refuses what it is given");
+    Ok(Some(value))
 }
 
 fn print_greeting(greeting: &Greeting) {

@@ -26,13 +26,17 @@ fn health_and_metrics_are_there() {
     for line in [
         r#"ottla_topic_records_in_total{topic="counted"} 3"#,
         r#"ottla_disk_state{dir="memory",state="online"} 1"#,
+        r#"ottla_partitions{state="led"} 1"#,
+        r#"ottla_metadata_is_leader 1"#,
+        r#"ottla_held_requests_total 0"#,
     ] {
         assert!(
             metrics.lines().any(|l| l == line),
             "{line} is missing in\n{metrics}"
         );
     }
-    assert!(metrics.contains(r#"ottla_request_duration_seconds_bucket{api="Produce",le="#));
+    let buckets = r#"ottla_request_duration_seconds_bucket{api="Produce",listener="PLAINTEXT",le="#;
+    assert!(metrics.contains(buckets), "{metrics}");
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("ottla_"), "{line}");

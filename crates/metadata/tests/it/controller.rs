@@ -139,3 +139,27 @@ fn a_quorum_that_refuses_is_heard() {
     *quorum.refuses.lock().unwrap() = false;
     waiting(controller.submit(&create(vec![new_topic("t")])));
 }
+
+#[test]
+fn a_quorum_that_failed_for_good_is_told_as_such() {
+    let (mut controller, _quorum, _image) = leading();
+    assert_eq!(controller.failure(), None);
+    let id = waiting(controller.submit(&create(vec![new_topic("t")])));
+    // As a quorum ends: what was in flight is unknown, then it fails.
+    let failed = QuorumEvent::Failed {
+        reason: "Input/output error".to_owned(),
+    };
+    let progress = controller.on_event(&failed);
+    let expected = ControllerError::MetadataFailed {
+        reason: "Input/output error".into(),
+    };
+    assert_eq!(progress.answers, [(id, Err(expected.clone()))]);
+    let later = controller.submit(&create(vec![new_topic("later")]));
+    assert_eq!(later, Submission::Answered(Err(expected.clone())));
+    assert!(!expected.code().is_retriable(), "asking again is of no use");
+    let text = expected.to_string();
+    assert!(
+        text.contains("Input/output error") && text.contains("restarted"),
+        "{text}"
+    );
+}

@@ -278,3 +278,18 @@ fn producer_ids_come_in_blocks_that_never_overlap() {
     let stale = run(&image, 12, &ask(BrokerEpoch::new(epoch.get() + 1))).unwrap_err();
     assert_eq!(stale.code(), ErrorCode::StaleBrokerEpoch);
 }
+
+/// A new cluster's first batch gives its node producer ids that nobody gets again.
+#[test]
+fn the_first_producer_ids_come_with_the_cluster() {
+    let (records, block) = bootstrap().records_with_producer_ids();
+    let image = Image::empty().apply(1, &records).unwrap();
+    assert_eq!(block, 0..1000);
+    let broker = bootstrap().registration.broker;
+    let allocate = Command::AllocateProducerIds {
+        broker,
+        broker_epoch: image.broker(broker).unwrap().epoch,
+    };
+    let (reply, _) = run(&image, 2, &allocate).unwrap();
+    assert_eq!(reply, Reply::ProducerIds(1000..2000));
+}

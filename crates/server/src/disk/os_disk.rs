@@ -11,6 +11,8 @@ use ottla_storage::disk::{
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::uncached::{self, Failure, UncachedFile};
+
 /// Parts of one `pwritev`; the kernel takes no more than 1,024.
 const WRITE_PARTS_MAX: usize = 1024;
 
@@ -20,6 +22,8 @@ pub struct OsDisk {
     root_fd: OwnedFd,
     /// Cleared by the first file whose file system has no RWF_NOWAIT.
     nowait_works: Arc<AtomicBool>,
+    /// Cleared by the first file that cannot be written past the page cache.
+    uncached_works: Arc<AtomicBool>,
 }
 
 impl OsDisk {
@@ -32,6 +36,7 @@ impl OsDisk {
             root: root.to_owned(),
             root_fd,
             nowait_works: Arc::new(AtomicBool::new(true)),
+            uncached_works: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -81,6 +86,7 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsFile {
             fd: self.open_fd(DiskOperation::Open, path, flags)?,
             path: self.root.join(path).into(),
+            uncached: UncachedFile::new(Arc::clone(&self.uncached_works)),
             nowait_works: Arc::clone(&self.nowait_works),
         }))
     }
@@ -150,6 +156,7 @@ impl Disk for OsDisk {
 struct OsFile {
     fd: OwnedFd,
     path: Box<Path>,
+    uncached: UncachedFile,
     nowait_works: Arc<AtomicBool>,
 }
 
@@ -217,6 +224,19 @@ impl DiskFile for OsFile {
             }
         }
         Ok(())
+    }
+
+    fn write_uncached(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        let Some(direct) = self.uncached.open(&self.fd) else {
+            return self.write_at(position, parts);
+        };
+        let written = uncached::write(direct, position, parts, |position, bytes| {
+            self.write_at(position, &[bytes])
+        });
+        written.map_err(|failure| match failure {
+            Failure::Direct(errno) => self.error(DiskOperation::Write, errno),
+            Failure::Cached(error) => error,
+        })
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {

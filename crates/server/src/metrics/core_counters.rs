@@ -1,23 +1,21 @@
-use std::sync::atomic::AtomicU64;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_types::Mono;
+use parking_lot::Mutex;
 
 use super::histogram::{Histogram, add};
 
 /// API keys of Kafka are below this; what is not counts under the last one.
 pub const API_KEYS: usize = 128;
 
+/// Versions of an API are below this; what is not counts under the last one.
+pub const API_VERSIONS: usize = 32;
+
 /// What one worker counts. Only its own thread writes, so nothing is shared on the hot path.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CoreCounters {
-    /// By API key: from the request's last byte received to its answer's last byte sent.
-    pub requests: Box<[Histogram]>,
-    /// Requests that got no answer (acks=0), by API key.
-    pub unanswered: Box<[AtomicU64]>,
-    /// Connections taken over.
-    pub connections: AtomicU64,
-    /// Connections that ended, by [`CloseKind`].
-    pub closed: [AtomicU64; CloseKind::ALL.len()],
     /// From clients.
     pub received_bytes: AtomicU64,
     /// To clients.
@@ -26,6 +24,21 @@ pub struct CoreCounters {
     pub cold_loads: AtomicU64,
     /// Times a connection had to wait for request memory.
     pub memory_waits: AtomicU64,
+    /// By the listener that clients came in by; grows with the first client of each.
+    listeners: Mutex<BTreeMap<Arc<str>, Arc<ListenerCounters>>>,
+}
+
+/// What one worker counts of the clients of one listener.
+#[derive(Debug)]
+pub struct ListenerCounters {
+    /// By API key: from the request's last byte received to its answer's last byte sent.
+    pub durations: Box<[Histogram]>,
+    /// By API key and version.
+    requests: Box<[[AtomicU64; API_VERSIONS]]>,
+    /// Connections taken over.
+    pub connections: AtomicU64,
+    /// Connections that ended, by [`CloseKind`].
+    pub closed: [AtomicU64; CloseKind::ALL.len()],
 }
 
 /// Why a connection ended, as a label.
@@ -65,38 +78,57 @@ impl CloseKind {
     }
 }
 
-impl Default for CoreCounters {
-    fn default() -> CoreCounters {
-        CoreCounters {
-            requests: (0..API_KEYS).map(|_| Histogram::default()).collect(),
-            unanswered: (0..API_KEYS).map(|_| AtomicU64::new(0)).collect(),
+impl Default for ListenerCounters {
+    fn default() -> ListenerCounters {
+        ListenerCounters {
+            durations: (0..API_KEYS).map(|_| Histogram::default()).collect(),
+            requests: (0..API_KEYS).map(|_| Default::default()).collect(),
             connections: AtomicU64::new(0),
             closed: Default::default(),
-            received_bytes: AtomicU64::new(0),
-            sent_bytes: AtomicU64::new(0),
-            cold_loads: AtomicU64::new(0),
-            memory_waits: AtomicU64::new(0),
         }
     }
 }
 
 impl CoreCounters {
-    /// A request was answered.
-    pub fn answered(&self, api_key: i16, received: Mono, now: Mono) {
-        self.requests[index(api_key)].record(now.since(received));
+    /// Where the clients of `listener` are counted. For a connection to keep.
+    pub fn listener(&self, listener: &Arc<str>) -> Arc<ListenerCounters> {
+        let mut listeners = self.listeners.lock();
+        Arc::clone(listeners.entry(Arc::clone(listener)).or_default())
     }
 
-    /// A request was executed that has no answer.
-    pub fn not_answered(&self, api_key: i16) {
-        add(&self.unanswered[index(api_key)], 1);
+    /// All listeners that clients came in by.
+    pub fn listeners(&self) -> Vec<(Arc<str>, Arc<ListenerCounters>)> {
+        let listeners = self.listeners.lock();
+        let copied = listeners.iter();
+        copied
+            .map(|(name, counters)| (Arc::clone(name), Arc::clone(counters)))
+            .collect()
+    }
+}
+
+impl ListenerCounters {
+    /// A request was received in full.
+    pub fn received(&self, api_key: i16, version: i16) {
+        let versions = &self.requests[index(api_key, API_KEYS)];
+        add(&versions[index(version, API_VERSIONS)], 1);
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, api_key: i16, received: Mono, now: Mono) {
+        self.durations[index(api_key, API_KEYS)].record(now.since(received));
     }
 
     /// A connection ended.
     pub fn closed(&self, kind: CloseKind) {
         add(&self.closed[kind as usize], 1);
     }
+
+    /// How many requests of `api_key` came in `version`, both as indexes.
+    pub fn requests(&self, api_key: usize, version: usize) -> u64 {
+        self.requests[api_key][version].load(Ordering::Relaxed)
+    }
 }
 
-fn index(api_key: i16) -> usize {
-    usize::try_from(api_key).map_or(API_KEYS - 1, |key| key.min(API_KEYS - 1))
+fn index(number: i16, count: usize) -> usize {
+    usize::try_from(number).map_or(count - 1, |number| number.min(count - 1))
 }

@@ -4,6 +4,6 @@ mod core_counters;
 mod exposition;
 mod histogram;
 
-pub use core_counters::{API_KEYS, CloseKind, CoreCounters};
+pub use core_counters::{API_KEYS, API_VERSIONS, CloseKind, CoreCounters, ListenerCounters};
 pub use exposition::Exposition;
 pub use histogram::{Histogram, HistogramSum, add};

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use ottla_types::Mono;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::buffer_pool::BufferPool;
 use super::ending::Ending;
 use super::foreign_protocol::ForeignProtocol;
 use super::input::Input;
@@ -17,7 +19,7 @@ use super::mailbox::ConnectionNumber;
 use super::response_queue::{Request, ResponseQueue, SlotNumber};
 use super::service::{Outcome, Service};
 use super::worker::WorkerContext;
-use crate::metrics::add;
+use crate::metrics::{ListenerCounters, add};
 
 /// A connection's turn ends after this many bytes,
 const TURN_BYTES_MAX: usize = 1 << 20;
@@ -46,10 +48,10 @@ pub struct ConnectionCell<Token> {
 }
 
 impl<Token: Copy> ConnectionCell<Token> {
-    pub fn new(number: ConnectionNumber, now: Mono) -> Self {
+    pub fn new(number: ConnectionNumber, now: Mono, pool: Rc<BufferPool>) -> Self {
         ConnectionCell {
             number,
-            queue: RefCell::new(ResponseQueue::new()),
+            queue: RefCell::new(ResponseQueue::new(pool)),
             blocked_by: Cell::new(None),
             last_progress: Cell::new(now),
             holds_memory: Cell::new(false),
@@ -89,6 +91,7 @@ pub struct Connection<S: Service> {
     stream: TcpStream,
     /// Given back to the service at the end.
     service: Option<S::Connection>,
+    counters: Arc<ListenerCounters>,
     input: Input,
     /// No frame has been seen yet: the first bytes may be another protocol's.
     is_new: bool,
@@ -118,12 +121,14 @@ impl<S: Service> Connection<S> {
         cell: Rc<ConnectionCell<S::Token>>,
         stream: TcpStream,
         service: S::Connection,
+        counters: Arc<ListenerCounters>,
     ) -> Connection<S> {
         Connection {
             worker,
             cell,
             stream,
             service: Some(service),
+            counters,
             input: Input::default(),
             is_new: true,
             closing: None,
@@ -225,8 +230,7 @@ impl<S: Service> Connection<S> {
             };
             turn.now = worker.clock.mono();
             queue.advance(sent, &mut |request| {
-                worker
-                    .counters
+                self.counters
                     .answered(request.api_key, request.received, turn.now);
             });
             add(&worker.counters.sent_bytes, sent as u64);
@@ -386,9 +390,10 @@ impl<S: Service> Connection<S> {
     fn execute_frame(&mut self, frame: &[u8], turn: &mut Turn) {
         let now = self.worker.clock.now();
         turn.now = now.mono;
-        let api_key = frame
-            .first_chunk()
-            .map_or(-1, |bytes| i16::from_be_bytes(*bytes));
+        let (api_key, version) = frame.first_chunk().map_or((-1, -1), |[a, b, c, d]| {
+            (i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d]))
+        });
+        self.counters.received(api_key, version);
         let request = Request {
             api_key,
             received: now.mono,
@@ -397,7 +402,7 @@ impl<S: Service> Connection<S> {
         let service = self.service.as_mut().expect("kept until the end");
         match self.worker.service.handle(service, frame, now) {
             Outcome::Reply(parts) => self.cell.queue.borrow_mut().push_ready(request, parts),
-            Outcome::NoReply => self.worker.counters.not_answered(api_key),
+            Outcome::NoReply => {}
             Outcome::Parked {
                 token,
                 blocks_connection,

@@ -8,6 +8,8 @@ use super::request_memory::{RequestMemory, Reservation};
 const GROWTH: usize = 4;
 /// But never grown to less than this.
 const GROWTH_MIN: usize = 64 << 10;
+/// The size of a frame stands before it, in this many bytes.
+const FRAME_SIZE_BYTES: usize = 4;
 /// Frames of this size are read to their end and not beyond, so that nothing is moved behind them.
 const READ_ALONE: usize = 64 << 10;
 
@@ -39,9 +41,9 @@ impl Input {
 
     /// The size of the first frame with its size field, if enough of it is there to know.
     pub fn frame_size(&self) -> Option<usize> {
-        let head = self.buffer[self.range()].first_chunk::<4>()?;
+        let head = self.buffer[self.range()].first_chunk::<FRAME_SIZE_BYTES>()?;
         // A size that is not allowed ends the connection before anybody asks for it here.
-        Some(4 + usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0))
+        Some(FRAME_SIZE_BYTES + usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0))
     }
 
     /// Whether the first frame may be there as a whole.
@@ -53,8 +55,18 @@ impl Input {
     /// Keeps bytes that were received elsewhere. They are there, so this is never refused.
     pub fn keep(&mut self, bytes: &[u8], pool: &BufferPool, memory: &RequestMemory) {
         assert!(self.buffer.is_empty(), "kept twice");
-        self.buffer = pool.take(bytes.len());
-        memory.grow_unasked(&mut self.reservation, self.buffer.len());
+        // At once as large as the frame, if that is allowed: what is kept is moved once.
+        let frame_size = bytes.first_chunk::<FRAME_SIZE_BYTES>().map_or(0, |head| {
+            FRAME_SIZE_BYTES + usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0)
+        });
+        let size = frame_size.clamp(bytes.len(), (GROWTH * bytes.len()).max(GROWTH_MIN));
+        let size = BufferPool::class_size(size);
+        if memory.grow(&mut self.reservation, size) {
+            self.buffer = pool.take(size);
+        } else {
+            self.buffer = pool.take(bytes.len());
+            memory.grow_unasked(&mut self.reservation, self.buffer.len());
+        }
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         (self.start, self.end) = (0, bytes.len());
     }

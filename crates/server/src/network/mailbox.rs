@@ -1,10 +1,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::acceptor::Accepted;
+use super::response_queue::LoadBuffer;
 use super::service::LoadError;
 
 /// What other threads tell a worker. It wakes up once for everything that has come meanwhile.
@@ -24,7 +24,7 @@ pub enum Mail {
     /// The reader pool is done with a load of a connection.
     Loaded {
         connection: ConnectionNumber,
-        result: Result<Bytes, LoadError>,
+        result: Result<LoadBuffer, LoadError>,
     },
     /// Answer what was executed, execute nothing more, then end.
     Drain,

@@ -1,18 +1,23 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use ottla_types::Mono;
 
+use super::buffer_pool::BufferPool;
 use super::service::{LoadError, Part, RangeSource};
 
 /// A connection may have this many requests unanswered; then it is not read any further.
 pub const UNANSWERED_REQUESTS_MAX: usize = 64;
 /// Or requests and responses in memory of this many bytes together.
 pub const UNANSWERED_BYTES_MAX: usize = 32 << 20;
-/// File ranges are loaded at most this far ahead of the socket.
-pub const LOAD_BYTES_MAX: usize = 1 << 20;
+/// File ranges are loaded in pieces of this size: small enough to be sent while they are in the
+/// processor's cache, and to cost little while a slow client takes them.
+pub const PIECE_SIZE: usize = 128 << 10;
+/// With less than this ready, one more piece is loaded even if it goes beyond [`PIECE_SIZE`].
+const READY_BYTES_MIN: usize = 16 << 10;
 
 /// The responses of one connection in the order of its requests. What is at the front and known is
 /// sent; what is parked holds back everything behind it.
@@ -28,6 +33,8 @@ pub struct ResponseQueue<Token> {
     unanswered_bytes: usize,
     /// The reader pool is at work on the first range of the prefix.
     loading: bool,
+    /// Where loaded pieces have their buffers from.
+    pool: Rc<BufferPool>,
 }
 
 /// The number of a request on its connection, counted from 0.
@@ -61,6 +68,7 @@ enum SlotState<Token> {
 
 enum Piece {
     Bytes(Bytes),
+    Loaded(Loaded),
     /// What is left of a file range: `at..source.size()`.
     Range {
         source: Arc<dyn RangeSource>,
@@ -72,8 +80,48 @@ impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Piece::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Piece::Loaded(loaded) => write!(f, "Loaded({})", loaded.unsent().len()),
             Piece::Range { source, at } => write!(f, "Range({at}..{})", source.size()),
         }
+    }
+}
+
+/// A piece of a file range in a pooled buffer, which goes back when it was sent.
+struct Loaded {
+    buffer: LoadBuffer,
+    sent: usize,
+    pool: Rc<BufferPool>,
+}
+
+impl Loaded {
+    fn unsent(&self) -> &[u8] {
+        &self.buffer.bytes[self.sent..self.buffer.size]
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.buffer.bytes));
+    }
+}
+
+/// A pooled buffer and how much of it is a piece of a range.
+#[derive(Debug)]
+pub struct LoadBuffer {
+    pub bytes: Vec<u8>,
+    size: usize,
+}
+
+impl LoadBuffer {
+    fn take(pool: &BufferPool, size: usize) -> LoadBuffer {
+        LoadBuffer {
+            bytes: pool.take(size),
+            size,
+        }
+    }
+
+    fn piece_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.size]
     }
 }
 
@@ -81,19 +129,21 @@ impl std::fmt::Debug for Piece {
 pub struct Load {
     source: Arc<dyn RangeSource>,
     at: u64,
-    bytes_max: usize,
+    buffer: LoadBuffer,
 }
 
 impl Load {
     /// Reads; may block.
-    pub fn run(&self) -> Result<Bytes, LoadError> {
-        self.source.load(self.at, self.bytes_max)
+    pub fn run(mut self) -> Result<LoadBuffer, LoadError> {
+        self.source.load(self.at, self.buffer.piece_mut())?;
+        Ok(self.buffer)
     }
 }
 
 impl<Token: Copy> ResponseQueue<Token> {
-    pub fn new() -> Self {
+    pub fn new(pool: Rc<BufferPool>) -> Self {
         ResponseQueue {
+            pool,
             slots: VecDeque::new(),
             first_slot: 0,
             unanswered_bytes: 0,
@@ -161,7 +211,7 @@ impl<Token: Copy> ResponseQueue<Token> {
         })
     }
 
-    /// Loads file ranges so that up to [`LOAD_BYTES_MAX`] bytes can be sent. A load that would
+    /// Loads pieces of file ranges until about [`PIECE_SIZE`] bytes can be sent. A load that would
     /// block is returned for the reader pool, and its result handed to [`Self::loaded`].
     pub fn load_ahead(&mut self) -> Result<Option<Load>, LoadError> {
         if self.loading {
@@ -174,40 +224,37 @@ impl<Token: Copy> ResponseQueue<Token> {
             };
             let mut index = 0;
             while index < pieces.len() {
-                let (source, at) = match &mut pieces[index] {
-                    Piece::Bytes(bytes) => {
-                        ready_bytes += bytes.len();
+                let (source, at) = match &pieces[index] {
+                    Piece::Range { source, at } => (source, *at),
+                    piece => {
+                        ready_bytes += piece.memory_bytes();
                         index += 1;
                         continue;
                     }
-                    Piece::Range { source, at } => (source, at),
                 };
-                if ready_bytes >= LOAD_BYTES_MAX {
+                if PIECE_SIZE <= ready_bytes {
                     return Ok(None);
                 }
-                let bytes_max = LOAD_BYTES_MAX - ready_bytes;
-                match source.try_load(*at, bytes_max)? {
-                    Some(bytes) => {
-                        slot.bytes += bytes.len();
-                        self.unanswered_bytes += bytes.len();
-                        insert_loaded(pieces, index, bytes)?;
-                    }
-                    None => {
-                        self.loading = true;
-                        return Ok(Some(Load {
-                            source: Arc::clone(source),
-                            at: *at,
-                            bytes_max,
-                        }));
-                    }
+                let size = piece_size(&**source, at, PIECE_SIZE - ready_bytes)?;
+                if READY_BYTES_MIN <= ready_bytes && PIECE_SIZE < ready_bytes + size {
+                    return Ok(None);
                 }
+                let mut buffer = LoadBuffer::take(&self.pool, size);
+                if !source.try_load(at, buffer.piece_mut())? {
+                    self.loading = true;
+                    let source = Arc::clone(source);
+                    return Ok(Some(Load { source, at, buffer }));
+                }
+                slot.bytes += size;
+                self.unanswered_bytes += size;
+                insert_loaded(pieces, index, buffer, &self.pool);
             }
         }
         Ok(None)
     }
 
     /// The reader pool is done with the load that `load_ahead` gave.
-    pub fn loaded(&mut self, bytes: Bytes) -> Result<(), LoadError> {
+    pub fn loaded(&mut self, buffer: LoadBuffer) {
         assert!(self.loading, "a load nobody asked for");
         self.loading = false;
         for slot in &mut self.slots {
@@ -218,9 +265,9 @@ impl<Token: Copy> ResponseQueue<Token> {
                 .iter()
                 .position(|piece| matches!(piece, Piece::Range { .. }));
             if let Some(index) = range {
-                slot.bytes += bytes.len();
-                self.unanswered_bytes += bytes.len();
-                return insert_loaded(pieces, index, bytes);
+                slot.bytes += buffer.size;
+                self.unanswered_bytes += buffer.size;
+                return insert_loaded(pieces, index, buffer, &self.pool);
             }
         }
         unreachable!("the range being loaded stays in the queue");
@@ -234,8 +281,10 @@ impl<Token: Copy> ResponseQueue<Token> {
                 break;
             };
             for piece in pieces {
-                let Piece::Bytes(bytes) = piece else {
-                    return count;
+                let bytes = match piece {
+                    Piece::Bytes(bytes) => bytes,
+                    Piece::Loaded(loaded) => loaded.unsent(),
+                    Piece::Range { .. } => return count,
                 };
                 if count == slices.len() {
                     return count;
@@ -255,15 +304,17 @@ impl<Token: Copy> ResponseQueue<Token> {
             let SlotState::Ready(pieces) = &mut slot.state else {
                 unreachable!("a parked response was sent");
             };
-            let Some(Piece::Bytes(bytes)) = pieces.front_mut() else {
-                unreachable!("a range was sent before it was loaded");
-            };
-            let step = sent.min(bytes.len());
-            bytes.advance(step);
+            let piece = pieces.front_mut().expect("an answered slot is gone");
+            let step = sent.min(piece.memory_bytes());
+            match piece {
+                Piece::Bytes(bytes) => bytes.advance(step),
+                Piece::Loaded(loaded) => loaded.sent += step,
+                Piece::Range { .. } => unreachable!("a range was sent before it was loaded"),
+            }
             sent -= step;
             slot.bytes -= step;
             self.unanswered_bytes -= step;
-            if bytes.is_empty() {
+            if piece.memory_bytes() == 0 {
                 pieces.pop_front();
             }
             self.drop_answered(answered);
@@ -309,38 +360,55 @@ fn pieces(parts: Vec<Part>) -> VecDeque<Piece> {
 }
 
 fn memory_bytes(pieces: &VecDeque<Piece>) -> usize {
-    pieces
-        .iter()
-        .map(|piece| match piece {
-            Piece::Bytes(bytes) => bytes.len(),
-            Piece::Range { .. } => 0,
-        })
-        .sum()
+    pieces.iter().map(Piece::memory_bytes).sum()
 }
 
-/// Puts `bytes` before the range at `index` and moves the range's start past them.
+impl Piece {
+    /// What can be sent of it at once.
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::Loaded(loaded) => loaded.unsent().len(),
+            Piece::Range { .. } => 0,
+        }
+    }
+}
+
+/// The size of the next piece of `source`, checked: it decides how far a response reaches.
+fn piece_size(source: &dyn RangeSource, at: u64, bytes_max: usize) -> Result<usize, LoadError> {
+    let piece = source.piece_size(at, bytes_max);
+    let (end, size) = (at + piece as u64, source.size());
+    if piece == 0 || size < end {
+        return Err(LoadError(format!(
+            "a piece of {piece} bytes at {at} of a range of {size}"
+        )));
+    }
+    Ok(piece)
+}
+
+/// Puts a loaded piece before the range at `index` and moves the range's start past it.
 fn insert_loaded(
     pieces: &mut VecDeque<Piece>,
     index: usize,
-    bytes: Bytes,
-) -> Result<(), LoadError> {
+    buffer: LoadBuffer,
+    pool: &Rc<BufferPool>,
+) {
     let Piece::Range { source, at } = &mut pieces[index] else {
         unreachable!("bytes are loaded for ranges only");
     };
-    let end = *at + bytes.len() as u64;
-    if bytes.is_empty() || end > source.size() {
-        let (loaded, size) = (bytes.len(), source.size());
-        return Err(LoadError(format!(
-            "{loaded} bytes at {at} of a range of {size}"
-        )));
-    }
-    if end == source.size() {
-        pieces[index] = Piece::Bytes(bytes);
+    let end = *at + buffer.size as u64;
+    let is_last = end == source.size();
+    *at = end;
+    let loaded = Piece::Loaded(Loaded {
+        buffer,
+        sent: 0,
+        pool: Rc::clone(pool),
+    });
+    if is_last {
+        pieces[index] = loaded;
     } else {
-        *at = end;
-        pieces.insert(index, Piece::Bytes(bytes));
+        pieces.insert(index, loaded);
     }
-    Ok(())
 }
 
 #[cfg(test)]

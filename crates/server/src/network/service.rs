@@ -99,11 +99,15 @@ pub trait RangeSource: Send + Sync {
     /// In bytes.
     fn size(&self) -> u64;
 
-    /// Up to `bytes_max` bytes from `at`, at least one; `None` when that would block.
-    fn try_load(&self, at: u64, bytes_max: usize) -> Result<Option<Bytes>, LoadError>;
+    /// How many bytes to load at once from `at`, where a piece before ended: at least one, and at
+    /// most `bytes_max` unless they can only be read together.
+    fn piece_size(&self, at: u64, bytes_max: usize) -> usize;
+
+    /// Fills `buf`, which has the size of the piece at `at`; `false` when that would block.
+    fn try_load(&self, at: u64, buf: &mut [u8]) -> Result<bool, LoadError>;
 
     /// The same, and may block.
-    fn load(&self, at: u64, bytes_max: usize) -> Result<Bytes, LoadError>;
+    fn load(&self, at: u64, buf: &mut [u8]) -> Result<(), LoadError>;
 }
 
 /// A file range that could not be read, or was damaged. Its response has been promised in full, so

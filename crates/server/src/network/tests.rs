@@ -182,20 +182,26 @@ impl RangeSource for Pattern {
         self.size
     }
 
-    fn try_load(&self, at: u64, bytes_max: usize) -> Result<Option<Bytes>, LoadError> {
-        // Every second piece is cold.
-        if self.cold.fetch_xor(true, Ordering::Relaxed) {
-            return Ok(None);
-        }
-        self.load(at, bytes_max).map(Some)
+    fn piece_size(&self, at: u64, bytes_max: usize) -> usize {
+        bytes_max.min((self.size - at) as usize)
     }
 
-    fn load(&self, at: u64, bytes_max: usize) -> Result<Bytes, LoadError> {
+    fn try_load(&self, at: u64, buf: &mut [u8]) -> Result<bool, LoadError> {
+        // Every second piece is cold.
+        if self.cold.fetch_xor(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.load(at, buf).map(|()| true)
+    }
+
+    fn load(&self, at: u64, buf: &mut [u8]) -> Result<(), LoadError> {
         if self.damaged {
             return Err(LoadError("its checksum is wrong".to_owned()));
         }
-        let end = self.size.min(at + bytes_max as u64);
-        Ok((at..end).map(pattern).collect())
+        for (byte, at) in buf.iter_mut().zip(at..) {
+            *byte = pattern(at);
+        }
+        Ok(())
     }
 }
 

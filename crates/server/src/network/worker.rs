@@ -63,7 +63,7 @@ pub struct WorkerContext<S: Service> {
     core: usize,
     pub mailbox: Arc<Mailbox>,
     pub counters: Arc<CoreCounters>,
-    pub pool: BufferPool,
+    pub pool: Rc<BufferPool>,
     scratch: RefCell<Vec<u8>>,
     connections: RefCell<HashMap<ConnectionNumber, SharedCell<S>>>,
     parked: RefCell<ParkedRequests<S>>,
@@ -106,7 +106,7 @@ pub fn run<S: Service>(
         counters: Arc::clone(&handle.counters),
         shared,
         handle,
-        pool: BufferPool::default(),
+        pool: Rc::default(),
         scratch: RefCell::default(),
         connections: RefCell::default(),
         parked: RefCell::default(),
@@ -179,12 +179,18 @@ impl<S: Service> WorkerContext<S> {
             Mail::Loaded { connection, result } => {
                 let cell = self.connections.borrow().get(&connection).map(Rc::clone);
                 let Some(cell) = cell else {
-                    return; // It ended meanwhile.
+                    // It ended meanwhile.
+                    if let Ok(buffer) = result {
+                        self.pool.give(buffer.bytes);
+                    }
+                    return;
                 };
                 cell.last_progress.set(now);
-                let loaded = result.and_then(|bytes| cell.queue.borrow_mut().loaded(bytes));
-                match loaded {
-                    Ok(()) => cell.wake(),
+                match result {
+                    Ok(buffer) => {
+                        cell.queue.borrow_mut().loaded(buffer);
+                        cell.wake();
+                    }
                     Err(error) => cell.end(Ending::Load(error)),
                 }
             }
@@ -209,23 +215,24 @@ impl<S: Service> WorkerContext<S> {
         };
         let number = ConnectionNumber(self.next_number.get());
         self.next_number.set(number.0 + 1);
-        let cell = Rc::new(ConnectionCell::new(number, now));
+        let cell = Rc::new(ConnectionCell::new(number, now, Rc::clone(&self.pool)));
         self.connections
             .borrow_mut()
             .insert(number, Rc::clone(&cell));
-        add(&self.counters.connections, 1);
+        let counters = self.counters.listener(&accepted.listener);
+        add(&counters.connections, 1);
         let service = self.service.connect(Peer {
             core: self.core,
             listener: Arc::clone(&accepted.listener),
             peer: accepted.peer,
             local: accepted.local,
         });
-        let connection = Connection::new(Rc::clone(self), cell, stream, service);
-        let worker = Rc::clone(self);
+        let connected = Arc::clone(&counters);
+        let connection = Connection::new(Rc::clone(self), cell, stream, service, connected);
         let (peer, listener, slot) = (accepted.peer, accepted.listener, accepted.slot);
         tokio::task::spawn_local(async move {
             let ending = connection.await;
-            worker.counters.closed(ending.kind());
+            counters.closed(ending.kind());
             if ending.is_worth_a_line() {
                 tracing::warn!("client {peer} on listener {listener}: {ending}");
             } else {

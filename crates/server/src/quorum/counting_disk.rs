@@ -111,6 +111,10 @@ impl DiskFile for CountingFile {
         self.inner.write_at(position, parts)
     }
 
+    fn write_uncached(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        self.inner.write_uncached(position, parts)
+    }
+
     fn sync_data(&self) -> Result<(), DiskError> {
         self.counters.sync()?;
         self.inner.sync_data()

@@ -111,6 +111,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &RaftVoteType) -> Result<(), io::Error> {
         let vote = to_vote(vote);
+        if self.lock().store.vote() == Some(vote) {
+            return Ok(()); // A restored leader votes for itself once more; that is durable already.
+        }
         self.once_there_is_room(|shared| shared.store.write(Some(vote), &[]))
             .await
     }

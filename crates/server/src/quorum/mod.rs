@@ -21,10 +21,8 @@ use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::metrics::RaftServerMetrics;
 use openraft::{Config, Raft, SnapshotPolicy};
 use ottla_metadata::quorum::{NotLeader, Quorum, QuorumStatus, Ticket, Voter};
-use ottla_metadata::{QuorumStore, QuorumStoreError, QuorumStoreOptions, Record, codec};
-use ottla_storage::disk::Disk;
+use ottla_metadata::{QuorumStore, QuorumStoreError, Record, codec};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,57 +39,33 @@ pub struct OpenraftQuorum {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why a quorum cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum QuorumStartError {
-    /// Its store cannot be used.
-    #[error(transparent)]
-    Store(#[from] QuorumStoreError),
-    /// Its thread cannot be made.
-    #[error("cannot start the thread of the metadata quorum: {0}")]
-    Thread(#[from] io::Error),
-}
-
-/// How a quorum starts.
+/// How a quorum works.
 pub struct QuorumOptions {
-    /// Who this member is.
-    pub me: Voter,
     /// Bytes of entries after which a snapshot is taken.
     pub snapshot_entries_size: u64,
     /// How long after the last write it is proven by another one, so that damage to it can be told from a
     /// torn write.
     pub proof_pause: Duration,
-    /// Of the store.
-    pub store: QuorumStoreOptions,
 }
 
-impl QuorumOptions {
+impl Default for QuorumOptions {
     /// What suits a cluster: a start applies at most 4 MiB of entries.
-    pub fn new(me: Voter) -> QuorumOptions {
+    fn default() -> QuorumOptions {
         QuorumOptions {
-            me,
             snapshot_entries_size: 4 << 20,
             proof_pause: Duration::from_millis(20),
-            store: QuorumStoreOptions::default(),
         }
     }
 }
 
 impl OpenraftQuorum {
-    /// Opens the store in `dir` of `disk` and joins the quorum. A new store begins with
-    /// `first_batch`: vote, membership and batch are one synced write.
-    ///
-    /// The store is read and, if new, written before this returns; events come from the quorum's own
-    /// thread from now on.
+    /// Joins the quorum with `store`. Events come from the quorum's own thread from now on.
     pub fn start(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
+        store: QuorumStore,
         options: &QuorumOptions,
-        first_batch: impl FnOnce() -> Vec<Record>,
         sink: EventSink,
-    ) -> Result<OpenraftQuorum, QuorumStartError> {
-        let me = options.me;
-        let store = QuorumStore::open_or_create(disk, dir, &options.store, me, first_batch)?;
+    ) -> io::Result<OpenraftQuorum> {
+        let (me, _) = store.owner();
         let log_store = LogStore::new(store);
         let events = Arc::new(Events::new(sink, options.snapshot_entries_size));
         let (requests, incoming) = mpsc::unbounded_channel();

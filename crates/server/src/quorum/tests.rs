@@ -1,9 +1,12 @@
 use super::counting_disk::CountingDisk;
 use super::*;
+use ottla_metadata::QuorumStoreOptions;
 use ottla_metadata::quorum::QuorumEvent;
 use ottla_metadata::quorum_conformance::{self as conformance, Harness};
+use ottla_storage::disk::Disk;
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_types::{BrokerId, DirectoryId, Prng, Uuid};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
@@ -34,16 +37,17 @@ fn start_with(disk: &Arc<dyn Disk>, proof_pause: Duration) -> Started {
     let options = QuorumOptions {
         snapshot_entries_size: SNAPSHOT,
         proof_pause,
-        ..QuorumOptions::new(me())
     };
-    let quorum = OpenraftQuorum::start(
-        Arc::clone(disk),
-        Path::new("metadata"),
-        &options,
-        conformance::first_batch,
-        Box::new(move |event| drop(sender.send(event))),
-    );
+    let sink = Box::new(move |event| drop(sender.send(event)));
+    let quorum = OpenraftQuorum::start(store(disk), &options, sink);
     (Arc::new(quorum.unwrap()), events)
+}
+
+fn store(disk: &Arc<dyn Disk>) -> QuorumStore {
+    let options = QuorumStoreOptions::default();
+    let dir = Path::new("metadata");
+    let first_batch = conformance::first_batch;
+    QuorumStore::open_or_create(Arc::clone(disk), dir, &options, me(), first_batch).unwrap()
 }
 
 impl OpenraftHarness {
@@ -173,24 +177,4 @@ fn a_failed_sync_ends_the_quorum_and_is_told() {
     // The next process finds a log that is whole.
     let (_quorum, events) = start(&memory);
     until_leading(&events);
-}
-
-#[test]
-fn a_foreign_log_is_refused_by_name() {
-    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-    drop(start(&disk));
-    let mut other = me();
-    other.directory = DirectoryId::new(Uuid::from_bytes([2; 16]));
-    let refused = OpenraftQuorum::start(
-        disk,
-        Path::new("metadata"),
-        &QuorumOptions::new(other),
-        conformance::first_batch,
-        Box::new(|event| panic!("{event:?}")),
-    );
-    let text = refused.err().unwrap().to_string();
-    assert!(
-        text.starts_with("the metadata log belongs to node 1@"),
-        "{text}"
-    );
 }

@@ -102,18 +102,17 @@ impl StorageWorld {
                     let mut at = 0;
                     while at < range.size() {
                         let most = *self.prng.pick(&[4_096, 1 << 20]);
-                        let piece = match range.try_load(at, most) {
-                            Ok(Some(piece)) => Ok(piece),
-                            Ok(None) => range.load(at, most),
+                        let mut piece = vec![0; range.piece_size(at, most)];
+                        let is_loaded = match range.try_load(at, &mut piece) {
+                            Ok(false) => range.load(at, &mut piece),
+                            Ok(true) => Ok(()),
                             Err(error) => Err(error),
                         };
-                        match piece {
-                            Ok(piece) => {
-                                at += piece.len();
-                                bytes.extend_from_slice(&piece);
-                            }
-                            Err(error) => return Loaded::Refused(error.into()),
+                        if let Err(error) = is_loaded {
+                            return Loaded::Refused(error.into());
                         }
+                        at += piece.len();
+                        bytes.extend_from_slice(&piece);
                     }
                 }
             }
@@ -237,14 +236,7 @@ pub(super) fn read_all(dir: &LogDir, slot: PartitionSlot) -> Result<LogState, Re
         for part in &plan.parts {
             match part {
                 Part::Memory(part) => bytes.extend_from_slice(part),
-                Part::File(range) => {
-                    let mut at = 0;
-                    while at < range.size() {
-                        let piece = range.load(at, 1 << 20)?;
-                        at += piece.len();
-                        bytes.extend_from_slice(&piece);
-                    }
-                }
+                Part::File(range) => bytes.extend_from_slice(&range.load_all()?),
             }
         }
         if bytes.is_empty() {

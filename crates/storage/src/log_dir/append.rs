@@ -4,7 +4,7 @@ use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatc
 use crate::planted::PlantedBug;
 use crate::producer_state::{ProducedBatch, SequenceCheck};
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
 use parking_lot::MutexGuard;
@@ -64,7 +64,7 @@ impl LogDir {
             return Err(AppendError::Large);
         }
         // Copied before the lock is taken; stamped under it, when the offset is known.
-        let mut bytes = BytesMut::from(batch.bytes);
+        let mut bytes = self.tail_memory.copy(batch.bytes);
         let mut state = partition.lock();
         let epoch = check_standing(&state, leader_epoch, &batch)?;
         state = match self.check_producer(&partition, state, &batch, now)? {
@@ -73,7 +73,7 @@ impl LogDir {
         };
         let base_offset = state.appended_end();
         let last_offset = base_offset.plus(i64::from(batch.facts.last_offset_delta));
-        let log_append_time = stamp(&state, &batch, &mut bytes, epoch, now);
+        let log_append_time = stamp(&state, &batch, bytes.bytes_mut(), epoch, now);
         let max_timestamp = log_append_time.unwrap_or(batch.facts.max_timestamp);
         if state.must_roll(bytes.len(), last_offset, max_timestamp, now.wall) {
             self.roll(&partition, &mut state)

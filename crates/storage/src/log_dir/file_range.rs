@@ -1,8 +1,7 @@
 use super::cache::FileCache;
 use crate::disk::Disk;
 use crate::segment::sidecar::Unit;
-use crate::segment::{Access, ReadFault, SegmentFile, Units, read_exact};
-use bytes::Bytes;
+use crate::segment::{Access, ReadFault, SegmentFile, Units, read_into};
 use std::sync::Arc;
 
 /// What reading needs of a log directory, shared with every range that is handed out.
@@ -70,54 +69,74 @@ impl FileRange {
         (last.end_position() - first) as usize
     }
 
-    /// The checked bytes from `at` on, without ever waiting for the device: `None` when it would have to. At most
-    /// `max` bytes, which is best 1 MiB: then every byte is read once.
-    pub fn try_load(&self, at: usize, max: usize) -> Result<Option<Bytes>, ReadFault> {
-        self.read(at, max, Access::Try)
+    /// How many bytes to load at once from `at` on, where the range or an earlier piece of it ended: whole units, so
+    /// that every byte is read and checked once. At most `max`, unless one unit is larger.
+    pub fn piece_size(&self, at: usize, max: usize) -> usize {
+        let (units, start) = self.units_from(at);
+        let fitting = units
+            .iter()
+            .map(|unit| (unit.end_position() - start) as usize)
+            .take_while(|size| *size <= max)
+            .last();
+        fitting.unwrap_or((units[0].end_position() - start) as usize)
     }
 
-    /// The checked bytes from `at` on, at most `max`. May wait for the device: for a reader's own thread.
-    pub fn load(&self, at: usize, max: usize) -> Result<Bytes, ReadFault> {
-        let bytes = self.read(at, max, Access::Wait)?;
-        Ok(bytes.expect("waiting always reads"))
+    /// Fills `buf`, which has the size of the piece at `at`, with checked bytes, without ever waiting for the device:
+    /// `false` when it would have to.
+    pub fn try_load(&self, at: usize, buf: &mut [u8]) -> Result<bool, ReadFault> {
+        self.read(at, buf, Access::Try)
     }
 
-    fn read(&self, at: usize, max: usize, access: Access) -> Result<Option<Bytes>, ReadFault> {
-        assert!(at < self.size(), "there is something behind `at`");
+    /// Fills `buf`, which has the size of the piece at `at`, with checked bytes. May wait for the device: for a
+    /// reader's own thread.
+    pub fn load(&self, at: usize, buf: &mut [u8]) -> Result<(), ReadFault> {
+        let is_read = self.read(at, buf, Access::Wait)?;
+        assert!(is_read, "waiting always reads");
+        Ok(())
+    }
+
+    /// All of it, checked. May wait for the device.
+    pub fn load_all(&self) -> Result<Vec<u8>, ReadFault> {
+        let mut bytes = vec![0; self.size()];
+        self.load(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The units from `at` on, and where they begin in the segment.
+    fn units_from(&self, at: usize) -> (&[Unit], u32) {
         let start = self.units[0].position + at as u32;
-        let first = self
-            .units
-            .partition_point(|unit| unit.end_position() <= start);
-        let from = self.units[first].position;
-        let mut end = first + 1;
-        while self
-            .units
-            .get(end)
-            .is_some_and(|unit| (unit.end_position() - start) as usize <= max)
-        {
-            end += 1;
+        let first = self.units.partition_point(|unit| unit.position < start);
+        let units = &self.units[first..];
+        assert!(
+            units.first().is_some_and(|unit| unit.position == start),
+            "a piece begins where one ended"
+        );
+        (units, start)
+    }
+
+    fn read(&self, at: usize, buf: &mut [u8], access: Access) -> Result<bool, ReadFault> {
+        let (units, start) = self.units_from(at);
+        let Some(log) = self.file.open_log(&*self.shared.disk, access)? else {
+            return Ok(false);
+        };
+        match read_into(&*log, u64::from(start), buf, access)? {
+            Some(count) if count == buf.len() => {}
+            // A file that ends early is damage, not a wait.
+            Some(count) => return Err(self.file.note_corrupt(start + count as u32)),
+            None => return Ok(false),
         }
-        let units = &self.units[first..end];
-        let size = (units[units.len() - 1].end_position() - from) as usize;
-        let disk = &*self.shared.disk;
-        let Some(log) = self.file.open_log(disk, access)? else {
-            return Ok(None);
-        };
-        let bytes = match read_exact(&*log, u64::from(from), size, access)? {
-            Some(bytes) => bytes,
-            None if access == Access::Wait => return Err(self.file.note_corrupt(from)),
-            None => return Ok(None),
-        };
+        let mut rest = &*buf;
         for unit in units {
-            let at = (unit.position - from) as usize;
-            let piece = bytes.get(at..at + unit.size as usize).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at(rest.len().min(unit.size as usize));
             if !unit.is_valid(piece) {
                 return Err(self.file.note_corrupt(unit.position));
             }
+            rest = behind;
         }
-        let bytes = Bytes::from(bytes);
-        let skipped = (start - from) as usize;
-        let end = bytes.len().min(skipped + max);
-        Ok(Some(bytes.slice(skipped..end)))
+        assert!(rest.is_empty(), "a piece ends with a unit");
+        Ok(true)
     }
 }

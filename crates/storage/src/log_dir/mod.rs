@@ -49,6 +49,7 @@ use crate::marker::Markers;
 use crate::partition::{Partition, PartitionState};
 pub use admin::PartitionSizes;
 
+use crate::tail_memory::TailMemory;
 use crate::wal::{CommitStep, Wal, WalStats, ZeroStep};
 use file_range::ReadShared;
 use health::Health;
@@ -79,6 +80,7 @@ pub struct LogDir {
     health: Health,
     markers: Arc<Markers>,
     verdict: Verdict,
+    tail_memory: TailMemory,
     tail_bytes: AtomicUsize,
     producers_count: AtomicUsize,
     free_bytes: AtomicU64,

@@ -323,6 +323,7 @@ impl LogDir {
             return;
         }
         pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
+        self.tail_memory.trim();
         let mut budget = self.options.idle_flushes_per_second;
         for slot in self.pins.lock().partitions() {
             let Some(partition) = self.partition_at_work(slot) else {

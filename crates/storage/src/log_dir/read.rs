@@ -168,6 +168,7 @@ impl LogDir {
             let (batches, next) = tail_batches(&state, from, limit);
             return Ok(Start::Memory(batches, next));
         }
+        state.note_file_read();
         let index = state
             .segment_index(from)
             .expect("what is written lies in a segment");

@@ -18,6 +18,7 @@ use crate::disk::{Disk, DiskError};
 use crate::marker::Markers;
 use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch};
 use crate::planted::PlantedBug;
+use crate::tail_memory::TailMemory;
 use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
@@ -133,6 +134,7 @@ impl LogDir {
             health: Health::default(),
             markers,
             verdict,
+            tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
             tail_bytes: AtomicUsize::new(0),
             producers_count: AtomicUsize::new(0),
             free_bytes: AtomicU64::new(u64::MAX),

@@ -259,7 +259,12 @@ impl FlushTask {
     fn write_log(&mut self, write: Write) -> Result<TaskStep, ReadFault> {
         let plan = &write.plan;
         let parts: Vec<&[u8]> = plan.batches.iter().map(|batch| &batch.bytes[..]).collect();
-        write.log.write_at(u64::from(plan.position), &parts)?;
+        let position = u64::from(plan.position);
+        if plan.is_cached {
+            write.log.write_at(position, &parts)?;
+        } else {
+            write.log.write_uncached(position, &parts)?;
+        }
         let flushed = plan.batches.iter().map(|batch| FlushedBatch {
             bytes: &batch.bytes,
             base_offset: batch.base_offset,

@@ -22,6 +22,13 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// A write below this many bytes goes through the page cache in any case: it is cheaper, and the device is not kept
+/// busy with small writes.
+const UNCACHED_SIZE_MIN: usize = 256 << 10;
+/// After a read from a file so many writes of the partition go through the page cache: the reader is behind and
+/// will come for them too.
+const CACHED_WRITES: u8 = 16;
+
 /// A partition of a log directory. Its lock is held for microseconds and never across a system call.
 pub(crate) struct Partition {
     slot: PartitionSlot,
@@ -120,6 +127,8 @@ pub(crate) struct PartitionState {
     pub(crate) rewritten: Option<Rewrite>,
     /// How often the tail was  rewritten forward in the journal since it was last flushed.
     pub(crate) rewrites_count: u8,
+    /// Somebody reads from the files: so many more writes to them go through the page cache.
+    pub(crate) cached_writes: u8,
     /// Work on the files is queued or going on.
     pub(crate) is_in_work: bool,
     /// The directory exists (as far as we know).
@@ -157,6 +166,7 @@ impl PartitionState {
             last_append: Mono::ZERO,
             rewritten: None,
             rewrites_count: 0,
+            cached_writes: 0,
             is_in_work: false,
             has_dir: false,
             dir_is_dirty: false,
@@ -439,8 +449,11 @@ impl PartitionState {
             bytes += batch.bytes.len();
             batches.push(batch.clone());
         }
+        let is_read = 0 < self.cached_writes;
+        self.cached_writes = self.cached_writes.saturating_sub(1);
         Some(WritePlan {
             generation: self.generation,
+            is_cached: is_read || bytes < UNCACHED_SIZE_MIN,
             segment_base: self.segments[index].base_offset,
             file: self.segment_file(id, index),
             position: self.segments[index].written_size,
@@ -475,6 +488,11 @@ impl PartitionState {
         for segment in &mut self.segments {
             segment.is_verified = false;
         }
+    }
+
+    /// Somebody reads what is not in the tail any more.
+    pub(crate) fn note_file_read(&mut self) {
+        self.cached_writes = CACHED_WRITES;
     }
 
     /// The oldest segment with bytes that wait for a sync.
@@ -550,6 +568,8 @@ impl PartitionState {
 #[derive(Debug)]
 pub(crate) struct WritePlan {
     pub(crate) generation: u64,
+    /// Goes through the page cache: it is small, or somebody reads from the files.
+    pub(crate) is_cached: bool,
     pub(crate) segment_base: Offset,
     pub(crate) file: Arc<SegmentFile>,
     pub(crate) position: u32,

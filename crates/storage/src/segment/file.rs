@@ -346,9 +346,28 @@ pub(crate) fn read_exact(
     access: Access,
 ) -> Result<Option<Vec<u8>>, DiskError> {
     let mut bytes = vec![0; size];
+    let Some(filled) = read_into(file, position, &mut bytes, access)? else {
+        return Ok(None);
+    };
+    if filled < size && access == Access::Wait {
+        return Ok(None);
+    }
+    // The caller compares sizes; a file that ends early is damage, not a wait.
+    bytes.truncate(filled);
+    Ok(Some(bytes))
+}
+
+/// Reads from `position` on until `buf` is full or the file ends; gives how many bytes were read. `None`: it would
+/// have to wait.
+pub(crate) fn read_into(
+    file: &dyn DiskFile,
+    position: u64,
+    buf: &mut [u8],
+    access: Access,
+) -> Result<Option<usize>, DiskError> {
     let mut filled = 0;
-    while filled < size {
-        let rest = &mut bytes[filled..];
+    while filled < buf.len() {
+        let rest = &mut buf[filled..];
         let at = position + filled as u64;
         let count = match access {
             Access::Try => match file.try_read_at(at, rest)? {
@@ -358,15 +377,9 @@ pub(crate) fn read_exact(
             Access::Wait => file.read_at(at, rest)?,
         };
         if count == 0 {
-            bytes.truncate(filled);
-            // The caller compares sizes; a file that ends early is damage, not a wait.
-            return Ok(if access == Access::Try {
-                Some(bytes)
-            } else {
-                None
-            });
+            break;
         }
         filled += count;
     }
-    Ok(Some(bytes))
+    Ok(Some(filled))
 }

@@ -10,6 +10,6 @@ mod file;
 pub(crate) mod small_files;
 mod units;
 
-pub(crate) use file::read_exact;
 pub use file::{Access, ReadFault, SegmentFile};
+pub(crate) use file::{read_exact, read_into};
 pub(crate) use units::{Units, UnitsCursor};

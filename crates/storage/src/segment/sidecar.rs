@@ -11,10 +11,12 @@ use ottla_types::{Offset, Timestamp};
 
 /// Size of the header and of each unit, in bytes.
 pub const UNIT_SIZE: usize = 40;
-/// A unit is closed when it has this many bytes.
-pub const UNIT_BYTES_MIN: usize = 64 * 1024;
-/// A batch beyond this size is cut into several units, so that it can be read in pieces.
-pub const UNIT_BYTES_MAX: usize = 1024 * 1024;
+/// A unit is closed when it has this many bytes. A reader that wants less than a unit makes us read and check all
+/// of it, so units are smaller than what even sparing clients ask for (64 KiB).
+pub const UNIT_BYTES_MIN: usize = 32 * 1024;
+/// A batch beyond this size is cut into several units, so that it can be read in pieces that are sent while they
+/// are in the processor's cache.
+pub const UNIT_BYTES_MAX: usize = 128 * 1024;
 
 const MAGIC: &[u8; 4] = b"OTSC";
 const VERSION: u32 = 1;

@@ -353,7 +353,12 @@ impl Commit {
         }
         parts.push(self.builder.padding());
         let before = header.len() + self.prefix.len();
-        head.file.write_at(head.position - before as u64, &parts)?;
+        let position = head.position - before as u64;
+        if wal.options.uncached_size_min <= self.builder.size() {
+            head.file.write_uncached(position, &parts)?;
+        } else {
+            head.file.write_at(position, &parts)?;
+        }
         drop(parts);
 
         let size = self.builder.size();

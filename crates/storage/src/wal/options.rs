@@ -17,6 +17,9 @@ pub struct WalOptions {
     pub span_max: u64,
     /// A group takes no further entry that would make its frame larger than this.
     pub group_size_max: u64,
+    /// Frames from this size on are written past the page cache: nobody reads them but a restart. Smaller ones are
+    /// written faster into pages that the ring has already.
+    pub uncached_size_min: u64,
     /// Largest body of an entry; a frame with it must fit a file of `file_size_max`.
     pub entry_size_max: usize,
     /// After so long without a commit an empty frame proves the last one.
@@ -44,6 +47,7 @@ impl WalOptions {
             ring_size_max: 512 << 10,
             span_max: 256 << 10,
             group_size_max: 32 << 10,
+            uncached_size_min: 16 << 10,
             entry_size_max: 32 << 10,
             os_sync_bytes: 24 << 10,
             ..WalOptions::default()
@@ -81,6 +85,7 @@ impl Default for WalOptions {
             ring_size_max: 1 << 30,
             span_max: 512 << 20,
             group_size_max: 8 << 20,
+            uncached_size_min: 128 << 10,
             entry_size_max: 16 << 20,
             idle_after: Duration::from_millis(20),
             os_sync_after: Duration::from_secs(1),

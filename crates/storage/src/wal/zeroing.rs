@@ -11,7 +11,13 @@ use std::sync::Arc;
 
 const CHUNK_SIZE: u64 = 64 << 10;
 const CHUNKS_PER_STEP: usize = 16;
-static ZEROS: [u8; CHUNK_SIZE as usize] = [0; CHUNK_SIZE as usize];
+/// Files from this size on are zeroed past the page cache: a gigabyte of ring takes no memory before it is used.
+const UNCACHED_FILE_SIZE_MIN: u64 = 8 << 20;
+static ZEROS: Zeros = Zeros([0; CHUNK_SIZE as usize]);
+
+/// On a page's border, so that they need no copy on their way past the page cache.
+#[repr(align(4096))]
+struct Zeros([u8; CHUNK_SIZE as usize]);
 
 /// A file being prepared.
 pub(crate) struct Zeroing {
@@ -128,15 +134,15 @@ pub(crate) fn create_first(disk: &dyn Disk, dir: &Path, size: u64) -> Result<Rin
 fn zero(file: &dyn DiskFile, position: u64, end: u64) -> Result<u64, DiskError> {
     debug_assert!(end.is_multiple_of(PAGE_SIZE), "ring files are whole pages");
     let size = (end - position).min(CHUNK_SIZE * CHUNKS_PER_STEP as u64);
-    let mut parts = [&ZEROS[..]; CHUNKS_PER_STEP];
-    let full = (size / CHUNK_SIZE) as usize;
-    let rest = (size % CHUNK_SIZE) as usize;
-    let count = if rest == 0 {
-        full
+    let mut parts = [&ZEROS.0[..]; CHUNKS_PER_STEP];
+    let count = size.div_ceil(CHUNK_SIZE) as usize;
+    let last = size - (count as u64 - 1) * CHUNK_SIZE;
+    parts[count - 1] = &ZEROS.0[..last as usize];
+    let parts = &parts[..count];
+    if end < UNCACHED_FILE_SIZE_MIN {
+        file.write_at(position, parts)?;
     } else {
-        parts[full] = &ZEROS[..rest];
-        full + 1
-    };
-    file.write_at(position, &parts[..count])?;
+        file.write_uncached(position, parts)?;
+    }
     Ok(size)
 }

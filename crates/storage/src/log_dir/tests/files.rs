@@ -77,7 +77,7 @@ fn a_flipped_bit_is_named_and_never_served() {
     let crate::log_dir::Part::File(range) = &plan.parts[0] else {
         panic!("it is on disk")
     };
-    let fault = range.load(0, 1 << 20).expect_err("corrupt");
+    let fault = range.load_all().expect_err("corrupt");
     let position = 2 * size as u32;
     let expected = ReadFault::Corrupt {
         partition: partition(1),

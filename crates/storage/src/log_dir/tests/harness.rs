@@ -192,12 +192,7 @@ impl Harness {
             match part {
                 Part::Memory(part) => bytes.extend_from_slice(part),
                 Part::File(range) => {
-                    let mut at = 0;
-                    while at < range.size() {
-                        let piece = range.load(at, 1 << 20).expect("whole");
-                        at += piece.len();
-                        bytes.extend_from_slice(&piece);
-                    }
+                    bytes.extend_from_slice(&range.load_all().expect("whole"));
                 }
             }
         }

@@ -1,0 +1,198 @@
+use super::partition_log::PartitionLog;
+use super::question::{Answered, Question};
+use super::settings;
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::partition::LocalPartition;
+use crate::response::CoreId;
+use crate::waiting::Deadlines;
+use ottla_coordinator::group::{GroupCommand, GroupConfig, GroupCoordinator};
+use ottla_coordinator::{Shard, ShardOptions, Waiter};
+use ottla_types::{LeaderEpoch, Mono, Now, PartitionId, Prng};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The groups that are coordinated here.
+pub(crate) struct Groups {
+    pub(super) config: Arc<GroupConfig>,
+    pub(super) options: ShardOptions,
+    pub(super) shards: RwLock<BTreeMap<PartitionId, Arc<GroupShard>>>,
+    pub(super) prng: Mutex<Prng>,
+    /// For each core: when which of its shards, by partition, has something to do.
+    pub(super) timers: Vec<Mutex<Deadlines>>,
+}
+
+/// One partition of the offsets topic, led from here.
+///
+/// Lock order: a shard, then everything below partitions and cores. Questions are answered after
+/// the shard was let go.
+pub(crate) struct GroupShard {
+    pub(super) partition: Arc<LocalPartition>,
+    pub(super) leader_epoch: LeaderEpoch,
+    /// The core on which its timers ring.
+    pub(super) core: CoreId,
+    /// Its log cannot be read: it is no use to begin again.
+    pub(super) is_unreadable: AtomicBool,
+    state: Mutex<ShardState>,
+}
+
+struct ShardState {
+    shard: Shard<GroupCoordinator>,
+    askers: BTreeMap<Waiter, Asker>,
+    askers_count: u64,
+    /// When the core looks at it next.
+    armed: Option<Mono>,
+}
+
+/// A part of a question.
+pub(super) struct Asker {
+    pub(super) question: Arc<Question>,
+    pub(super) index: usize,
+}
+
+impl Groups {
+    pub(crate) fn new(config: &BrokerConfig, cores_count: usize, prng: Prng) -> Groups {
+        Groups {
+            config: Arc::new(settings::group_config(config)),
+            options: settings::shard_options(config),
+            shards: RwLock::default(),
+            prng: Mutex::new(prng),
+            timers: (0..cores_count).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    pub(super) fn get(&self, partition: PartitionId) -> Option<Arc<GroupShard>> {
+        self.shards.read().get(&partition).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<GroupShard>> {
+        self.shards.read().values().cloned().collect()
+    }
+
+    /// When the core has to look at one of its shards.
+    pub(crate) fn next_deadline(&self, core: CoreId) -> Option<Mono> {
+        self.timers[core.index()].lock().next()
+    }
+}
+
+impl GroupShard {
+    pub(super) fn new(
+        groups: &Groups,
+        partition: Arc<LocalPartition>,
+        leader_epoch: LeaderEpoch,
+    ) -> Option<GroupShard> {
+        let ends = partition.log_dir.ends(partition.slot)?;
+        let seed = groups.prng.lock().next_u64();
+        let machine = GroupCoordinator::new(Arc::clone(&groups.config), seed);
+        let number = partition.id.partition.get() as usize;
+        Some(GroupShard {
+            leader_epoch,
+            core: CoreId::new((number % groups.timers.len()) as u16),
+            is_unreadable: AtomicBool::new(false),
+            state: Mutex::new(ShardState {
+                shard: Shard::new(machine, groups.options, ends.log_start, ends.appended_end),
+                askers: BTreeMap::new(),
+                askers_count: 0,
+                armed: None,
+            }),
+            partition,
+        })
+    }
+
+    /// Whether it was loaded for this leadership.
+    pub(super) fn is_for(&self, partition: &Arc<LocalPartition>, epoch: LeaderEpoch) -> bool {
+        Arc::ptr_eq(&self.partition, partition) && self.leader_epoch == epoch
+    }
+
+    /// Lets `act` work on the shard, and hands on what becomes answerable by it.
+    pub(super) fn work<R>(
+        &self,
+        broker: &Broker,
+        act: impl FnOnce(&mut Shard<GroupCoordinator>) -> R,
+    ) -> R {
+        let mut state = self.state.lock();
+        let result = act(&mut state.shard);
+        self.settle(broker, state);
+        result
+    }
+
+    /// Puts a command to the shard.
+    pub(super) fn ask(
+        &self,
+        broker: &Broker,
+        core: CoreId,
+        command: GroupCommand,
+        asker: Option<Asker>,
+        now: Now,
+    ) {
+        let mut state = self.state.lock();
+        state.askers_count += 1;
+        let waiter = Waiter::new(state.askers_count);
+        if let Some(asker) = asker {
+            state.askers.insert(waiter, asker);
+        }
+        let mut log = self.log(broker, core);
+        state.shard.execute(waiter, command, &mut log, now);
+        self.settle(broker, state);
+    }
+
+    /// The core's look at it.
+    pub(super) fn tick(&self, broker: &Broker, now: Now) {
+        let mut state = self.state.lock();
+        state.armed = None;
+        let mut log = self.log(broker, self.core);
+        state.shard.tick(&mut log, now);
+        // What was loaded may be committed since, without an append to tell.
+        if let Ok(view) = self.partition.read_view(None) {
+            state.shard.committed(view.high_watermark);
+        }
+        self.settle(broker, state);
+    }
+
+    fn log<'a>(&'a self, broker: &'a Broker, core: CoreId) -> PartitionLog<'a> {
+        PartitionLog {
+            broker,
+            partition: &self.partition,
+            leader_epoch: self.leader_epoch,
+            core,
+        }
+    }
+
+    fn settle(&self, broker: &Broker, mut state: parking_lot::MutexGuard<'_, ShardState>) {
+        let answers = state.shard.take_answers();
+        let answers = answers.into_iter().filter_map(|(waiter, answered)| {
+            let asker = state.askers.remove(&waiter)?;
+            Some((asker, answered))
+        });
+        let answers: Vec<(Asker, Answered)> = answers.collect();
+        if let Some(next) = state.shard.next_deadline()
+            && state.armed.is_none_or(|armed| next < armed)
+        {
+            self.arm(broker, &mut state, next);
+        }
+        let is_gone = state.shard.is_gone();
+        drop(state);
+        if is_gone {
+            broker.shard_is_gone(self);
+        }
+        for (asker, answered) in answers {
+            asker.question.answer(broker, asker.index, answered);
+        }
+    }
+
+    fn arm(&self, broker: &Broker, state: &mut ShardState, at: Mono) {
+        let number = self.partition.id.partition.get() as u64;
+        let mut timers = broker.groups.timers[self.core.index()].lock();
+        if let Some(armed) = state.armed.replace(at) {
+            timers.remove(armed, number);
+        }
+        let is_first = timers.next().is_none_or(|first| at < first);
+        timers.insert(at, number);
+        drop(timers);
+        if is_first {
+            broker.wake_core(self.core);
+        }
+    }
+}

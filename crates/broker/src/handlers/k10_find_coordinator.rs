@@ -1,0 +1,175 @@
+use crate::broker::Broker;
+use crate::connection::Reached;
+use crate::controller_desk::ControllerResult;
+use crate::groups::OFFSETS_TOPIC;
+use crate::request::{Handled, ReplyTo, Request, outcome};
+use crate::response::Outcome;
+use crate::view::View;
+use crate::waiting::ControllerAnswer;
+use ottla_coordinator::partition_for;
+use ottla_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
+use ottla_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
+use ottla_types::{ErrorCode, PartitionId};
+use std::borrow::Cow;
+
+/// From here on several coordinators are asked for at once (KIP-699).
+const VERSION_OF_MANY: i16 = 4;
+/// Share groups can be asked for from here on.
+const VERSION_OF_SHARES: i16 = 6;
+
+/// What a coordinator coordinates, by Kafka's numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyType {
+    Group,
+    Transaction,
+    Share,
+}
+
+impl KeyType {
+    fn from_wire(number: i8) -> Option<KeyType> {
+        match number {
+            0 => Some(KeyType::Group),
+            1 => Some(KeyType::Transaction),
+            2 => Some(KeyType::Share),
+            _ => None,
+        }
+    }
+}
+
+/// Where a coordinator is.
+struct Found {
+    node_id: i32,
+    host: String,
+    port: i32,
+}
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: FindCoordinatorRequest<'_> = request.decode()?;
+    let version = request.version();
+    let keys: Vec<String> = match version < VERSION_OF_MANY {
+        true => vec![message.key.into_owned()],
+        false => message
+            .coordinator_keys
+            .into_iter()
+            .map(Cow::into_owned)
+            .collect(),
+    };
+    let reply_to = request.reply_to();
+    let refusal = match KeyType::from_wire(message.key_type) {
+        Some(KeyType::Group) => None,
+        // Transactions come with a later release. Clients do not try again after this error.
+        Some(KeyType::Transaction) => Some(ErrorCode::TransactionalIdAuthorizationFailed),
+        Some(KeyType::Share) if version < VERSION_OF_SHARES => Some(ErrorCode::InvalidRequest),
+        Some(KeyType::Share) | None => Some(ErrorCode::InvalidRequest),
+    };
+    if let Some(code) = refusal {
+        let found = keys.into_iter().map(|key| (key, Err(code)));
+        return answer(request.broker, reply_to, found.collect());
+    }
+    if keys.is_empty() || request.view.image.topic_by_name(OFFSETS_TOPIC).is_some() {
+        let found = find_all(
+            request.broker,
+            &request.view,
+            &request.connection.reached,
+            keys,
+        );
+        return answer(request.broker, reply_to, found);
+    }
+    // The first group of the cluster: the client hears of its coordinator once there is one.
+    let reached = request.connection.reached.clone();
+    let created = move |broker: &Broker, _result: ControllerResult| {
+        // Who was too late, or had no luck, sees that in the metadata.
+        let view = broker.view.load_full();
+        let found = find_all(broker, &view, &reached, keys);
+        ControllerAnswer::Done(outcome(answer(broker, reply_to, found)))
+    };
+    let command = request.broker.create_offsets_topic();
+    let core = request.connection.core;
+    Ok(request.broker.submit(core, &command, Box::new(created)))
+}
+
+fn find_all(
+    broker: &Broker,
+    view: &View,
+    reached: &Reached,
+    keys: Vec<String>,
+) -> Vec<(String, Result<Found, ErrorCode>)> {
+    let found = keys.into_iter().map(|key| {
+        let found = find(broker, view, reached, &key);
+        (key, found.ok_or(ErrorCode::CoordinatorNotAvailable))
+    });
+    found.collect()
+}
+
+fn find(broker: &Broker, view: &View, reached: &Reached, group: &str) -> Option<Found> {
+    let topic = view.image.topic_by_name(OFFSETS_TOPIC)?;
+    let partition = partition_for(group, topic.partitions.len() as i32);
+    let leader = topic.partition(PartitionId::new(partition))?.leader?;
+    let leader = view
+        .image
+        .broker(leader)
+        .filter(|leader| leader.is_active())?;
+    let endpoint = leader.endpoint(&reached.listener)?;
+    let is_me = leader.id == broker.config.node_id;
+    let (host, port) = reached.address(&broker.config, endpoint, is_me);
+    Some(Found {
+        node_id: leader.id.get(),
+        host: host.into_owned(),
+        port,
+    })
+}
+
+fn answer(
+    broker: &Broker,
+    reply_to: ReplyTo,
+    found: Vec<(String, Result<Found, ErrorCode>)>,
+) -> Handled {
+    let coordinators = found.into_iter().map(|(key, found)| {
+        let code = found.as_ref().err().copied().unwrap_or(ErrorCode::None);
+        broker.metrics.error(code);
+        let found = found.unwrap_or(Found {
+            node_id: -1,
+            host: String::new(),
+            port: -1,
+        });
+        Coordinator {
+            key: key.into(),
+            node_id: found.node_id,
+            host: found.host.into(),
+            port: found.port,
+            error_code: code.code(),
+            error_message: message(code).map(Cow::Borrowed),
+        }
+    });
+    let mut coordinators: Vec<Coordinator<'_>> = coordinators.collect();
+    let response = match reply_to.version < VERSION_OF_MANY {
+        false => FindCoordinatorResponse {
+            coordinators,
+            ..FindCoordinatorResponse::default()
+        },
+        true => {
+            let only = coordinators.remove(0);
+            FindCoordinatorResponse {
+                error_code: only.error_code,
+                error_message: only.error_message,
+                node_id: only.node_id,
+                host: only.host,
+                port: only.port,
+                ..FindCoordinatorResponse::default()
+            }
+        }
+    };
+    reply_to.encode(&response).map(Outcome::Reply)
+}
+
+/// Kafka says nothing on success.
+fn message(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::None => None,
+        ErrorCode::CoordinatorNotAvailable => Some("The coordinator is not available."),
+        ErrorCode::TransactionalIdAuthorizationFailed => {
+            Some("Transactions come with a later release.")
+        }
+        _ => Some("There are no coordinators of this kind."),
+    }
+}

@@ -1,0 +1,60 @@
+use super::group_texts::{code_of, mixed_up, refused};
+use crate::broker::Broker;
+use crate::groups::Answered;
+use crate::request::{Handled, ReplyTo, Request};
+use crate::response::Outcome;
+use ottla_coordinator::group::{GroupCommand, GroupError, GroupReply};
+use ottla_protocol::messages::delete_groups_request::DeleteGroupsRequest;
+use ottla_protocol::messages::delete_groups_response::{
+    DeletableGroupResult, DeleteGroupsResponse,
+};
+use std::borrow::Cow;
+
+pub(crate) fn handle(request: Request<'_>) -> Handled {
+    let message: DeleteGroupsRequest<'_> = request.decode()?;
+    // A group that is named twice is deleted once.
+    let mut ids: Vec<String> = Vec::with_capacity(message.groups_names.len());
+    for name in message.groups_names {
+        if !ids.iter().any(|id| *id == name) {
+            ids.push(name.into_owned());
+        }
+    }
+    let commands = ids.iter();
+    let commands = commands.map(|id| GroupCommand::Delete(id.as_str().into()));
+    let commands = commands.collect();
+    let reply_to = request.reply_to();
+    let finish =
+        move |broker: &Broker, answers: Vec<Answered>| finish(broker, reply_to, &ids, answers);
+    request.ask_groups(commands, Box::new(finish))
+}
+
+fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answered>) -> Handled {
+    let results = ids.iter().zip(answers).map(|(id, answered)| {
+        let (code, message) = match answered {
+            Ok(GroupReply::Delete(result)) => {
+                let error = result.err();
+                (code_of(broker, error), message(id, error))
+            }
+            Ok(other) => (mixed_up(&other), None),
+            Err(refusal) => (refused(broker, refusal), None),
+        };
+        DeletableGroupResult {
+            group_id: Cow::Borrowed(id),
+            error_code: code.code(),
+            error_message: message.map(Cow::Owned),
+        }
+    });
+    let response = DeleteGroupsResponse {
+        results: results.collect(),
+        ..DeleteGroupsResponse::default()
+    };
+    reply_to.encode(&response).map(Outcome::Reply)
+}
+
+fn message(id: &str, error: Option<GroupError>) -> Option<String> {
+    match error? {
+        GroupError::UnknownGroup => Some(format!("Group {id} not found.")),
+        GroupError::NonEmptyGroup => Some("The group is not empty.".to_owned()),
+        other => Some(other.to_string()),
+    }
+}

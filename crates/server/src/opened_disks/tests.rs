@@ -1,0 +1,295 @@
+//! A first start that crashes inside any operation, and how many fsyncs it waits for.
+
+use super::*;
+use ottla_broker::config::{ConfigSources, Strictness};
+use ottla_sim::Trace;
+use ottla_sim::disk::{CrashKind, SimDisk};
+use ottla_storage::disk::{DirEntry, DiskFile, OpenMode, Space};
+use ottla_storage::memory_disk::MemoryDisk;
+use ottla_types::Prng;
+use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
+
+fn config(settings: &[&str]) -> BrokerConfig {
+    let sources = ConfigSources {
+        files: Vec::new(),
+        environment: Vec::new(),
+        settings: settings.iter().map(ToString::to_string).collect(),
+        strictness: Strictness::Strict,
+    };
+    BrokerConfig::load(&sources).expect("it is right").config
+}
+
+fn first_batch(cluster_id: &str) -> Vec<Record> {
+    vec![Record::Cluster {
+        id: cluster_id.to_owned(),
+    }]
+}
+
+/// What a start came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ids {
+    cluster: String,
+    directories: Vec<DirectoryId>,
+}
+
+/// Disks of one machine: those of `log.dirs`, and that of `metadata.log.dir` if it is another.
+struct Machine {
+    config: BrokerConfig,
+    log_dirs: Vec<SimDisk>,
+    metadata: Option<SimDisk>,
+}
+
+impl Machine {
+    fn new(seed: u64, settings: &[&str]) -> Machine {
+        let config = config(settings);
+        let disk = |number| SimDisk::new(seed * 8 + number, 1 << 30, Trace::quiet());
+        let count = config.log_dirs.len() as u64;
+        let is_apart = !config.log_dirs.contains(&config.metadata_log_dir);
+        Machine {
+            log_dirs: (0..count).map(disk).collect(),
+            metadata: is_apart.then(|| disk(count)),
+            config,
+        }
+    }
+
+    fn disks(&self) -> impl Iterator<Item = &SimDisk> {
+        self.log_dirs.iter().chain(&self.metadata)
+    }
+
+    fn reboot(&mut self, kind: CrashKind) {
+        for disk in self.log_dirs.iter_mut().chain(&mut self.metadata) {
+            *disk = disk.reboot(kind);
+        }
+    }
+
+    fn start(&self) -> Result<Ids, StartError> {
+        let paths = self.config.log_dirs.iter();
+        let disks = paths
+            .zip(&self.log_dirs)
+            .map(|(path, disk)| (path.clone(), Arc::new(disk.clone()) as Arc<dyn Disk>));
+        let path = &self.config.metadata_log_dir;
+        let metadata = self.metadata.as_ref();
+        let metadata = metadata.map(|disk| (path.clone(), Arc::new(disk.clone()) as _));
+        let clock = Clock::start();
+        let mut opened = OpenedDisks::open_on(&self.config, disks.collect(), metadata, clock)?;
+        let cluster = opened.directories[0].identity.cluster_id.clone();
+        let (store, _lock) = opened.make_durable(|| first_batch(&cluster))?;
+        let directories: Vec<_> = opened.directories.iter().collect();
+        let ids = Ids {
+            cluster,
+            directories: directories
+                .iter()
+                .map(|directory| directory.identity.directory_id)
+                .collect(),
+        };
+        let (voter, owner) = store.owner();
+        assert_eq!(
+            (voter.directory, owner),
+            (ids.directories[0], &*ids.cluster)
+        );
+        for directory in directories {
+            assert_eq!(directory.identity.cluster_id, ids.cluster);
+        }
+        Ok(ids)
+    }
+}
+
+/// Crashes a first start after every number of operations, also the start after it, and then asks of two
+/// more starts that they come up and agree: a start that came to its end fixed the ids for ever.
+fn crash_everywhere(settings: &[&str]) {
+    let (mut cut_short, mut ended) = (0, 0);
+    for seed in 0..6 {
+        let mut prng = Prng::new(seed);
+        for operations in 0.. {
+            let mut machine = Machine::new(seed, settings);
+            let mut promised = None;
+            let mut is_over = true;
+            // The second crash strikes elsewhere: the start that finds what the first one left.
+            let second = prng.below(operations + 20);
+            for (life, after) in [operations, second].into_iter().enumerate() {
+                machine
+                    .disks()
+                    .for_each(|disk| disk.crash_after(Some(after)));
+                let started = machine.start();
+                let has_crashed = machine.disks().any(SimDisk::is_crashed);
+                match started {
+                    Ok(ids) => {
+                        ended += 1;
+                        let promised = promised.get_or_insert_with(|| ids.clone());
+                        assert_eq!(*promised, ids, "seed {seed}, crash after {operations}");
+                    }
+                    Err(error) => {
+                        assert!(has_crashed, "seed {seed}, after {operations}: {error}");
+                        cut_short += 1;
+                    }
+                }
+                is_over &= life > 0 || !has_crashed;
+                let kinds = [CrashKind::PowerLoss, CrashKind::ProcessKill];
+                machine.reboot(kinds[(seed as usize + life) % 2]);
+            }
+            for _ in 0..2 {
+                let started = machine.start();
+                let ids = started.unwrap_or_else(|error| {
+                    panic!("seed {seed}, crash after {operations}: refused: {error}")
+                });
+                let promised = promised.get_or_insert_with(|| ids.clone());
+                assert_eq!(*promised, ids, "seed {seed}, crash after {operations}");
+                machine.reboot(CrashKind::PowerLoss);
+            }
+            if is_over {
+                break;
+            }
+        }
+    }
+    assert!(
+        100 < cut_short && 12 < ended,
+        "{cut_short} cut short, {ended} ended"
+    );
+}
+
+#[test]
+fn a_first_start_that_crashes_anywhere_leaves_one_identity_or_none() {
+    crash_everywhere(&["log.dirs=/a"]);
+}
+
+#[test]
+fn neither_does_one_with_several_directories_and_its_metadata_apart() {
+    crash_everywhere(&["log.dirs=/a,/b", "metadata.log.dir=/m"]);
+}
+
+#[test]
+fn a_directory_that_lost_its_identity_is_named() {
+    let mut machine = Machine::new(7, &["log.dirs=/a", "metadata.log.dir=/m"]);
+    let ids = machine.start().unwrap();
+    // The metadata log goes on, and then another disk is mounted as /a.
+    machine.reboot(CrashKind::PowerLoss);
+    let metadata: Arc<dyn Disk> = Arc::new(machine.metadata.clone().unwrap());
+    let options = QuorumStoreOptions::default();
+    let opened = QuorumStore::open(metadata, Path::new(METADATA_DIR), &options).unwrap();
+    let mut store = opened.unwrap();
+    let next = ottla_metadata::StoredEntry {
+        position: ottla_metadata::LogPosition { term: 1, index: 2 },
+        payload: ottla_metadata::Payload::Blank,
+    };
+    store.write(None, &[next]).unwrap();
+    machine.log_dirs[0] = SimDisk::new(99, 1 << 30, Trace::quiet());
+    let error = machine.start().unwrap_err().to_string();
+    assert!(
+        error.starts_with("log.dirs=/a has no meta.properties"),
+        "{error}"
+    );
+    assert!(error.contains(&ids.directories[0].to_string()), "{error}");
+}
+
+/// Syncs that wait for each other: each group of them comes to its end only when as many are under
+/// way at the same time as `groups` says.
+struct Rendezvous {
+    state: Mutex<(usize, usize)>,
+    changed: Condvar,
+    groups: &'static [usize],
+}
+
+impl Rendezvous {
+    fn sync(&self) -> Result<(), DiskError> {
+        let mut state = self.state.lock();
+        let group = state.0;
+        let expected = self.groups.get(group).copied();
+        let expected = expected.expect("no more syncs one after the other than expected");
+        state.1 += 1;
+        if state.1 == expected {
+            *state = (group + 1, 0);
+            self.changed.notify_all();
+            return Ok(());
+        }
+        while state.0 == group {
+            let patience = Duration::from_secs(20);
+            let waited = self.changed.wait_for(&mut state, patience);
+            assert!(
+                !waited.timed_out(),
+                "only {} syncs at the same time",
+                state.1
+            );
+        }
+        Ok(())
+    }
+}
+
+struct RendezvousDisk(MemoryDisk, Arc<Rendezvous>);
+struct RendezvousFile(Arc<dyn DiskFile>, Arc<Rendezvous>);
+
+impl Disk for RendezvousDisk {
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.0.create_dir(path)
+    }
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let file = self.0.open(path, mode)?;
+        Ok(Arc::new(RendezvousFile(file, Arc::clone(&self.1))))
+    }
+    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        self.0.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.0.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.0.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.0.remove_dir(path)
+    }
+    fn sync_dir(&self, _path: &Path) -> Result<(), DiskError> {
+        self.1.sync()
+    }
+    fn space(&self) -> Result<Space, DiskError> {
+        self.0.space()
+    }
+    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
+        self.0.lock(path)
+    }
+}
+
+impl DiskFile for RendezvousFile {
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.read_at(position, buf)
+    }
+    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> Result<Option<usize>, DiskError> {
+        self.0.try_read_at(position, buf)
+    }
+    fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        self.0.write_at(position, parts)
+    }
+    fn sync_data(&self) -> Result<(), DiskError> {
+        self.1.sync()
+    }
+    fn set_len(&self, size: u64) -> Result<(), DiskError> {
+        self.0.set_len(size)
+    }
+    fn allocate(&self, position: u64, size: u64) -> Result<(), DiskError> {
+        self.0.allocate(position, size)
+    }
+    fn size(&self) -> Result<u64, DiskError> {
+        self.0.size()
+    }
+}
+
+#[test]
+fn a_first_start_waits_for_two_fsyncs_one_after_the_other() {
+    // The metadata log, the identity, and the names in their two directories; then the root.
+    let rendezvous = Arc::new(Rendezvous {
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        groups: &[4, 1],
+    });
+    let disk = RendezvousDisk(MemoryDisk::new(), Arc::clone(&rendezvous));
+    let config = config(&["log.dirs=/a"]);
+    let disks = vec![("/a".to_owned(), Arc::new(disk) as Arc<dyn Disk>)];
+    let mut opened = OpenedDisks::open_on(&config, disks, None, Clock::start()).unwrap();
+    let made = opened.make_durable(|| first_batch("c"));
+    made.expect("nothing fails");
+    assert_eq!(
+        *rendezvous.state.lock(),
+        (2, 0),
+        "every sync was carried out"
+    );
+}

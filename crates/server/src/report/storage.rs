@@ -1,0 +1,108 @@
+use std::sync::atomic::Ordering;
+
+use ottla_storage::log_dir::DirHealth;
+
+use super::ServerReport;
+use crate::metrics::{Exposition, HistogramSum};
+
+impl ServerReport {
+    pub(super) fn storage(&self, text: &mut Exposition) {
+        self.directory_gauges(text);
+        text.histogram("fsync_seconds", "Time of one fsync of the journal.");
+        for dir in &self.directories {
+            let mut sum = HistogramSum::default();
+            dir.journal.syncs.add_to(&mut sum);
+            text.buckets("fsync_seconds", &[("dir", &dir.path)], &sum);
+        }
+        text.counter("wal_commits_total", "Groups written to the journal.");
+        for dir in &self.directories {
+            let writes = dir.journal.writes.load(Ordering::Relaxed);
+            text.count("wal_commits_total", &[("dir", &dir.path)], writes);
+        }
+        text.counter(
+            "wal_stalls_total",
+            "Times no file of the journal's ring was free.",
+        );
+        for dir in &self.directories {
+            let stalls = dir.journal.stalls.load(Ordering::Relaxed);
+            text.count("wal_stalls_total", &[("dir", &dir.path)], stalls);
+        }
+    }
+
+    fn directory_gauges(&self, text: &mut Exposition) {
+        type Gauge = fn(&ottla_storage::log_dir::LogDirStats) -> u64;
+        let families: [(&str, &str, Gauge); 8] = [
+            ("disk_free_bytes", "Free on the directory's disk.", |s| {
+                s.free_bytes
+            }),
+            ("disk_total_bytes", "Size of the directory's disk.", |s| {
+                s.total_bytes
+            }),
+            ("wal_ring_bytes", "Size of the journal's files.", |s| {
+                s.wal.ring_bytes
+            }),
+            ("wal_span_bytes", "What a restart would replay.", |s| {
+                s.wal.span_bytes
+            }),
+            (
+                "wal_queued_bytes",
+                "Waiting to be written to the journal.",
+                |s| s.wal.queued_bytes,
+            ),
+            ("tail_bytes", "Appended and not in segments yet.", |s| {
+                s.tail_bytes as u64
+            }),
+            ("dir_partitions", "Partitions in the directory.", |s| {
+                s.partitions_count as u64
+            }),
+            ("producer_ids", "Producers remembered.", |s| {
+                s.producers_count as u64
+            }),
+        ];
+        let stats: Vec<_> = self
+            .directories
+            .iter()
+            .map(|dir| (&dir.path, dir.log_dir.stats()))
+            .collect();
+        for (name, help, gauge) in families {
+            text.gauge(name, help);
+            for (path, stats) in &stats {
+                text.count(name, &[("dir", path)], gauge(stats));
+            }
+        }
+        text.gauge(
+            "disk_state",
+            "1 for the state the directory is in, 0 for the others.",
+        );
+        for dir in &self.directories {
+            let state = state_name(&dir.log_dir.health());
+            for name in ["online", "full", "offline"] {
+                let labels = [("dir", &*dir.path), ("state", name)];
+                text.count("disk_state", &labels, u64::from(state == name));
+            }
+        }
+        text.gauge(
+            "damaged_partitions",
+            "Partitions that lost data and refuse produce.",
+        );
+        for dir in &self.directories {
+            let partitions = dir.log_dir.partitions();
+            let damaged = partitions
+                .iter()
+                .filter(|(slot, _, _)| dir.log_dir.damage(*slot).is_some());
+            text.count(
+                "damaged_partitions",
+                &[("dir", &dir.path)],
+                damaged.count() as u64,
+            );
+        }
+    }
+}
+
+fn state_name(health: &DirHealth) -> &'static str {
+    match health {
+        DirHealth::Online => "online",
+        DirHealth::Full => "full",
+        DirHealth::Offline { .. } => "offline",
+    }
+}

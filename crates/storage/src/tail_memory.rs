@@ -1,0 +1,223 @@
+//! Memory for the batches of tails.
+//!
+//! Tails fill and are flushed all the time, from different threads. Given back to the allocator, large pieces go on
+//! to the operating system and cost a page fault per page when they are needed again: as much as ten copies of it.
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Four sizes per power of two, from 8 KiB to 14 MiB: at most a fifth of a buffer is unused.
+const CLASSES_COUNT: usize = 44;
+
+/// Buffers of tails, used again and again. Small batches are left to the allocator, which keeps their memory itself.
+#[derive(Clone, Debug)]
+pub(crate) struct TailMemory {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    free: Mutex<Free>,
+    kept_bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Free {
+    classes: [Class; CLASSES_COUNT],
+    kept_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    buffers: Vec<Vec<u8>>,
+    /// The fewest there were since the last trim: so many were not needed.
+    idle_count: usize,
+}
+
+/// A batch's copy, as long as it may still be changed.
+#[derive(Debug)]
+pub(crate) enum TailBuffer {
+    Small(BytesMut),
+    Pooled(Pooled),
+}
+
+/// A buffer that goes back where it came from.
+#[derive(Debug)]
+pub(crate) struct Pooled {
+    bytes: Vec<u8>,
+    class: usize,
+    shared: Arc<Shared>,
+}
+
+impl TailMemory {
+    /// Keeps at most `kept_bytes_max` bytes that nobody uses.
+    pub(crate) fn new(kept_bytes_max: usize) -> TailMemory {
+        let free = Free {
+            classes: std::array::from_fn(|_| Class::default()),
+            kept_bytes: 0,
+        };
+        TailMemory {
+            shared: Arc::new(Shared {
+                free: Mutex::new(free),
+                kept_bytes_max,
+            }),
+        }
+    }
+
+    /// A copy of `bytes` in memory of its own.
+    pub(crate) fn copy(&self, bytes: &[u8]) -> TailBuffer {
+        if bytes.len() <= class_size(0) / 2 {
+            return TailBuffer::Small(BytesMut::from(bytes));
+        }
+        let Some(class) = (0..CLASSES_COUNT).find(|class| bytes.len() <= class_size(*class)) else {
+            return TailBuffer::Small(BytesMut::from(bytes));
+        };
+        let kept = self.shared.free.lock().take(class);
+        let mut buffer = kept.unwrap_or_else(|| Vec::with_capacity(class_size(class)));
+        buffer.extend_from_slice(bytes);
+        TailBuffer::Pooled(Pooled {
+            bytes: buffer,
+            class,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// Called now and then: gives half of what was not needed since the last call to the allocator.
+    pub(crate) fn trim(&self) {
+        let mut unused = Vec::new();
+        let mut free = self.shared.free.lock();
+        let mut freed_bytes = 0;
+        for (index, class) in free.classes.iter_mut().enumerate() {
+            let count = class.idle_count.div_ceil(2);
+            freed_bytes += count * class_size(index);
+            unused.extend(class.buffers.drain(..count));
+            class.idle_count = class.buffers.len();
+        }
+        free.kept_bytes -= freed_bytes;
+        drop(free);
+        // Freed outside the lock.
+        drop(unused);
+    }
+}
+
+impl Free {
+    fn take(&mut self, index: usize) -> Option<Vec<u8>> {
+        let class = &mut self.classes[index];
+        let buffer = class.buffers.pop()?;
+        class.idle_count = class.idle_count.min(class.buffers.len());
+        self.kept_bytes -= class_size(index);
+        Some(buffer)
+    }
+}
+
+impl TailBuffer {
+    /// Its bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            TailBuffer::Small(bytes) => bytes,
+            TailBuffer::Pooled(pooled) => &mut pooled.bytes,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            TailBuffer::Small(bytes) => bytes.len(),
+            TailBuffer::Pooled(pooled) => pooled.bytes.len(),
+        }
+    }
+
+    /// Its bytes, to be shared.
+    pub(crate) fn freeze(self) -> Bytes {
+        match self {
+            TailBuffer::Small(bytes) => bytes.freeze(),
+            TailBuffer::Pooled(pooled) => Bytes::from_owner(pooled),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Pooled {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.bytes);
+        buffer.clear();
+        let size = class_size(self.class);
+        let mut free = self.shared.free.lock();
+        if free.kept_bytes + size <= self.shared.kept_bytes_max {
+            free.kept_bytes += size;
+            free.classes[self.class].buffers.push(buffer);
+        }
+    }
+}
+
+/// Bytes of the buffers of a class.
+fn class_size(class: usize) -> usize {
+    (4 + class % 4) << (11 + class / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(memory: &TailMemory) -> usize {
+        let free = memory.shared.free.lock();
+        let sum = free
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(index, class)| class.buffers.len() * class_size(index));
+        assert_eq!(sum.sum::<usize>(), free.kept_bytes);
+        free.kept_bytes
+    }
+
+    #[test]
+    fn a_buffer_comes_back_when_its_last_reader_is_gone() {
+        let memory = TailMemory::new(1 << 20);
+        let mut buffer = memory.copy(&[1; 20_000]);
+        buffer.bytes_mut()[0] = 2;
+        let bytes = buffer.freeze();
+        let reader = bytes.slice(..10);
+        let place = bytes.as_ptr();
+        drop(bytes);
+        assert_eq!(kept(&memory), 0);
+        assert_eq!(reader[..2], [2, 1]);
+        drop(reader);
+        assert_eq!(kept(&memory), 20 << 10);
+        let again = memory.copy(&[3; 17_000]).freeze();
+        assert_eq!(again.as_ptr(), place);
+        assert_eq!(again[..], [3; 17_000]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_goes_when_it_is_not_needed() {
+        let memory = TailMemory::new(100 << 10);
+        let buffers: Vec<_> = (0..10).map(|_| memory.copy(&[0; 16 << 10])).collect();
+        drop(buffers);
+        assert_eq!(kept(&memory), 96 << 10);
+        memory.trim();
+        assert_eq!(kept(&memory), 96 << 10, "they were in use since then");
+        let used = memory.copy(&[0; 16 << 10]);
+        drop(used);
+        memory.trim();
+        assert_eq!(kept(&memory), 48 << 10, "half of the five that lay still");
+        for _ in 0..10 {
+            memory.trim();
+        }
+        assert_eq!(kept(&memory), 0);
+    }
+
+    #[test]
+    fn sizes_that_have_no_class_are_copied_too() {
+        let memory = TailMemory::new(1 << 20);
+        for size in [0, 1, 4096, 4097, 8192, 14 << 20, (14 << 20) + 1] {
+            let bytes = vec![7; size];
+            assert_eq!(memory.copy(&bytes).freeze(), bytes);
+        }
+    }
+}
