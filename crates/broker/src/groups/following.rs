@@ -176,14 +176,7 @@ impl GroupShard {
         for part in &plan.parts {
             match part {
                 Part::Memory(part) => bytes.extend_from_slice(part),
-                Part::File(range) => {
-                    let mut at = 0;
-                    while at < range.size() {
-                        let loaded = range.load(at, LOAD_STEP_BYTES)?;
-                        at += loaded.len();
-                        bytes.extend_from_slice(&loaded);
-                    }
-                }
+                Part::File(range) => bytes.extend_from_slice(&range.load_all()?),
             }
         }
         // Nothing left below the end: compaction took the last of it.
