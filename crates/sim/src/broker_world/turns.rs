@@ -350,14 +350,7 @@ impl BrokerWorld {
         for part in &ready.response.parts {
             match part {
                 ResponsePart::Bytes(part) => bytes.extend_from_slice(part),
-                ResponsePart::File(range) => {
-                    let mut at = 0;
-                    while at < range.size() {
-                        let piece = range.load(at, 1 << 20).ok()?;
-                        at += piece.len();
-                        bytes.extend_from_slice(&piece);
-                    }
-                }
+                ResponsePart::File(range) => bytes.extend_from_slice(&range.load_all().ok()?),
             }
         }
         Some(bytes)
