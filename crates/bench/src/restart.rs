@@ -92,7 +92,10 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
 }
 
 fn producers(connection: &mut Connection, options: &Options) -> Result<Vec<Producer>, BenchError> {
-    let request = InitProducerIdRequest::default();
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        ..Default::default()
+    };
     let partitions = (0..options.partitions).cycle();
     let mut producers = Vec::with_capacity(options.producers);
     for partition in partitions.take(options.producers) {

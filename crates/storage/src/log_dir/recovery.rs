@@ -20,6 +20,7 @@ use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailB
 use crate::planted::PlantedBug;
 use crate::tail_memory::TailMemory;
 use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
+use bytes::Bytes;
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp, TopicPartition};
 use parking_lot::{Mutex, RwLock};
@@ -392,7 +393,8 @@ impl Recovering {
                 self.collected.retain(|batch| batch.base_offset < base);
                 for view in batches(&entry.body).flatten() {
                     if self.state.synced_end <= view.base_offset() {
-                        self.collected.push(tail_batch(&view, entry.lsn));
+                        self.collected
+                            .push(tail_batch(&view, &entry.body, entry.lsn));
                     }
                 }
             }
@@ -508,7 +510,7 @@ impl Recovering {
         if self.state.segments.is_empty() {
             self.state.segments.push(Segment::empty(base));
         }
-        let batch = tail_batch(&view, entry.lsn);
+        let batch = tail_batch(&view, &entry.body, entry.lsn);
         let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
         self.state.push_batch(batch, epoch);
         let used = Timestamp::from_millis(entry.header.argument as i64).min(now.wall);
@@ -564,11 +566,12 @@ impl Recovering {
             let mut bytes = view.bytes().to_vec();
             let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
             ottla_records::stamp(&mut bytes, self.state.appended_end(), epoch);
+            let bytes = Bytes::from(bytes);
             let again = batches(&bytes)
                 .flatten()
                 .next()
                 .expect("it was a batch before");
-            let batch = tail_batch(&again, entry.lsn);
+            let batch = tail_batch(&again, &bytes, entry.lsn);
             self.state.push_batch(batch, epoch);
         }
     }

@@ -603,14 +603,21 @@ pub(crate) struct SyncPlan {
     pub(crate) end_offset: Offset,
 }
 
-/// The parts of a batch that the state needs, taken from its header (replay, replication).
-pub(crate) fn tail_batch(view: &BatchView<'_>, lsn: Lsn) -> TailBatch {
+/// A replayed batch of this size stays where it was read; a smaller one would keep too much around it in memory.
+const SHARED_BATCH_SIZE: usize = 64 * 1024;
+
+/// The parts of a batch that the state needs, taken from its header (replay, replication). `view` lies in `body`.
+pub(crate) fn tail_batch(view: &BatchView<'_>, body: &Bytes, lsn: Lsn) -> TailBatch {
+    let bytes = match view.bytes() {
+        large if SHARED_BATCH_SIZE <= large.len() => body.slice_ref(large),
+        small => Bytes::copy_from_slice(small),
+    };
     TailBatch {
         base_offset: view.base_offset(),
         last_offset: view.last_offset(),
         lsn,
         max_timestamp: view.max_timestamp(),
-        bytes: Bytes::copy_from_slice(view.bytes()),
+        bytes,
     }
 }
 

@@ -2,7 +2,8 @@ use bytes::Bytes;
 use ottla_types::{Lsn, Offset, Timestamp};
 use std::collections::VecDeque;
 
-/// A batch that is not in a segment file yet. It owns its bytes: nothing else lives in their allocation.
+/// A batch that is not in a segment file yet. It owns its bytes: nothing else lives in their allocation, unless it is
+/// large and was replayed.
 #[derive(Clone, Debug)]
 pub(crate) struct TailBatch {
     /// Offset of its first record.

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Files are read in pieces of this size, larger for a larger frame.
 const CHUNK_SIZE: u64 = 1 << 20;
+/// In search of later headers in pieces of this size: what lies between them is not looked at.
+const SEARCH_CHUNK_SIZE: u64 = 64 << 10;
 
 /// A ring file as recovery finds it.
 pub(crate) struct ScanFile {
@@ -132,10 +134,19 @@ impl Scan {
 
     /// The header at `place`, if there is one that was written there.
     pub(crate) fn header_at(&mut self, place: Place) -> Result<Option<FrameHeader>, WalError> {
+        self.header_within(place, CHUNK_SIZE)
+    }
+
+    /// The same, reading pieces of `chunk_size`.
+    fn header_within(
+        &mut self,
+        place: Place,
+        chunk_size: u64,
+    ) -> Result<Option<FrameHeader>, WalError> {
         if self.files[place.file_index].size < place.position + PAGE_SIZE {
             return Ok(None);
         }
-        let page = self.read(place, PAGE_SIZE)?;
+        let page = self.read(place, PAGE_SIZE, chunk_size)?;
         self.decode(place, &page)
     }
 
@@ -149,7 +160,8 @@ impl Scan {
         if self.files[place.file_index].size < place.position + size {
             return Ok(None);
         }
-        let bytes = self.read(place, size)?;
+        // With the header of the next frame.
+        let bytes = self.read(place, size, CHUNK_SIZE.max(size + PAGE_SIZE))?;
         Ok(Some(Frame { header, bytes }))
     }
 
@@ -210,7 +222,7 @@ impl Scan {
     /// The first header at or behind `place` in its file; moves `place` there.
     fn next_header(&mut self, place: &mut Place) -> Result<Option<FrameHeader>, WalError> {
         while place.position + PAGE_SIZE <= self.files[place.file_index].size {
-            if let Some(header) = self.header_at(*place)? {
+            if let Some(header) = self.header_within(*place, SEARCH_CHUNK_SIZE)? {
                 return Ok(Some(header));
             }
             place.position += PAGE_SIZE;
@@ -235,8 +247,20 @@ impl Scan {
         }
     }
 
-    /// `size` bytes at `place`, which must lie in the file; a slice of a larger piece.
-    fn read(&mut self, place: Place, size: u64) -> Result<Bytes, WalError> {
+    /// The end of the last piece from `place` on, so that nothing is read twice.
+    fn known_from(&self, place: Place) -> &[u8] {
+        let Some((start, chunk)) = &self.chunk else {
+            return &[];
+        };
+        if start.file_index != place.file_index || place.position < start.position {
+            return &[];
+        }
+        let at = (place.position - start.position) as usize;
+        chunk.get(at..).unwrap_or_default()
+    }
+
+    /// `size` bytes at `place`, which must lie in the file; a slice of a piece of `chunk_size` if the file has so much.
+    fn read(&mut self, place: Place, size: u64, chunk_size: u64) -> Result<Bytes, WalError> {
         if let Some((start, chunk)) = &self.chunk
             && start.file_index == place.file_index
             && start.position <= place.position
@@ -246,11 +270,14 @@ impl Scan {
             return Ok(chunk.slice(at..at + size as usize));
         }
         let file = &self.files[place.file_index];
-        let chunk_size = size.max(CHUNK_SIZE).min(file.size - place.position);
+        let chunk_size = chunk_size.min(file.size - place.position);
         let mut buf = vec![0; chunk_size as usize];
+        let known = self.known_from(place);
+        buf[..known.len()].copy_from_slice(known);
         // Whatever is missing reads as zeros, which no checksum accepts.
-        file.file.read_at(place.position, &mut buf)?;
-        self.bytes_read += chunk_size;
+        let at = place.position + known.len() as u64;
+        file.file.read_at(at, &mut buf[known.len()..])?;
+        self.bytes_read += chunk_size - known.len() as u64;
         let chunk = Bytes::from(buf);
         self.chunk = Some((place, chunk.clone()));
         Ok(chunk.slice(..size as usize))
