@@ -1,4 +1,4 @@
-"""kafkajs, as a producer: its consumer needs groups."""
+"""kafkajs, as a producer; as a consumer it is a member of a group, which is tested with groups."""
 
 import pathlib
 import subprocess

@@ -14,8 +14,6 @@ use std::borrow::Cow;
 
 /// From here on several coordinators are asked for at once (KIP-699).
 const VERSION_OF_MANY: i16 = 4;
-/// Share groups can be asked for from here on.
-const VERSION_OF_SHARES: i16 = 6;
 
 /// What a coordinator coordinates, by Kafka's numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +41,39 @@ struct Found {
     port: i32,
 }
 
+/// Why there is none.
+#[derive(Clone, Copy)]
+struct NotFound {
+    code: ErrorCode,
+    message: Option<&'static str>,
+}
+
+impl NotFound {
+    const NOT_AVAILABLE: NotFound = NotFound {
+        code: ErrorCode::CoordinatorNotAvailable,
+        message: Some("The coordinator is not available."),
+    };
+    /// Clients do not try again after this error.
+    const NO_TRANSACTIONS: NotFound = NotFound {
+        code: ErrorCode::TransactionalIdAuthorizationFailed,
+        message: Some("Transactions come with a later release."),
+    };
+    /// As Kafka where share groups are off.
+    const NO_SHARES: NotFound = NotFound {
+        code: ErrorCode::InvalidRequest,
+        message: None,
+    };
+    /// The words are Kafka's.
+    const NO_SUCH_KIND: NotFound = NotFound {
+        code: ErrorCode::InvalidRequest,
+        message: Some(
+            "This most likely occurs because of a request being malformed by the client library \
+             or the message was sent to an incompatible broker. See the broker logs for more \
+             details.",
+        ),
+    };
+}
+
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: FindCoordinatorRequest<'_> = request.decode()?;
     let version = request.version();
@@ -57,13 +88,12 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let reply_to = request.reply_to();
     let refusal = match KeyType::from_wire(message.key_type) {
         Some(KeyType::Group) => None,
-        // Transactions come with a later release. Clients do not try again after this error.
-        Some(KeyType::Transaction) => Some(ErrorCode::TransactionalIdAuthorizationFailed),
-        Some(KeyType::Share) if version < VERSION_OF_SHARES => Some(ErrorCode::InvalidRequest),
-        Some(KeyType::Share) | None => Some(ErrorCode::InvalidRequest),
+        Some(KeyType::Transaction) => Some(NotFound::NO_TRANSACTIONS),
+        Some(KeyType::Share) => Some(NotFound::NO_SHARES),
+        None => Some(NotFound::NO_SUCH_KIND),
     };
-    if let Some(code) = refusal {
-        let found = keys.into_iter().map(|key| (key, Err(code)));
+    if let Some(refusal) = refusal {
+        let found = keys.into_iter().map(|key| (key, Err(refusal)));
         return answer(request.broker, reply_to, found.collect());
     }
     if keys.is_empty() || request.view.image.topic_by_name(OFFSETS_TOPIC).is_some() {
@@ -93,10 +123,10 @@ fn find_all(
     view: &View,
     reached: &Reached,
     keys: Vec<String>,
-) -> Vec<(String, Result<Found, ErrorCode>)> {
+) -> Vec<(String, Result<Found, NotFound>)> {
     let found = keys.into_iter().map(|key| {
         let found = find(broker, view, reached, &key);
-        (key, found.ok_or(ErrorCode::CoordinatorNotAvailable))
+        (key, found.ok_or(NotFound::NOT_AVAILABLE))
     });
     found.collect()
 }
@@ -122,10 +152,11 @@ fn find(broker: &Broker, view: &View, reached: &Reached, group: &str) -> Option<
 fn answer(
     broker: &Broker,
     reply_to: ReplyTo,
-    found: Vec<(String, Result<Found, ErrorCode>)>,
+    found: Vec<(String, Result<Found, NotFound>)>,
 ) -> Handled {
     let coordinators = found.into_iter().map(|(key, found)| {
-        let code = found.as_ref().err().copied().unwrap_or(ErrorCode::None);
+        let missing = found.as_ref().err().copied();
+        let code = missing.map_or(ErrorCode::None, |missing| missing.code);
         broker.metrics.error(code);
         let found = found.unwrap_or(Found {
             node_id: -1,
@@ -138,7 +169,9 @@ fn answer(
             host: found.host.into(),
             port: found.port,
             error_code: code.code(),
-            error_message: message(code).map(Cow::Borrowed),
+            error_message: missing
+                .and_then(|missing| missing.message)
+                .map(Cow::Borrowed),
         }
     });
     let mut coordinators: Vec<Coordinator<'_>> = coordinators.collect();
@@ -160,16 +193,4 @@ fn answer(
         }
     };
     reply_to.encode(&response).map(Outcome::Reply)
-}
-
-/// Kafka says nothing on success.
-fn message(code: ErrorCode) -> Option<&'static str> {
-    match code {
-        ErrorCode::None => None,
-        ErrorCode::CoordinatorNotAvailable => Some("The coordinator is not available."),
-        ErrorCode::TransactionalIdAuthorizationFailed => {
-            Some("Transactions come with a later release.")
-        }
-        _ => Some("There are no coordinators of this kind."),
-    }
 }

@@ -55,7 +55,10 @@ fn finish(
         };
         DescribedGroup {
             group_id: Cow::Borrowed(id),
-            authorized_operations: operations,
+            authorized_operations: match described.error_code {
+                0 => operations,
+                _ => OPERATIONS_UNKNOWN,
+            },
             ..described
         }
     });

@@ -33,7 +33,7 @@ fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answe
         let (code, message) = match answered {
             Ok(GroupReply::Delete(result)) => {
                 let error = result.err();
-                (code_of(broker, error), message(id, error))
+                (code_of(broker, error), message(error))
             }
             Ok(other) => (mixed_up(&other), None),
             Err(refusal) => (refused(broker, refusal), None),
@@ -41,7 +41,7 @@ fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answe
         DeletableGroupResult {
             group_id: Cow::Borrowed(id),
             error_code: code.code(),
-            error_message: message.map(Cow::Owned),
+            error_message: message.map(Cow::Borrowed),
         }
     });
     let response = DeleteGroupsResponse {
@@ -51,10 +51,10 @@ fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answe
     reply_to.encode(&response).map(Outcome::Reply)
 }
 
-fn message(id: &str, error: Option<GroupError>) -> Option<String> {
+/// Kafka has no words for a group that does not exist.
+fn message(error: Option<GroupError>) -> Option<&'static str> {
     match error? {
-        GroupError::UnknownGroup => Some(format!("Group {id} not found.")),
-        GroupError::NonEmptyGroup => Some("The group is not empty.".to_owned()),
-        other => Some(other.to_string()),
+        GroupError::NonEmptyGroup => Some("The group is not empty."),
+        _ => None,
     }
 }
