@@ -6,6 +6,7 @@ use crate::dispatch::Api;
 use crate::fetch::SessionCache;
 use crate::groups::Groups;
 use crate::handlers;
+use crate::loggers::Loggers;
 use crate::metrics::BrokerMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::request::{Request, outcome};
@@ -20,8 +21,8 @@ use ottla_storage::log_dir::LogDir;
 use ottla_types::{BrokerEpoch, DirectoryId, IncarnationId, Now, Prng};
 use parking_lot::Mutex;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How the broker gets the attention of the threads around it.
 pub trait Wake: Send + Sync {
@@ -101,6 +102,9 @@ pub struct Broker {
     pub(crate) groups: Groups,
     pub(crate) wake: Arc<dyn Wake>,
     pub(crate) metrics: BrokerMetrics,
+    /// Bytes of requests that are kept until there is room for them.
+    pub(crate) held_bytes: Arc<AtomicUsize>,
+    loggers: OnceLock<Arc<dyn Loggers>>,
     pub(crate) is_draining: AtomicBool,
     myself: std::sync::Weak<Broker>,
 }
@@ -133,6 +137,8 @@ impl Broker {
             following: Mutex::default(),
             wake: start.wake,
             metrics: BrokerMetrics::default(),
+            held_bytes: Arc::default(),
+            loggers: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             myself: myself.clone(),
         })
@@ -208,6 +214,21 @@ impl Broker {
     /// What the broker counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// Bytes of requests that are kept until there is room for them: memory that received bytes take,
+    /// like those the server still holds.
+    pub fn held_bytes(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.held_bytes)
+    }
+
+    /// Lets BROKER_LOGGER resources be `loggers`; without any, there are none. Only the first counts.
+    pub fn use_loggers(&self, loggers: Arc<dyn Loggers>) {
+        self.loggers.get_or_init(|| loggers);
+    }
+
+    pub(crate) fn loggers(&self) -> Option<&Arc<dyn Loggers>> {
+        self.loggers.get()
     }
 
     /// What the broker was configured with.

@@ -3,6 +3,7 @@ use crate::producer_ids::ProducerIdsAnswer;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{ControllerAnswer, Parked, ParkedReply};
 use ottla_metadata::{Command, Controller, ControllerError, Reply, RequestId, Submission};
+use ottla_types::Mono;
 use std::collections::BTreeMap;
 
 /// The answer a controller gives.
@@ -10,6 +11,17 @@ pub(crate) type ControllerResult = Result<Reply, ControllerError>;
 
 /// Turns the controller's answer into the client's.
 pub(crate) type Answer = Box<dyn FnOnce(&Broker, ControllerResult) -> ControllerAnswer + Send>;
+
+/// How long a client waits for the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// The request has no timeout.
+    Forever,
+    /// Until then.
+    Until(Mono),
+    /// Not at all: Kafka then does nothing.
+    NoTime,
+}
 
 /// Where requests to the controller are handed in, and who waits for what.
 pub(crate) struct ControllerDesk {
@@ -41,17 +53,44 @@ impl ControllerDesk {
     pub(crate) fn take(&mut self, id: RequestId) -> Option<Waiting> {
         self.waiting.remove(&id)
     }
+
+    /// What `token`'s client would have been answered with.
+    fn take_of(&mut self, token: Token) -> Option<Answer> {
+        let is_meant = |_: &RequestId, waiting: &mut Waiting| matches!(waiting, Waiting::Client { token: other, .. } if *other == token);
+        match self.waiting.extract_if(.., is_meant).next() {
+            Some((_, Waiting::Client { answer, .. })) => Some(answer),
+            _ => None,
+        }
+    }
 }
 
 impl Broker {
-    /// Hands `command` to the controller; `answer` makes the client's reply of what it says.
-    pub(crate) fn submit(&self, core: CoreId, command: &Command, answer: Answer) -> Outcome {
+    /// Hands `command` to the controller; `answer` makes the client's reply of what it says, or of
+    /// [`ControllerError::TimedOut`] when the client waits no longer. The command may take effect
+    /// nevertheless.
+    pub(crate) fn submit(
+        &self,
+        core: CoreId,
+        command: &Command,
+        patience: Patience,
+        answer: Answer,
+    ) -> Outcome {
+        let deadline = match patience {
+            Patience::Forever => None,
+            Patience::Until(deadline) => Some(deadline),
+            Patience::NoTime => {
+                return match answer(self, Err(ControllerError::NoTime)) {
+                    ControllerAnswer::Done(outcome) => outcome,
+                    ControllerAnswer::After(reply) => self.reply_or_park(core, reply, None),
+                };
+            }
+        };
         let result = {
             let mut desk = self.desk.lock();
             match desk.controller.submit(command) {
                 Submission::Answered(result) => result,
                 Submission::Waiting(id) => {
-                    let token = self.park(core, Parked::Controller, None);
+                    let token = self.park(core, Parked::Note { deadline }, deadline);
                     desk.waiting.insert(id, Waiting::Client { token, answer });
                     return Outcome::Parked {
                         token,
@@ -63,6 +102,16 @@ impl Broker {
         match answer(self, result) {
             ControllerAnswer::Done(outcome) => outcome,
             ControllerAnswer::After(reply) => self.reply_or_park(core, reply, None),
+        }
+    }
+
+    /// The answer to a client that does not wait any longer; `None` when the true one is on its way.
+    pub(crate) fn give_up(&self, token: Token) -> Option<Outcome> {
+        let answer = self.desk.lock().take_of(token)?;
+        match answer(self, Err(ControllerError::TimedOut)) {
+            ControllerAnswer::Done(outcome) => Some(outcome),
+            // What did not happen yet waits for nothing.
+            ControllerAnswer::After(reply) => Some(Outcome::Reply(reply.into_response())),
         }
     }
 

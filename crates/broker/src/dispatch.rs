@@ -46,6 +46,7 @@ pub(crate) static APIS: &[Api] = &[
         ApiKey::DescribeConfigs,
         handlers::k32_describe_configs::handle,
     ),
+    api(ApiKey::AlterConfigs, handlers::k33_alter_configs::handle),
     api(
         ApiKey::DescribeLogDirs,
         handlers::k35_describe_log_dirs::handle,
@@ -55,14 +56,43 @@ pub(crate) static APIS: &[Api] = &[
         handlers::k37_create_partitions::handle,
     ),
     api(ApiKey::DeleteGroups, handlers::k42_delete_groups::handle),
+    api(ApiKey::ElectLeaders, handlers::k43_elect_leaders::handle),
     api(
         ApiKey::IncrementalAlterConfigs,
         handlers::k44_incremental_alter_configs::handle,
     ),
+    api(
+        ApiKey::AlterPartitionReassignments,
+        handlers::k45_alter_partition_reassignments::handle,
+    ),
+    api(
+        ApiKey::ListPartitionReassignments,
+        handlers::k46_list_partition_reassignments::handle,
+    ),
     api(ApiKey::OffsetDelete, handlers::k47_offset_delete::handle),
+    api(
+        ApiKey::DescribeQuorum,
+        handlers::k55_describe_quorum::handle,
+    ),
+    api(
+        ApiKey::UpdateFeatures,
+        handlers::k57_update_features::handle,
+    ),
     api(
         ApiKey::DescribeCluster,
         handlers::k60_describe_cluster::handle,
+    ),
+    api(
+        ApiKey::DescribeProducers,
+        handlers::k61_describe_producers::handle,
+    ),
+    api(
+        ApiKey::UnregisterBroker,
+        handlers::k64_unregister_broker::handle,
+    ),
+    api(
+        ApiKey::ListConfigResources,
+        handlers::k74_list_config_resources::handle,
     ),
     api(
         ApiKey::DescribeTopicPartitions,

@@ -18,6 +18,7 @@ pub(crate) fn produce_batch(error: &ProduceBatchError) -> ErrorCode {
         | ProduceBatchError::Control
         | ProduceBatchError::Sequence { .. }
         | ProduceBatchError::Record { .. }
+        | ProduceBatchError::RecordTooLarge { .. }
         | ProduceBatchError::OffsetDelta { .. } => ErrorCode::InvalidRecord,
         ProduceBatchError::Malformed(error) => batch(error),
         ProduceBatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,

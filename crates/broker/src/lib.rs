@@ -12,6 +12,7 @@ pub mod config;
 
 mod connection;
 mod error_map;
+mod loggers;
 mod metrics;
 mod response;
 
@@ -37,6 +38,7 @@ mod partition_report;
 
 pub use broker::{BlockingWork, Broker, BrokerStart, Directory, Wake};
 pub use connection::{Connection, ConnectionInfo};
+pub use loggers::{LogLevel, Loggers, ROOT_LOGGER};
 pub use metrics::{BrokerMetrics, ClientSoftware, TopicMetrics};
 pub use partition_report::{PartitionStates, ReadableOffsets};
 pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};

@@ -7,7 +7,8 @@ use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
-    ControllerAnswer, Core, CoreState, HeldRequest, JournalPlace, Parked, ParkedReply, Waiter,
+    ControllerAnswer, Core, CoreState, FailedReply, HeldRequest, JournalPlace, Parked, ParkedReply,
+    Waiter,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
@@ -108,6 +109,7 @@ impl Broker {
             retry,
         };
         add(&self.metrics.held_requests, 1);
+        self.held_bytes.fetch_add(frame.len(), Ordering::Relaxed);
         let mut state = self.cores[connection.core.index()].state.lock();
         self.park_in(
             connection.core,
@@ -136,6 +138,8 @@ impl Broker {
             return;
         }
         let token = Token { core, number };
+        self.held_bytes
+            .fetch_sub(held.frame.len(), Ordering::Relaxed);
         self.metrics.parked_requests.fetch_sub(1, Ordering::Relaxed);
         match self.carry_out(&mut held.connection, &held.frame, Some(token), now) {
             Outcome::Parked { .. } => {}
@@ -349,13 +353,20 @@ impl Broker {
         for (number, answer) in notes.answered {
             let mut state = owner.state.lock();
             let token = Token { core, number };
-            if state.parked.remove(&number).is_none() {
-                continue;
+            match state.parked.remove(&number) {
+                Some(Parked::Note {
+                    deadline: Some(deadline),
+                }) => state.deadlines.remove(deadline, number),
+                Some(_) => {}
+                None => continue, // Its time was up before.
             }
             match answer {
                 ControllerAnswer::Done(outcome) => out.push((token, outcome)),
                 ControllerAnswer::After(mut reply) => match self.next_place(&mut reply) {
                     Some(place) => {
+                        if let Some(deadline) = reply.deadline {
+                            state.deadlines.insert(deadline, number);
+                        }
                         state.parked.insert(number, Parked::Reply(reply));
                         state.wait(place, Waiter::Reply(number));
                         publish_awaited(owner, &state);
@@ -422,7 +433,9 @@ impl Broker {
             let token = Token { core, number };
             match parked {
                 Some(Parked::Reply(reply)) => {
-                    self.metrics.error(ErrorCode::RequestTimedOut);
+                    if !matches!(reply.failure, FailedReply::Same) {
+                        self.metrics.error(ErrorCode::RequestTimedOut);
+                    }
                     let response = reply.into_failure(ErrorCode::RequestTimedOut);
                     out.push((token, Outcome::Reply(response)));
                 }
@@ -430,7 +443,14 @@ impl Broker {
                     out.push((token, outcome(self.finish_fetch(fetch, now))));
                 }
                 Some(Parked::Held(held)) => self.retry_held(core, owner, number, held, now, out),
-                Some(Parked::Controller) | None => {}
+                Some(Parked::Note { .. }) => match self.give_up(token) {
+                    Some(outcome) => out.push((token, outcome)),
+                    None => {
+                        let waiting = Parked::Note { deadline: None };
+                        owner.state.lock().parked.insert(number, waiting);
+                    }
+                },
+                None => {}
             }
         }
     }
@@ -448,7 +468,7 @@ impl Broker {
             let taken = state.parked.extract_if(.., is_fetch);
             let fetches = taken.filter_map(|(number, parked)| match parked {
                 Parked::Fetch(fetch) => Some((number, fetch)),
-                Parked::Reply(_) | Parked::Controller | Parked::Held(_) => None,
+                Parked::Reply(_) | Parked::Note { .. } | Parked::Held(_) => None,
             });
             fetches.collect()
         };

@@ -161,6 +161,15 @@ impl LocalPartition {
         tell(state)
     }
 
+    /// What a failed operation of the log means to a client: a topic that was deleted meanwhile is
+    /// unknown, whatever the log said.
+    pub(crate) fn error_unless_gone(&self, code: ErrorCode) -> ErrorCode {
+        match (code, self.is_gone()) {
+            (ErrorCode::NotLeaderOrFollower, true) => ErrorCode::UnknownTopicOrPartition,
+            (code, _) => code,
+        }
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.state.lock().is_gone
     }
@@ -168,7 +177,8 @@ impl LocalPartition {
     /// What an append must obey.
     pub(crate) fn produce_view(&self) -> Result<ProduceView, ErrorCode> {
         let state = self.state.lock();
-        let leader = state.leader.as_ref().ok_or(NOT_LEADER)?;
+        let leader = state.leader.as_ref();
+        let leader = leader.ok_or_else(|| state.refusal())?;
         Ok(ProduceView {
             leader_epoch: leader.leader_epoch(),
             rules: produce_rules(&state.config),
@@ -182,8 +192,9 @@ impl LocalPartition {
         client_epoch: Option<LeaderEpoch>,
     ) -> Result<ReadView, ErrorCode> {
         let mut state = self.state.lock();
-        let ends = self.log_dir.ends(self.slot).ok_or(NOT_LEADER)?;
-        let leader = state.leader.as_mut().ok_or(NOT_LEADER)?;
+        let refusal = state.refusal();
+        let ends = self.log_dir.ends(self.slot).ok_or(refusal)?;
+        let leader = state.leader.as_mut().ok_or(refusal)?;
         leader
             .check_epoch(client_epoch)
             .map_err(|error| match error {
@@ -236,7 +247,16 @@ impl LocalPartition {
     }
 }
 
-const NOT_LEADER: ErrorCode = ErrorCode::NotLeaderOrFollower;
+impl PartitionState {
+    /// Why nothing can be done here: a request that began before its topic was deleted hears that it
+    /// is gone, and not that it should look for another leader.
+    fn refusal(&self) -> ErrorCode {
+        match self.is_gone {
+            true => ErrorCode::UnknownTopicOrPartition,
+            false => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+}
 
 fn advance(leader: &mut Leader, ends: Ends) -> ReadView {
     leader.appended(ends.appended_end);
@@ -282,6 +302,7 @@ fn produce_rules(config: &TopicConfig) -> ProduceRules {
         timestamp_before_max_ms: config.timestamp_before_max_ms,
         timestamp_after_max_ms: config.timestamp_after_max_ms,
         keys: KeyRule::Optional,
+        record_bytes_max: config.max_decompressed_record_bytes as usize,
     }
 }
 

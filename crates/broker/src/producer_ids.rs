@@ -47,7 +47,7 @@ impl Broker {
             match ids.take() {
                 Some(id) => success(reply_to, id),
                 None => {
-                    let token = self.park(core, Parked::Controller, None);
+                    let token = self.park(core, Parked::Note { deadline: None }, None);
                     ids.waiting.push((token, reply_to));
                     Outcome::Parked {
                         token,

@@ -1,10 +1,15 @@
 use crate::broker::Broker;
 use crate::connection::Connection;
+use crate::controller_desk::Patience;
 use crate::response::{CloseReason, Outcome, Response, Token};
 use crate::view::View;
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
-use ottla_types::Now;
+use ottla_types::{Mono, Now};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A healthy disk is done with a write long before this.
+const JOURNAL_PATIENCE_MIN: Duration = Duration::from_secs(1);
 
 /// What a handler does with a request: an outcome, or a reason to close the connection.
 pub(crate) type Handled = Result<Outcome, CloseReason>;
@@ -48,6 +53,26 @@ impl<'a> Request<'a> {
             version: self.version(),
             correlation_id: self.header.correlation_id,
         }
+    }
+
+    /// When a request that waits for the journal gives up. Kafka's timeouts bound the wait for other
+    /// brokers only, so even a request that allows no time gets what a write to the disk takes.
+    pub(crate) fn journal_deadline(&self, timeout_ms: i32) -> Mono {
+        self.deadline(timeout_ms)
+            .max(self.now.mono.plus(JOURNAL_PATIENCE_MIN))
+    }
+
+    /// How long a client with this timeout waits for the controller.
+    pub(crate) fn patience(&self, timeout_ms: i32) -> Patience {
+        match timeout_ms {
+            1.. => Patience::Until(self.deadline(timeout_ms)),
+            _ => Patience::NoTime,
+        }
+    }
+
+    fn deadline(&self, timeout_ms: i32) -> Mono {
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        self.now.mono.plus(timeout)
     }
 
     /// The answer.

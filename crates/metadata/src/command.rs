@@ -48,6 +48,25 @@ pub enum Command {
         /// Whether to do it.
         mode: Mode,
     },
+    /// Partitions are to be led by somebody else.
+    ElectLeaders {
+        /// By whom.
+        election: Election,
+        /// Which.
+        scope: ElectionScope,
+    },
+    /// Replicas move to other brokers.
+    ReassignPartitions {
+        /// One answer each, in this order.
+        reassignments: Vec<Reassignment>,
+    },
+    /// Features are finalized at other levels, all or none.
+    UpdateFeatures {
+        /// In the order sent.
+        updates: Vec<FeatureUpdate>,
+        /// Whether to do it.
+        mode: Mode,
+    },
     /// A broker needs producer ids.
     AllocateProducerIds {
         /// Who.
@@ -142,6 +161,70 @@ pub struct MorePartitions {
     pub assignments: Option<Vec<Vec<BrokerId>>>,
 }
 
+/// Who is to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Election {
+    /// The first replica.
+    Preferred,
+    /// Any live replica where nobody in sync is left, at the price of records.
+    Unclean,
+}
+
+/// Which partitions an election is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElectionScope {
+    /// Every one that needs it; nothing is answered about the others.
+    All,
+    /// These, by topic and number as sent; one answer each, in this order.
+    Some(Vec<(String, i32)>),
+}
+
+/// Where one partition's replicas shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reassignment {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number, as sent.
+    pub partition: i32,
+    /// The brokers' numbers, as sent; `None` cancels what is under way.
+    pub replicas: Option<Vec<i32>>,
+}
+
+/// A feature's new level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// Such as `metadata.version`.
+    pub name: String,
+    /// As sent; 0 turns the feature off.
+    pub level: i16,
+    /// What the level may do to the present one; `None` for a way nobody knows.
+    pub upgrade: Option<UpgradeType>,
+}
+
+/// What a new level may do to the present one, with Kafka's numbers (`FeatureUpdate.UpgradeType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum UpgradeType {
+    /// Only raise it.
+    Upgrade = 1,
+    /// Lower it if nothing is lost.
+    SafeDowngrade = 2,
+    /// Lower it whatever is lost.
+    UnsafeDowngrade = 3,
+}
+
+impl UpgradeType {
+    /// The type with Kafka's number.
+    pub const fn from_wire(id: i8) -> Option<UpgradeType> {
+        match id {
+            1 => Some(UpgradeType::Upgrade),
+            2 => Some(UpgradeType::SafeDowngrade),
+            3 => Some(UpgradeType::UnsafeDowngrade),
+            _ => None,
+        }
+    }
+}
+
 /// Changes of one resource's configs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigAlteration {
@@ -226,6 +309,12 @@ pub enum Reply {
     PartitionsCreated(Vec<Result<(), ControllerError>>),
     /// To `AlterConfigs` and `ReplaceConfigs`.
     ConfigsAltered(Vec<Result<(), ControllerError>>),
+    /// To `ElectLeaders`; empty when it was about all partitions.
+    LeadersElected(Vec<Result<(), ControllerError>>),
+    /// To `ReassignPartitions`.
+    PartitionsReassigned(Vec<Result<(), ControllerError>>),
+    /// To `UpdateFeatures`.
+    FeaturesUpdated,
     /// To `AllocateProducerIds`: these ids are the broker's alone.
     ProducerIds(Range<i64>),
 }

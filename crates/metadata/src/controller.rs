@@ -4,7 +4,7 @@ use crate::config_rules::ConfigRules;
 use crate::controller_error::ControllerError;
 use crate::decide::decide;
 use crate::image::Image;
-use crate::quorum::{Applied, Quorum, QuorumEvent, Ticket};
+use crate::quorum::{Applied, Quorum, QuorumEvent, QuorumStatus, Ticket};
 use ottla_types::Prng;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,6 +82,11 @@ impl Controller {
     /// The state that is certain.
     pub fn image(&self) -> &Arc<Image> {
         &self.committed
+    }
+
+    /// How the quorum stands.
+    pub fn quorum_status(&self) -> QuorumStatus {
+        self.quorum.status()
     }
 
     /// The term this node leads, if it does.

@@ -17,6 +17,12 @@ pub enum ControllerError {
         /// What the store says.
         reason: Arc<str>,
     },
+    /// The client does not wait any longer. What it asked for may still happen.
+    #[error("The request timed out; what it asked for may still happen.")]
+    TimedOut,
+    /// The client allows no time at all, so nothing was tried.
+    #[error("The request timed out.")]
+    NoTime,
 
     // Topics.
     /// The name cannot name a topic.
@@ -212,6 +218,58 @@ pub enum ControllerError {
         resource: ConfigResource,
     },
 
+    // Elections and reassignments.
+    /// There is no such topic.
+    #[error("No such topic as {name}")]
+    NoTopicToElectFor {
+        /// Its name.
+        name: String,
+    },
+    /// There is no such partition.
+    #[error("No such partition as {name}-{partition}")]
+    NoPartitionToElectFor {
+        /// Its topic.
+        name: String,
+        /// Its number, as sent.
+        partition: i32,
+    },
+    /// Who is asked for leads already, or somebody does.
+    #[error("Leader election not needed for topic partition.")]
+    ElectionNotNeeded,
+    /// The first replica is not in sync or not alive.
+    #[error("The preferred leader was not available.")]
+    PreferredLeaderNotAvailable,
+    /// No replica is alive.
+    #[error("Eligible topic partition leaders are not available.")]
+    EligibleLeadersNotAvailable,
+    /// There is no such topic.
+    #[error("Unable to find a topic named {name}.")]
+    NoTopicToReassign {
+        /// Its name.
+        name: String,
+    },
+    /// There is no such partition.
+    #[error("Unable to find partition {name}:{partition}.")]
+    NoPartitionToReassign {
+        /// Its topic.
+        name: String,
+        /// Its number, as sent.
+        partition: i32,
+    },
+    /// There is nothing to cancel.
+    #[error("No partition reassignment is in progress.")]
+    NoReassignmentInProgress,
+
+    // Features.
+    /// One of the updates is not possible, so none is made.
+    #[error(
+        "The update failed for all features since the following feature had an error: {message}"
+    )]
+    FeatureUpdateFailed {
+        /// For people.
+        message: String,
+    },
+
     // Brokers.
     /// Another process has this number, another directory and a live session.
     #[error(
@@ -273,18 +331,32 @@ pub enum ControllerError {
 }
 
 impl ControllerError {
+    /// What to tell the client beside the code; Kafka says nothing about a request without time.
+    pub fn message(&self) -> Option<String> {
+        (*self != ControllerError::NoTime).then(|| self.to_string())
+    }
+
     /// Kafka's code for this error.
     pub const fn code(&self) -> ErrorCode {
         use ControllerError as E;
         match self {
             E::NotController => ErrorCode::NotController,
+            E::TimedOut | E::NoTime => ErrorCode::RequestTimedOut,
             E::InvalidTopicName(_) | E::CollidingTopicName { .. } => {
                 ErrorCode::InvalidTopicException
             }
             E::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
-            E::UnknownTopicName | E::ConfigOfUnknownTopic { .. } => {
-                ErrorCode::UnknownTopicOrPartition
-            }
+            E::UnknownTopicName
+            | E::ConfigOfUnknownTopic { .. }
+            | E::NoTopicToElectFor { .. }
+            | E::NoPartitionToElectFor { .. }
+            | E::NoTopicToReassign { .. }
+            | E::NoPartitionToReassign { .. } => ErrorCode::UnknownTopicOrPartition,
+            E::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+            E::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+            E::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
+            E::NoReassignmentInProgress => ErrorCode::NoReassignmentInProgress,
+            E::FeatureUpdateFailed { .. } => ErrorCode::InvalidUpdateVersion,
             E::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
             E::DuplicateTopicName
             | E::DuplicateTopicId

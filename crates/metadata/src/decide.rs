@@ -4,9 +4,12 @@ mod alter_configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod placement;
 mod producer_ids;
+mod reassign_partitions;
 mod register_broker;
+mod update_features;
 
 use crate::command::{Command, Reply};
 use crate::config_rules::ConfigRules;
@@ -55,6 +58,15 @@ pub fn decide(
         Command::ReplaceConfigs { resources, mode } => Ok(alter_configs::replace_configs(
             resources, *mode, image, rules,
         )),
+        Command::ElectLeaders { election, scope } => {
+            Ok(elect_leaders::elect_leaders(*election, scope, image))
+        }
+        Command::ReassignPartitions { reassignments } => Ok(
+            reassign_partitions::reassign_partitions(reassignments, image),
+        ),
+        Command::UpdateFeatures { updates, mode } => {
+            update_features::update_features(updates, *mode, image)
+        }
         Command::AllocateProducerIds {
             broker,
             broker_epoch,

@@ -5,8 +5,6 @@ use std::fmt;
 pub enum DecodeErrorKind {
     /// A value, or as much as a length or count promises, does not fit into the bytes that are left.
     EndOfBytes,
-    /// A length or count below "null".
-    NegativeLength,
     /// Null where the version has no null.
     UnexpectedNull,
     /// A string longer than [`crate::STRING_SIZE_MAX`].
@@ -40,7 +38,6 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             DecodeErrorKind::EndOfBytes => "more bytes are needed than there are",
-            DecodeErrorKind::NegativeLength => "a length or count is negative",
             DecodeErrorKind::UnexpectedNull => "null where this version has no null",
             DecodeErrorKind::StringTooLong => "a string is too long",
             DecodeErrorKind::NotUtf8 => "a string is not UTF-8",

@@ -189,8 +189,7 @@ impl<'a> Reader<'a> {
         let size = if flexible {
             self.compact_length()?
         } else {
-            let size = self.i16()?;
-            before.fixed_length(i32::from(size))?
+            usize::try_from(self.i16()?).ok()
         };
         let Some(size) = size else { return Ok(None) };
         if size > STRING_SIZE_MAX {
@@ -305,26 +304,14 @@ impl<'a> Reader<'a> {
         if flexible {
             return self.compact_length();
         }
-        let before = self.clone();
-        let length = self.i32()?;
-        before.fixed_length(length)
+        // As Kafka does, not only -1 is taken for null: clients whose length overflows rely on it.
+        Ok(usize::try_from(self.i32()?).ok())
     }
 
     /// A length plus one, 0 for null.
     #[inline]
     fn compact_length(&mut self) -> Result<Option<usize>, DecodeError> {
         Ok(self.uvarint()?.checked_sub(1).map(|length| length as usize))
-    }
-
-    /// What the length at this position means: -1 is null.
-    #[inline]
-    fn fixed_length(&self, length: i32) -> Result<Option<usize>, DecodeError> {
-        match length {
-            -1 => Ok(None),
-            _ => usize::try_from(length)
-                .map(Some)
-                .map_err(|_| self.error(DecodeErrorKind::NegativeLength)),
-        }
     }
 
     /// Whether a nullable struct follows: one byte before it says so.

@@ -37,6 +37,8 @@ pub struct ProduceRules {
     pub timestamp_after_max_ms: i64,
     /// Whether null keys are refused.
     pub keys: KeyRule,
+    /// `max.decompressed.message.bytes`: one record of a compressed batch, without its length field.
+    pub record_bytes_max: usize,
 }
 
 impl Default for ProduceRules {
@@ -48,6 +50,7 @@ impl Default for ProduceRules {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             keys: KeyRule::Optional,
+            record_bytes_max: usize::MAX,
         }
     }
 }
@@ -223,6 +226,18 @@ pub enum ProduceBatchError {
         /// What is wrong.
         fault: RecordFault,
     },
+    /// `max.decompressed.message.bytes`.
+    #[error(
+        "record {index} of the batch has {size} bytes once decompressed, more than the {max} that max.decompressed.message.bytes allows"
+    )]
+    RecordTooLarge {
+        /// Its place in the batch, from 0.
+        index: u32,
+        /// Its bytes, without the length field.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
     /// Offsets of the records are not 0, 1, 2, ...
     #[error("record {index} of the batch has offset delta {offset_delta}")]
     OffsetDelta {
@@ -257,7 +272,7 @@ pub fn validate_produce(
     check_header(&view, rules)?;
     let mut facts = ValidBatch::from_header(&view)?;
     let payload = scratch.decompress(facts.codec, view.payload())?;
-    let mut walk = Walk::new(&view, rules, now);
+    let mut walk = Walk::new(&view, facts.codec, rules, now);
     walk.run(payload)?;
     if !walk.refused.is_empty() {
         return Err(ProduceBatchError::Refused(walk.refused));
@@ -315,6 +330,8 @@ struct Walk {
     earliest: Timestamp,
     latest: Timestamp,
     keys: KeyRule,
+    /// Anything for batches that are not compressed: their size is limited as it is.
+    record_bytes_max: usize,
     max_timestamp: Timestamp,
     max_timestamp_index: u32,
     refused: Vec<RefusedRecord>,
@@ -324,7 +341,7 @@ struct Walk {
 const NO_TIMESTAMP: Timestamp = Timestamp::from_millis(-1);
 
 impl Walk {
-    fn new(view: &BatchView<'_>, rules: &ProduceRules, now: Timestamp) -> Walk {
+    fn new(view: &BatchView<'_>, codec: Codec, rules: &ProduceRules, now: Timestamp) -> Walk {
         let (earliest, latest) = match rules.timestamp_type {
             TimestampType::LogAppendTime => (i64::MIN, i64::MAX),
             TimestampType::CreateTime => (
@@ -339,6 +356,10 @@ impl Walk {
             earliest: Timestamp::from_millis(earliest),
             latest: Timestamp::from_millis(latest),
             keys: rules.keys,
+            record_bytes_max: match codec {
+                Codec::None => usize::MAX,
+                Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => rules.record_bytes_max,
+            },
             max_timestamp: NO_TIMESTAMP,
             max_timestamp_index: 0,
             refused: Vec::new(),
@@ -350,6 +371,10 @@ impl Walk {
         for index in 0..self.count {
             let record = read_record(payload, &mut at)
                 .map_err(|fault| ProduceBatchError::Record { index, fault })?;
+            if self.record_bytes_max < record.size {
+                let (size, max) = (record.size, self.record_bytes_max);
+                return Err(ProduceBatchError::RecordTooLarge { index, size, max });
+            }
             if record.offset_delta as u32 != index {
                 let offset_delta = record.offset_delta;
                 return Err(ProduceBatchError::OffsetDelta {

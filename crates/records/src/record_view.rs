@@ -101,6 +101,8 @@ impl ExactSizeIterator for Headers<'_> {}
 /// A record as its bytes say, before the batch's base values are added.
 #[derive(Clone, Copy)]
 pub(crate) struct RawRecord<'a> {
+    /// Bytes without the length field.
+    pub(crate) size: usize,
     pub(crate) timestamp_delta: i64,
     pub(crate) offset_delta: i32,
     pub(crate) key: Option<&'a [u8]>,
@@ -137,6 +139,7 @@ pub(crate) fn read_record<'a>(
     }
     *at = end;
     Ok(RawRecord {
+        size,
         timestamp_delta,
         offset_delta,
         key,

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ottla_broker::{
     BlockingWork, Broker, Connection, ConnectionInfo, CoreId, Outcome, Response, ResponsePart,
@@ -67,6 +68,10 @@ impl Service for BrokerService {
 
     fn next_deadline(&self, core: usize) -> Option<Mono> {
         self.broker.next_deadline(core_id(core))
+    }
+
+    fn held_bytes(&self) -> Arc<AtomicUsize> {
+        self.broker.held_bytes()
     }
 
     fn tick(&self, core: usize, now: Now) {

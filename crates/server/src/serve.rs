@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_broker::Loggers;
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::log_dir::PumpStep;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,11 @@ impl Server {
     /// What a person is told about it.
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
+    }
+
+    /// Lets operators change what is logged.
+    pub fn log_with(&self, loggers: Arc<dyn Loggers>) {
+        self.broker.use_loggers(loggers);
     }
 
     /// Answers clients until SIGTERM or SIGINT, then drains: what was executed is answered, what is

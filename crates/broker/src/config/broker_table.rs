@@ -198,7 +198,7 @@ pub(super) static BROKER: &[Definition] = &[
     def("max.connections", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Applied, &[], "Most connections of this broker."),
     def("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Applied, &[], "Most connections from one address."),
     def("max.connections.per.ip.overrides", String, Some(""), Any, Medium, Public, ClusterWide, Applied, &[], "Limits per address or host, as a list of host:count."),
-    def("max.decompressed.message.bytes", Int, Some("2147483639"), AtLeast(1), Medium, Public, ClusterWide, Later, &[], "How many bytes a batch may have once decompressed; more than 64 MiB are never accepted."),
+    def("max.decompressed.message.bytes", Int, Some("2147483639"), AtLeast(1), Medium, Public, ClusterWide, Applied, &[], "How many bytes one record of a compressed batch may have once decompressed; a batch of more than 64 MiB is never accepted."),
     def("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0), Medium, Public, ReadOnly, Applied, &[], "How many fetch sessions are kept."),
     def("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1), Medium, Public, ReadOnly, Applied, &[], "Most partitions one DescribeTopicPartitions answer carries."),
     def("message.max.bytes", Int, Some("1048588"), AtLeast(0), High, Public, ClusterWide, Applied, &[], "Largest record batch accepted, in bytes after compression and with its 12-byte prefix; the default of max.message.bytes."),

@@ -22,6 +22,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Not set anywhere.
     Default = 5,
+    /// The level of a logger.
+    Logger = 6,
 }
 
 /// What is set for brokers, outermost first: for this one, for all, where it was started.
@@ -205,6 +207,8 @@ pub struct TopicConfig {
     pub index_interval_bytes: u32,
     /// Largest batch in bytes, its 12-byte prefix included.
     pub max_message_bytes: u32,
+    /// Largest record of a compressed batch in bytes, once decompressed.
+    pub max_decompressed_record_bytes: u32,
     /// Whose time a record carries.
     pub timestamps: TopicTimestamps,
     /// How far a record's time may lie behind now.
@@ -291,6 +295,7 @@ impl TopicConfig {
             segment_index_bytes: small("segment.index.bytes"),
             index_interval_bytes: small("index.interval.bytes"),
             max_message_bytes: small("max.message.bytes"),
+            max_decompressed_record_bytes: small("max.decompressed.message.bytes"),
             timestamps: if text("message.timestamp.type") == "LogAppendTime" {
                 TopicTimestamps::LogAppendTime
             } else {

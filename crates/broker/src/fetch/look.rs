@@ -31,9 +31,18 @@ pub(crate) fn look(item: &FetchItem, budget: Budget, blocked: &mut Blocked) -> L
     };
     let read = match target.read_view(item.position.current_leader_epoch) {
         Ok(read) => read,
-        Err(code) => return Look::error(code),
+        Err(code) => return Look::error(named(item, code)),
     };
-    look_at(target, &read, item, budget, blocked).unwrap_or_else(Look::error)
+    let looked = look_at(target, &read, item, budget, blocked);
+    looked.unwrap_or_else(|code| Look::error(named(item, target.error_unless_gone(code))))
+}
+
+/// An unknown topic in the words of who named it by id.
+fn named(item: &FetchItem, code: ErrorCode) -> ErrorCode {
+    match (&item.topic, code) {
+        (TopicKey::Id(_), ErrorCode::UnknownTopicOrPartition) => ErrorCode::UnknownTopicId,
+        (TopicKey::Id(_) | TopicKey::Name(_), code) => code,
+    }
 }
 
 fn resolve(view: &View, item: &FetchItem) -> Result<Arc<LocalPartition>, ErrorCode> {

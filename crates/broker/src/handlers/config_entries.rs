@@ -2,6 +2,10 @@ use crate::config::{
     BrokerLayers, ConfigMap, ConfigSource, ConfigSynonym, Definition, Dynamic, Visibility,
     broker_definition, broker_definitions, listener_override, topic_definitions,
 };
+use crate::loggers::LogLevel;
+
+/// Kafka's number for a config whose type it does not say.
+const UNKNOWN_KIND: i8 = 0;
 
 /// A config of a resource as DescribeConfigs shows it.
 pub(super) struct ConfigEntry {
@@ -160,4 +164,18 @@ pub(super) fn every_broker_entries(all_brokers: &ConfigMap) -> Vec<ConfigEntry> 
         })
     });
     entries.collect()
+}
+
+/// The level of one of this broker's loggers.
+pub(super) fn logger_entry(name: String, level: LogLevel) -> ConfigEntry {
+    ConfigEntry {
+        name,
+        value: Some(level.name().to_owned()),
+        is_read_only: false,
+        source: ConfigSource::Logger,
+        is_sensitive: false,
+        synonyms: Vec::new(),
+        kind: UNKNOWN_KIND,
+        documentation: String::new(),
+    }
 }

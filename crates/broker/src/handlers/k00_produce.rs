@@ -14,7 +14,6 @@ use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, PartitionId, TopicId, TopicPartition};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Clients of this name may write to Kafka's internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -136,13 +135,11 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             false => Ok(Outcome::NoReply),
         };
     }
-    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
     let reply = ParkedReply {
         frame: answer.writer.into_buf(),
         failure: FailedReply::ErrorsAt(answer.error_positions),
         places: answer.places,
-        // Kafka answers acks=1 without waiting, so no client expects a timeout there.
-        deadline: (acks == Some(Acks::All)).then(|| request.now.mono.plus(timeout)),
+        deadline: Some(request.journal_deadline(message.timeout_ms)),
     };
     let core = request.connection.core;
     Ok(request.broker.reply_or_park(core, reply, request.token))
@@ -197,7 +194,10 @@ fn produce_one<'v>(
         Some(Records::Slice(bytes)) => bytes,
         _ => &[],
     };
-    let result = append(request, acks, partition, bytes, scratch);
+    let mut result = append(request, acks, partition, bytes, scratch);
+    if 13 <= request.version() && result.error == ErrorCode::UnknownTopicOrPartition {
+        result.error = ErrorCode::UnknownTopicId; // Deleted while the request was on its way.
+    }
     if result.error != ErrorCode::None {
         add(&partition.metrics.produce_failed, 1);
     }
@@ -312,7 +312,10 @@ fn refused_append(
     PartitionResult {
         // The refusal shows what the log holds, so it waits like a success.
         place: place_of(partition, durability),
-        ..PartitionResult::with_message(error_map::append(error), error.to_string())
+        ..PartitionResult::with_message(
+            partition.error_unless_gone(error_map::append(error)),
+            error.to_string(),
+        )
     }
 }
 

@@ -82,9 +82,11 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     if let Ok(handled) = query.run(request.broker, Access::Try) {
         return handled;
     }
-    let token = request
-        .broker
-        .park(request.connection.core, Parked::Controller, None);
+    let token = request.broker.park(
+        request.connection.core,
+        Parked::Note { deadline: None },
+        None,
+    );
     let broker = request.broker.shared();
     request.broker.wake.block(BlockingWork::new(move || {
         let handled = query.run(&broker, Access::Wait);

@@ -1,6 +1,6 @@
 use crate::broker::Broker;
 use crate::connection::Reached;
-use crate::controller_desk::ControllerResult;
+use crate::controller_desk::{ControllerResult, Patience};
 use crate::groups::OFFSETS_TOPIC;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
@@ -115,7 +115,9 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     };
     let command = request.broker.create_offsets_topic();
     let core = request.connection.core;
-    Ok(request.broker.submit(core, &command, Box::new(created)))
+    Ok(request
+        .broker
+        .submit(core, &command, Patience::Forever, Box::new(created)))
 }
 
 fn find_all(

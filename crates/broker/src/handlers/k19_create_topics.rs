@@ -16,6 +16,7 @@ use std::borrow::Cow;
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: CreateTopicsRequest<'_> = request.decode()?;
     let reply_to = request.reply_to();
+    let patience = request.patience(message.timeout_ms);
     // A topic the controller must not even see keeps its place in the answer.
     let mut plans = Vec::with_capacity(message.topics.len());
     let mut topics = Vec::new();
@@ -37,15 +38,23 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let answer = move |broker: &Broker, result: ControllerResult| {
         ControllerAnswer::Done(outcome(answer(broker, reply_to, plans, result)))
     };
-    Ok(request
-        .broker
-        .submit(request.connection.core, &command, Box::new(answer)))
+    Ok(request.broker.submit(
+        request.connection.core,
+        &command,
+        patience,
+        Box::new(answer),
+    ))
 }
 
-type Refusal = (ErrorCode, String);
+type Refusal = (ErrorCode, Option<String>);
 
 fn new_topic(topic: &CreatableTopic<'_>) -> Result<NewTopic, Refusal> {
-    let refuse = |message: &str| (ErrorCode::InvalidReplicaAssignment, message.to_owned());
+    let refuse = |message: &str| {
+        (
+            ErrorCode::InvalidReplicaAssignment,
+            Some(message.to_owned()),
+        )
+    };
     let mut assignments = Vec::with_capacity(topic.assignments.len());
     for assignment in &topic.assignments {
         let partition = PartitionId::from_wire(assignment.partition_index)
@@ -89,10 +98,10 @@ fn answer(
         let created = match (refusal, &mut decided) {
             (Some(refusal), _) => Err(refusal),
             (None, Ok(results)) => match results.next() {
-                Some(result) => result.map_err(|error| (error.code(), error.to_string())),
-                None => Err((ErrorCode::UnknownServerError, String::new())),
+                Some(result) => result.map_err(|error| (error.code(), error.message())),
+                None => Err((ErrorCode::UnknownServerError, None)),
             },
-            (None, Err(error)) => Err((error.code(), error.to_string())),
+            (None, Err(error)) => Err((error.code(), error.message())),
         };
         wire_result(broker, reply_to.version, name, created)
     });
@@ -117,7 +126,7 @@ fn wire_result(
             return CreatableTopicResult {
                 name: name.into(),
                 error_code: code.code(),
-                error_message: Some(message.into()),
+                error_message: message.map(Into::into),
                 ..CreatableTopicResult::default()
             };
         }

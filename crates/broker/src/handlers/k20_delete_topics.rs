@@ -1,5 +1,5 @@
 use crate::broker::Broker;
-use crate::controller_desk::ControllerResult;
+use crate::controller_desk::{ControllerResult, Patience};
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::waiting::{ControllerAnswer, FailedReply, ParkedReply};
@@ -20,6 +20,7 @@ struct Named {
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DeleteTopicsRequest<'_> = request.decode()?;
     let reply_to = request.reply_to();
+    let patience = request.patience(message.timeout_ms);
     let named = read_topics(&message);
     if !request.broker.config.topics.delete_enable {
         // Before version 3 clients do not know the error.
@@ -29,7 +30,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         };
         let responses = named
             .into_iter()
-            .map(|topic| refused(topic, code, "Topic deletion is disabled."));
+            .map(|topic| refused(topic, code, Some("Topic deletion is disabled.".to_owned())));
         let responses = responses.collect();
         return encode(reply_to, responses)
             .map(|frame| Outcome::Reply(crate::response::Response::from_bytes(frame)));
@@ -42,12 +43,16 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         None => TopicSelector::Id(TopicId::new(topic.id)),
     });
     let topics = topics.collect();
-    let answer =
-        move |broker: &Broker, result: ControllerResult| answer(broker, reply_to, named, result);
+    let answer = move |broker: &Broker, result: ControllerResult| {
+        answer(broker, reply_to, named, patience, result)
+    };
     let command = Command::DeleteTopics { topics };
-    Ok(request
-        .broker
-        .submit(request.connection.core, &command, Box::new(answer)))
+    Ok(request.broker.submit(
+        request.connection.core,
+        &command,
+        patience,
+        Box::new(answer),
+    ))
 }
 
 fn read_topics(message: &DeleteTopicsRequest<'_>) -> Vec<Named> {
@@ -62,12 +67,16 @@ fn read_topics(message: &DeleteTopicsRequest<'_>) -> Vec<Named> {
     by_name.chain(selected).collect()
 }
 
-fn refused(topic: Named, code: ErrorCode, message: &str) -> DeletableTopicResult<'static> {
+fn refused(
+    topic: Named,
+    code: ErrorCode,
+    message: Option<String>,
+) -> DeletableTopicResult<'static> {
     DeletableTopicResult {
         name: topic.name.map(Cow::Owned),
         topic_id: topic.id,
         error_code: code.code(),
-        error_message: Some(message.to_owned().into()),
+        error_message: message.map(Into::into),
     }
 }
 
@@ -75,6 +84,7 @@ fn answer(
     broker: &Broker,
     reply_to: ReplyTo,
     named: Vec<Named>,
+    patience: Patience,
     result: ControllerResult,
 ) -> ControllerAnswer {
     let mut decided = match result {
@@ -86,7 +96,7 @@ fn answer(
     let mut responses = Vec::with_capacity(named.len());
     for topic in named {
         if topic.name.is_some() && topic.id != Uuid::ZERO {
-            let message = "Can't specify both topic name and topic ID.";
+            let message = Some("Can't specify both topic name and topic ID.".to_owned());
             responses.push(refused(topic, ErrorCode::InvalidRequest, message));
             continue;
         }
@@ -108,7 +118,7 @@ fn answer(
             }
             Err(error) => {
                 broker.metrics.error(error.code());
-                responses.push(refused(topic, error.code(), &error.to_string()));
+                responses.push(refused(topic, error.code(), error.message()));
             }
         }
     }
@@ -118,7 +128,11 @@ fn answer(
             // The controller has deleted them for good; a restart drops what a journal still has.
             failure: FailedReply::Same,
             places,
-            deadline: None,
+            // The topics are gone for good by now: out of time, the client hears just that.
+            deadline: match patience {
+                Patience::Until(deadline) => Some(deadline),
+                Patience::Forever | Patience::NoTime => None,
+            },
         }),
         Err(reason) => ControllerAnswer::Done(Outcome::Close(reason)),
     }

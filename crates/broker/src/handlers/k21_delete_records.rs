@@ -3,12 +3,9 @@ use crate::request::{Handled, Request};
 use crate::waiting::{FailedReply, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::delete_records_request::DeleteRecordsRequest;
-use ottla_protocol::messages::delete_records_response::{
-    DeleteRecordsPartitionResult, DeleteRecordsResponse, DeleteRecordsTopicResult,
-};
+use ottla_protocol::{EncodeError, Writer};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Offset};
-use std::borrow::Cow;
 
 /// Asks for the high watermark.
 const UP_TO_HIGH_WATERMARK: i64 = -1;
@@ -17,61 +14,87 @@ const NO_LOW_WATERMARK: i64 = -1;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DeleteRecordsRequest<'_> = request.decode()?;
-    let mut places = Vec::new();
-    let mut topics = Vec::with_capacity(message.topics.len());
-    for topic in &message.topics {
-        let partitions = topic.partitions.iter().map(|partition| {
-            let deleted = delete(
-                &request,
-                &topic.name,
-                partition.partition_index,
-                partition.offset,
-            );
-            let (code, low_watermark) = match deleted {
-                Ok((low_watermark, place)) => {
-                    places.push(place);
-                    (ErrorCode::None, low_watermark.get())
-                }
-                Err(code) => (code, NO_LOW_WATERMARK),
-            };
-            request.broker.metrics.error(code);
-            DeleteRecordsPartitionResult {
-                partition_index: partition.partition_index,
-                low_watermark,
-                error_code: code.code(),
-            }
-        });
-        topics.push(DeleteRecordsTopicResult {
-            name: Cow::Borrowed(&topic.name),
-            partitions: partitions.collect(),
-        });
-    }
-    let mut response = DeleteRecordsResponse {
-        topics,
-        ..DeleteRecordsResponse::default()
+    let reply_to = request.reply_to();
+    let (writer, start) = reply_to.begin();
+    let mut answer = Answer {
+        writer,
+        is_flexible: 2 <= request.version(),
+        error_positions: Vec::new(),
+        places: Vec::new(),
     };
-    let frame = request.reply_to().frame(&response)?;
-    forget_successes(&mut response);
-    // The records stay deleted only once the journal says so. There is no replica to wait for, so
-    // the request's timeout has nothing to bound.
+    answer
+        .write(&request, &message)
+        .and_then(|()| answer.writer.finish_frame(start))
+        .map_err(|error| reply_to.cannot_encode(error))?;
+    // The records stay deleted only once the journal says so.
     let reply = ParkedReply {
-        frame,
-        failure: FailedReply::Frame(request.reply_to().frame(&response)?),
-        places,
-        deadline: None,
+        frame: answer.writer.into_buf(),
+        failure: FailedReply::ErrorsAt(answer.error_positions),
+        places: answer.places,
+        deadline: Some(request.journal_deadline(message.timeout_ms)),
     };
-    Ok(request
-        .broker
-        .reply_or_park(request.connection.core, reply, None))
+    let core = request.connection.core;
+    Ok(request.broker.reply_or_park(core, reply, None))
 }
 
-/// What is left to say when the journal went offline before the new log starts were in it.
-fn forget_successes(response: &mut DeleteRecordsResponse<'_>) {
-    let topics = response.topics.iter_mut();
-    for partition in topics.flat_map(|topic| &mut topic.partitions) {
-        if partition.error_code == ErrorCode::None.code() {
-            partition.error_code = ErrorCode::KafkaStorageError.code();
-            partition.low_watermark = NO_LOW_WATERMARK;
+/// The answer while it is written, so that the places of its errors are known.
+struct Answer {
+    writer: Writer,
+    is_flexible: bool,
+    error_positions: Vec<usize>,
+    places: Vec<JournalPlace>,
+}
+
+impl Answer {
+    fn write(
+        &mut self,
+        request: &Request<'_>,
+        message: &DeleteRecordsRequest<'_>,
+    ) -> Result<(), EncodeError> {
+        self.writer.i32(0); // No throttling.
+        self.writer.length(self.is_flexible, message.topics.len())?;
+        for topic in &message.topics {
+            self.writer.string(self.is_flexible, &topic.name)?;
+            let partitions = &topic.partitions;
+            self.writer.length(self.is_flexible, partitions.len())?;
+            for partition in partitions {
+                let (index, offset) = (partition.partition_index, partition.offset);
+                let deleted = delete(request, &topic.name, index, offset);
+                self.write_partition(request, index, deleted);
+            }
+            self.end_struct();
+        }
+        self.end_struct();
+        Ok(())
+    }
+
+    fn write_partition(
+        &mut self,
+        request: &Request<'_>,
+        index: i32,
+        deleted: Result<(Offset, JournalPlace), ErrorCode>,
+    ) {
+        self.writer.i32(index);
+        let code = match deleted {
+            Ok((low_watermark, place)) => {
+                self.writer.i64(low_watermark.get());
+                self.error_positions.push(self.writer.buf().len());
+                self.places.push(place);
+                ErrorCode::None
+            }
+            Err(code) => {
+                self.writer.i64(NO_LOW_WATERMARK);
+                code
+            }
+        };
+        request.broker.metrics.error(code);
+        self.writer.i16(code.code());
+        self.end_struct();
+    }
+
+    fn end_struct(&mut self) {
+        if self.is_flexible {
+            self.writer.no_tagged_fields();
         }
     }
 }
@@ -99,7 +122,7 @@ fn delete(
         return Err(ErrorCode::OffsetOutOfRange);
     }
     let lsn = local.log_dir.delete_records(local.slot, to);
-    let lsn = lsn.map_err(|error| error_map::storage(&error))?;
+    let lsn = lsn.map_err(|error| local.error_unless_gone(error_map::storage(&error)))?;
     let moved = local.announce();
     request.broker.note_moved(&moved);
     let place = JournalPlace {

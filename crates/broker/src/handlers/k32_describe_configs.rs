@@ -1,4 +1,6 @@
-use super::config_entries::{ConfigEntry, broker_entries, every_broker_entries, topic_entries};
+use super::config_entries::{
+    ConfigEntry, broker_entries, every_broker_entries, logger_entry, topic_entries,
+};
 use crate::config::ConfigMap;
 use crate::following::with_layers;
 use crate::request::{Handled, Request};
@@ -12,6 +14,10 @@ use ottla_protocol::messages::describe_configs_response::{
 };
 use ottla_types::{ErrorCode, validate_topic_name};
 use std::borrow::Cow;
+
+/// What Kafka says of a type of resource that is none.
+const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client \
+    library or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 /// What an answer shows beside names and values.
 #[derive(Clone, Copy)]
@@ -47,23 +53,23 @@ fn entries_of(
     match ResourceKind::from_wire(resource.resource_type) {
         Some(ResourceKind::Topic) => topic(request, name),
         Some(ResourceKind::Broker) => broker(request, name),
-        Some(kind) => Err((
+        Some(ResourceKind::BrokerLogger) => loggers(request, name),
+        Some(kind @ (ResourceKind::ClientMetrics | ResourceKind::Group)) => Err((
             ErrorCode::InvalidRequest,
             format!(
                 "Configs of {} resources come with a later release.",
                 kind.name()
             ),
         )),
-        None => Err((
-            ErrorCode::InvalidRequest,
-            format!("Unsupported resource type: {}", resource.resource_type),
-        )),
+        None => Err((ErrorCode::InvalidRequest, MALFORMED.to_owned())),
     }
 }
 
 fn topic(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
-    validate_topic_name(name)
-        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    validate_topic_name(name).map_err(|error| {
+        let message = format!("Topic name is invalid: {error}");
+        (ErrorCode::InvalidTopicException, message)
+    })?;
     let image = &request.view.image;
     if image.topic_by_name(name).is_none() {
         return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
@@ -99,6 +105,29 @@ fn broker(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal
     }
 }
 
+fn loggers(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
+    let refuse = |message: String| Err((ErrorCode::InvalidRequest, message));
+    let node_id = request.broker.config.node_id;
+    match name.parse::<i32>() {
+        Ok(id) if id == node_id.get() => {}
+        Ok(id) => {
+            return refuse(format!(
+                "Unexpected broker id, expected {node_id} but received {id}"
+            ));
+        }
+        Err(_) if name.is_empty() => return refuse("Broker id must not be empty".to_owned()),
+        Err(_) => {
+            return refuse(format!("Broker id must be an integer, but it is: {name}"));
+        }
+    }
+    let loggers = request.broker.loggers();
+    let levels = loggers.map(|loggers| loggers.levels()).unwrap_or_default();
+    let entries = levels
+        .into_iter()
+        .map(|(name, level)| logger_entry(name, level));
+    Ok(entries.collect())
+}
+
 fn result_of<'a>(
     request: &Request<'_>,
     resource: &'a DescribeConfigsResource<'_>,
@@ -118,22 +147,11 @@ fn result_of<'a>(
     let entries = entries.into_iter().filter(is_wanted);
     DescribeConfigsResult {
         error_code: code.code(),
-        error_message: error_message(code, message, request.version()),
+        // Never null, as from Kafka.
+        error_message: Some(message.into()),
         resource_type: resource.resource_type,
         resource_name: Cow::Borrowed(&resource.resource_name),
         configs: entries.map(|entry| wire_entry(entry, shown)).collect(),
-    }
-}
-
-/// Success has an empty message up to version 1 and none from then on, as from Kafka.
-fn error_message(code: ErrorCode, message: String, version: i16) -> Option<Cow<'static, str>> {
-    match code {
-        ErrorCode::None if version < 2 => Some(Cow::Borrowed("")),
-        ErrorCode::None => None,
-        ErrorCode::UnknownTopicOrPartition => {
-            Some("This server does not host this topic-partition.".into())
-        }
-        _ => Some(message.into()),
     }
 }
 

@@ -15,6 +15,7 @@ use ottla_types::{BrokerId, ErrorCode};
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: CreatePartitionsRequest<'_> = request.decode()?;
     let reply_to = request.reply_to();
+    let patience = request.patience(message.timeout_ms);
     // A topic the controller must not even see keeps its place in the answer.
     let mut names = Vec::with_capacity(message.topics.len());
     let mut topics = Vec::new();
@@ -31,9 +32,12 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let answer = move |broker: &Broker, result: ControllerResult| {
         ControllerAnswer::Done(outcome(answer(broker, reply_to, names, result)))
     };
-    Ok(request
-        .broker
-        .submit(request.connection.core, &command, Box::new(answer)))
+    Ok(request.broker.submit(
+        request.connection.core,
+        &command,
+        patience,
+        Box::new(answer),
+    ))
 }
 
 /// `None` when a broker's number is negative.
@@ -76,10 +80,10 @@ fn answer(
                 Some(Ok(())) => None,
                 // Kafka says nothing about a topic it does not know.
                 Some(Err(error @ ControllerError::UnknownTopicName)) => Some((error.code(), None)),
-                Some(Err(error)) => Some((error.code(), Some(error.to_string()))),
+                Some(Err(error)) => Some((error.code(), error.message())),
                 None => Some((ErrorCode::UnknownServerError, None)),
             },
-            Err(error) => Some((error.code(), Some(error.to_string()))),
+            Err(error) => Some((error.code(), error.message())),
         };
         let code = refusal.as_ref().map_or(ErrorCode::None, |(code, _)| *code);
         broker.metrics.error(code);

@@ -1,5 +1,6 @@
 //! One file per API: what it does with a request and what it answers. Only here API versions matter.
 
+mod altered_configs;
 mod config_entries;
 mod group_texts;
 mod leader_hints;
@@ -25,10 +26,19 @@ pub(crate) mod k21_delete_records;
 pub(crate) mod k22_init_producer_id;
 pub(crate) mod k23_offset_for_leader_epoch;
 pub(crate) mod k32_describe_configs;
+pub(crate) mod k33_alter_configs;
 pub(crate) mod k35_describe_log_dirs;
 pub(crate) mod k37_create_partitions;
 pub(crate) mod k42_delete_groups;
+pub(crate) mod k43_elect_leaders;
 pub(crate) mod k44_incremental_alter_configs;
+pub(crate) mod k45_alter_partition_reassignments;
+pub(crate) mod k46_list_partition_reassignments;
 pub(crate) mod k47_offset_delete;
+pub(crate) mod k55_describe_quorum;
+pub(crate) mod k57_update_features;
 pub(crate) mod k60_describe_cluster;
+pub(crate) mod k61_describe_producers;
+pub(crate) mod k64_unregister_broker;
+pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;

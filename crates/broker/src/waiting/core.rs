@@ -71,8 +71,11 @@ pub(crate) enum Parked {
     Reply(ParkedReply),
     /// A long poll.
     Fetch(ParkedFetch),
-    /// The controller has the request; the answer comes as a note.
-    Controller,
+    /// The controller has the request, or somebody else; the answer comes as a note.
+    Note {
+        /// When the client does not wait any longer.
+        deadline: Option<Mono>,
+    },
     /// A produce request that is not carried out yet: memory or the journal are full.
     Held(HeldRequest),
 }
@@ -100,8 +103,6 @@ pub(crate) struct ParkedReply {
 pub(crate) enum FailedReply {
     /// The same frame with an error at these places, where it says "no error" about something that is not certain.
     ErrorsAt(Vec<usize>),
-    /// This frame.
-    Frame(Vec<u8>),
     /// The same frame: what it says was decided elsewhere, and the journal only follows.
     Same,
 }
@@ -138,7 +139,6 @@ impl ParkedReply {
                     field.copy_from_slice(&code.code().to_be_bytes());
                 }
             }
-            FailedReply::Frame(frame) => std::mem::swap(&mut self.frame, frame),
             FailedReply::Same => {}
         }
         self.into_response()

@@ -221,6 +221,7 @@ fn topics_are_deleted_for_good_and_a_new_one_is_another() {
     );
     let by_names = dt::DeleteTopicsRequest {
         topic_names: vec!["t".into()],
+        timeout_ms: 1000,
         ..dt::DeleteTopicsRequest::default()
     };
     assert_eq!(delete(&mut harness, 1, by_names).0, 3);
@@ -385,4 +386,103 @@ fn at_most_as_many_replicas_are_demanded_as_there_are() {
     let mut harness = Harness::new();
     harness.create_topic("t", 1, &[("min.insync.replicas", "2")]);
     assert_eq!(harness.produce("t", 0, &batch(&["x"])), Ok(0));
+}
+
+/// The answer that has come for `token`, behind its header.
+fn late_answer(harness: &mut Harness, token: ottla_broker::Token, header_size: usize) -> Vec<u8> {
+    let frame = harness.take(token).expect("its time is up");
+    frame[4 + header_size..].to_vec()
+}
+
+fn waits(called: Called<Vec<u8>>) -> ottla_broker::Token {
+    match called {
+        Called::Waiting(token) => token,
+        _ => panic!("the request waits"),
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_controller_longer_than_they_said() {
+    let mut harness = Harness::new();
+    let create = |timeout_ms| ct::CreateTopicsRequest {
+        topics: vec![ct::CreatableTopic {
+            name: "t".into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..ct::CreatableTopic::default()
+        }],
+        timeout_ms,
+        ..ct::CreateTopicsRequest::default()
+    };
+    let code = |body: &[u8]| {
+        let response: CreateTopicsResponse<'_> = read(body, 7);
+        response.topics[0].error_code
+    };
+    // Without any time nothing is done, as by Kafka.
+    for timeout_ms in [0, -1] {
+        let answered = harness.call(ApiKey::CreateTopics, 7, &create(timeout_ms), code);
+        assert_eq!(answered, 7);
+    }
+    harness.settle();
+    assert_eq!(harness.broker.image().topics_count(), 0);
+    // Out of time, it may happen nevertheless.
+    let token = waits(harness.send(ApiKey::CreateTopics, 7, &create(100)));
+    harness.now.mono = harness.now.mono.plus(std::time::Duration::from_millis(99));
+    harness.collect();
+    assert!(harness.take(token).is_none(), "not yet");
+    harness.now.mono = harness.now.mono.plus(std::time::Duration::from_millis(1));
+    harness.collect();
+    assert_eq!(code(&late_answer(&mut harness, token, 5)), 7);
+    harness.settle();
+    assert_eq!(harness.broker.image().topics_count(), 1);
+    assert!(
+        harness.broker.is_drained(),
+        "the late decision finds nobody"
+    );
+    let named = selector(Some("t"), Uuid::ZERO);
+    let token = waits(harness.send(ApiKey::DeleteTopics, 6, &named));
+    harness.now.mono = harness.now.mono.plus(std::time::Duration::from_secs(1));
+    harness.collect();
+    let body = late_answer(&mut harness, token, 5);
+    let response: DeleteTopicsResponse<'_> = read(&body, 6);
+    assert_eq!(response.responses[0].error_code, 7);
+    harness.settle();
+    assert_eq!(harness.broker.image().topics_count(), 0);
+    assert!(harness.broker.is_drained());
+}
+
+#[test]
+fn nobody_waits_for_the_journal_longer_than_they_said() {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 1, &[]);
+    assert_eq!(harness.produce("t", 0, &batch(&["a", "b"])), Ok(0));
+    let request = dr::DeleteRecordsRequest {
+        topics: vec![dr::DeleteRecordsTopic {
+            name: "t".into(),
+            partitions: vec![dr::DeleteRecordsPartition {
+                partition_index: 0,
+                offset: 1,
+            }],
+        }],
+        timeout_ms: 0, // Kafka, which waits for no disk, would do it: a second it gets.
+    };
+    let deleted = waits(harness.send(ApiKey::DeleteRecords, 2, &request));
+    let bytes = batch(&["c"]);
+    let mut request = crate::harness::produce_request("t", 0, &bytes, 1);
+    request.timeout_ms = 0;
+    let produced = waits(harness.send(ApiKey::Produce, 8, &request));
+    harness.now.mono = harness
+        .now
+        .mono
+        .plus(std::time::Duration::from_millis(1000));
+    harness.collect();
+    let body = late_answer(&mut harness, deleted, 5);
+    let response: DeleteRecordsResponse<'_> = read(&body, 2);
+    assert_eq!(response.topics[0].partitions[0].error_code, 7);
+    let body = late_answer(&mut harness, produced, 4);
+    let response: ottla_protocol::messages::produce_response::ProduceResponse<'_> = read(&body, 8);
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 7);
+    harness.settle();
+    assert_eq!(harness.fetch("t", 0, 0), Err(1), "it happened nevertheless");
+    assert_eq!(harness.fetch("t", 0, 2), Ok(vec![(2, "c".to_owned())]));
 }

@@ -3,6 +3,7 @@
 mod harness;
 
 mod admin;
+mod administration;
 mod configs;
 mod fetch;
 mod fetch_sessions;

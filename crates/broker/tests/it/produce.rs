@@ -394,11 +394,11 @@ fn a_journal_that_stalls_is_a_timeout() {
     harness.create_topic("t", 1, &[]);
     let bytes = batch(&["x"]);
     let mut request = produce_request("t", 0, &bytes, -1);
-    request.timeout_ms = 100;
+    request.timeout_ms = 1100;
     let Called::Waiting(token) = harness.send(ApiKey::Produce, 9, &request) else {
         panic!()
     };
-    harness.now.mono = harness.now.mono.plus(Duration::from_millis(100));
+    harness.now.mono = harness.now.mono.plus(Duration::from_millis(1100));
     harness.collect();
     let frame = harness.take(token).expect("its time is up");
     let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
@@ -434,11 +434,15 @@ fn producers_wait_while_memory_is_full() {
     };
     let held = &harness.broker.metrics().held_requests;
     assert_eq!(held.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let held_bytes = harness.broker.held_bytes();
+    let held_bytes = || held_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(2 * small.len() < held_bytes(), "whole requests");
     harness.pass(Duration::from_millis(5));
     harness.pass(Duration::from_millis(5));
     assert!(harness.take(first).is_some());
     assert!(harness.take(second).is_some(), "the journal has caught up");
     assert!(harness.take_silent(third));
+    assert_eq!(held_bytes(), 0);
     let records = harness.fetch("t", 0, 1).expect("readable");
     assert_eq!(records.len(), 2, "nothing was lost and nothing came twice");
     assert!(harness.broker.is_drained());

@@ -208,3 +208,38 @@ fn a_commit_inside_the_append_is_not_missed() {
     harness.collect();
     assert!(harness.take(token).is_some());
 }
+
+#[test]
+fn a_topic_that_is_being_deleted_is_never_somebody_elses() {
+    let mut harness = Harness::new();
+    let broker = Arc::clone(&harness.broker);
+    let (mut connection, now) = (harness.connect(1), harness.now);
+    let records = batch(&["x"]);
+    let request = harness.frame(ApiKey::Produce, 9, &produce_request("t", 0, &records, -1));
+    let is_done = AtomicBool::new(false);
+    let codes = std::thread::scope(|scope| {
+        let producer = scope.spawn(|| {
+            let mut codes = std::collections::BTreeSet::new();
+            while !is_done.load(Ordering::Relaxed) {
+                let outcome = broker.handle(&mut connection, &request, now);
+                if let Outcome::Reply(response) = outcome {
+                    let frame = bytes(&response);
+                    let response: ProduceResponse<'_> = read(&frame[9..], 9);
+                    codes.insert(response.responses[0].partition_responses[0].error_code);
+                }
+            }
+            codes
+        });
+        for _ in 0..400 {
+            harness.create_topic("t", 1, &[]);
+            crate::admin::delete_topic(&mut harness, "t");
+        }
+        is_done.store(true, Ordering::Relaxed);
+        producer.join().expect("it ends")
+    });
+    let is_allowed = |code: &i16| matches!(code, 0 | 3);
+    assert!(
+        codes.contains(&3) && codes.iter().all(is_allowed),
+        "{codes:?}"
+    );
+}

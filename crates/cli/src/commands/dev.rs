@@ -29,7 +29,7 @@ pub struct Dev {
 }
 
 pub fn run(arguments: Dev) -> Result<(), Failure> {
-    logs::start(LevelFilter::WARN)?;
+    let logs = logs::start(LevelFilter::WARN)?;
     let topics = arguments.topics.iter().map(String::as_str).map(parse_topic);
     let topics = topics.collect::<Result<Vec<_>, _>>()?;
     let port = arguments.port;
@@ -56,7 +56,7 @@ pub fn run(arguments: Dev) -> Result<(), Failure> {
         ..ConfigSources::default()
     };
     let greeted_place = place.clone();
-    start::serve(start::load(sources)?, place, |greeting| {
+    start::serve(start::load(sources)?, place, logs, |greeting| {
         print_greeting(greeting, &greeted_place);
         let port = port_of(greeting);
         // Clients are served by the thread that greets, so the topics are made on another.

@@ -1,6 +1,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use ottla_broker::config::{BrokerConfig, ConfigNote, ConfigSources, Strictness};
@@ -8,7 +9,7 @@ use ottla_server::{DataPlace, Greeting, Server, TestDisk};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
-use crate::logs;
+use crate::logs::{self, LogLevels};
 
 /// Read when nobody names a file, if it is there: containers mount it.
 const MOUNTED_CONFIG: &str = "/mnt/shared/config/server.properties";
@@ -44,9 +45,9 @@ pub struct Start {
 }
 
 pub fn run(arguments: Start) -> Result<(), Failure> {
-    logs::start(LevelFilter::INFO)?;
+    let logs = logs::start(LevelFilter::INFO)?;
     let config = load(sources(arguments)?)?;
-    serve(config, data_place()?, print_greeting)
+    serve(config, data_place()?, logs, print_greeting)
 }
 
 fn sources(arguments: Start) -> Result<ConfigSources, Failure> {
@@ -88,9 +89,11 @@ pub fn load(sources: ConfigSources) -> Result<BrokerConfig, Failure> {
 pub fn serve(
     config: BrokerConfig,
     place: DataPlace,
+    logs: Arc<LogLevels>,
     on_ready: impl FnOnce(&Greeting),
 ) -> Result<(), Failure> {
     let server = Server::start(config, place).map_err(Failure::failed)?;
+    server.log_with(logs);
     server.serve(on_ready).map_err(Failure::failed)
 }
 

@@ -57,21 +57,8 @@ pub(super) fn place_as_told(
     expected_replicas: Option<usize>,
     image: &Image,
 ) -> Result<Partition, ControllerError> {
-    if brokers.is_empty() {
-        return Err(ControllerError::EmptyAssignment);
-    }
-    let mut sorted = brokers.to_vec();
-    sorted.sort();
-    for (index, broker) in sorted.iter().enumerate() {
-        if image.broker(*broker).is_none() {
-            return Err(ControllerError::AssignedToUnknownBroker {
-                broker: broker.get(),
-            });
-        }
-        if index > 0 && sorted[index - 1] == *broker {
-            return Err(ControllerError::AssignedTwiceToBroker { broker: *broker });
-        }
-    }
+    let numbers: Vec<i32> = brokers.iter().map(|broker| broker.get()).collect();
+    check_brokers(&numbers, image)?;
     if let Some(expected) = expected_replicas
         && expected != brokers.len()
     {
@@ -82,6 +69,25 @@ pub(super) fn place_as_told(
     }
     new_partition(BrokerIds::from_slice(brokers), image)
         .ok_or(ControllerError::AssignedToFencedBrokers { partition })
+}
+
+/// Whether brokers a client names, by number as sent, are some, registered, and named once.
+pub(super) fn check_brokers(brokers: &[i32], image: &Image) -> Result<(), ControllerError> {
+    if brokers.is_empty() {
+        return Err(ControllerError::EmptyAssignment);
+    }
+    let mut sorted = brokers.to_vec();
+    sorted.sort_unstable();
+    let mut before = None;
+    for number in sorted {
+        let broker = BrokerId::from_wire(number).filter(|id| image.broker(*id).is_some());
+        let broker = broker.ok_or(ControllerError::AssignedToUnknownBroker { broker: number })?;
+        if before == Some(broker) {
+            return Err(ControllerError::AssignedTwiceToBroker { broker });
+        }
+        before = Some(broker);
+    }
+    Ok(())
 }
 
 /// In sync from the start are the replicas on active brokers; `None` without one.

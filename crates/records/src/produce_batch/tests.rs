@@ -352,3 +352,33 @@ fn a_bomb_is_refused() {
     };
     assert_eq!(result, Err(ProduceBatchError::Compression(too_large)));
 }
+
+#[test]
+fn single_records_have_a_limit_once_decompressed() {
+    for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
+        let mut builder = BatchBuilder::new(codec);
+        for value in [&b"short"[..], &[b'a'; 600]] {
+            builder.push(Timestamp::from_millis(0), None, Some(value), &[]);
+        }
+        let bytes = builder.finish(&mut Compressor::default());
+        let with_limit = |record_bytes_max| ProduceRules {
+            record_bytes_max,
+            ..ProduceRules::default()
+        };
+        // Attributes, timestamp, offset, key, the value's length in two bytes, headers.
+        let size = 600 + 7;
+        assert!(check(&bytes, &with_limit(size)).is_ok());
+        let refused = check(&bytes, &with_limit(size - 1));
+        match codec {
+            Codec::None => assert!(refused.is_ok(), "max.message.bytes is its limit"),
+            _ => assert_eq!(
+                refused,
+                Err(ProduceBatchError::RecordTooLarge {
+                    index: 1,
+                    size,
+                    max: size - 1
+                })
+            ),
+        }
+    }
+}

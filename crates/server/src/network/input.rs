@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn a_buffer_grows_with_what_was_received_and_not_with_what_was_announced() {
-        let (pool, memory) = (BufferPool::default(), RequestMemory::new(1 << 30));
+        let (pool, memory) = (
+            BufferPool::default(),
+            RequestMemory::new(1 << 30, Default::default()),
+        );
         let mut input = Input::default();
         input.keep(&(100_i32 << 20).to_be_bytes(), &pool, &memory);
         let mut received = 4;
@@ -162,7 +165,10 @@ mod tests {
 
     #[test]
     fn bytes_kept_in_the_middle_of_a_size_field_are_completed() {
-        let (pool, memory) = (BufferPool::default(), RequestMemory::new(1 << 20));
+        let (pool, memory) = (
+            BufferPool::default(),
+            RequestMemory::new(1 << 20, Default::default()),
+        );
         let mut input = Input::default();
         input.keep(&[0, 0], &pool, &memory);
         assert_eq!(input.frame_size(), None);

@@ -140,9 +140,12 @@ impl<S: Service> Network<S> {
         clock: Clock,
     ) -> io::Result<Network<S>> {
         let shared = Arc::new(Shared {
-            service,
             clock,
-            memory: Arc::new(RequestMemory::new(limits.request_memory_bytes_max)),
+            memory: Arc::new(RequestMemory::new(
+                limits.request_memory_bytes_max,
+                service.held_bytes(),
+            )),
+            service,
             limits,
             readers,
             slots: ConnectionSlots::default(),

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The memory that half-received requests of all connections may hold together.
@@ -7,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct RequestMemory {
     used_bytes: AtomicUsize,
+    /// What the service keeps of requests it cannot execute yet.
+    held_bytes: Arc<AtomicUsize>,
     /// 1 while a connection is over the cap.
     over_cap_holders: AtomicUsize,
     bytes_max: usize,
@@ -20,10 +23,11 @@ pub struct Reservation {
 }
 
 impl RequestMemory {
-    /// With a cap in bytes.
-    pub fn new(bytes_max: usize) -> RequestMemory {
+    /// With a cap in bytes, for the connections and for what the service counts in `held_bytes`.
+    pub fn new(bytes_max: usize, held_bytes: Arc<AtomicUsize>) -> RequestMemory {
         RequestMemory {
             used_bytes: AtomicUsize::new(0),
+            held_bytes,
             over_cap_holders: AtomicUsize::new(0),
             bytes_max,
         }
@@ -33,6 +37,7 @@ impl RequestMemory {
     pub fn grow(&self, reservation: &mut Reservation, bytes: usize) -> bool {
         let more = bytes.saturating_sub(reservation.bytes);
         let used = self.used_bytes.fetch_add(more, Ordering::Relaxed) + more;
+        let used = used + self.held_bytes.load(Ordering::Relaxed);
         if used > self.bytes_max && !reservation.over_cap {
             let first =
                 self.over_cap_holders
@@ -66,7 +71,7 @@ impl RequestMemory {
 
     /// Bytes held now.
     pub fn used_bytes(&self) -> usize {
-        self.used_bytes.load(Ordering::Relaxed)
+        self.used_bytes.load(Ordering::Relaxed) + self.held_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the cap is reached, and somebody may be waiting.
@@ -80,8 +85,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_service_keeps_counts() {
+        let held = Arc::new(AtomicUsize::new(90));
+        let memory = RequestMemory::new(100, Arc::clone(&held));
+        let (mut a, mut b) = Default::default();
+        assert!(memory.grow(&mut a, 11), "one may go over the cap");
+        assert!(!memory.grow(&mut b, 1));
+        assert_eq!((memory.used_bytes(), memory.is_short()), (101, true));
+        held.store(0, Ordering::Relaxed);
+        assert!(memory.grow(&mut b, 1));
+    }
+
+    #[test]
     fn at_the_cap_one_goes_on_and_the_others_wait() {
-        let memory = RequestMemory::new(100);
+        let memory = RequestMemory::new(100, Arc::default());
         let (mut a, mut b, mut c) = Default::default();
         assert!(memory.grow(&mut a, 60));
         assert!(memory.grow(&mut b, 39));

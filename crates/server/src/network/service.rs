@@ -2,6 +2,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use ottla_types::{Mono, Now};
@@ -40,6 +41,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// When `tick` has to be called next, if nothing else happens.
     fn next_deadline(&self, core: usize) -> Option<Mono>;
+
+    /// Bytes of requests that the service keeps because it cannot execute them yet.
+    fn held_bytes(&self) -> Arc<AtomicUsize> {
+        Arc::default()
+    }
 
     /// A deadline may have passed; what it completes comes out of `completions`.
     fn tick(&self, core: usize, now: Now);
