@@ -1,6 +1,6 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{consume, debug, dev, produce, start, topic};
+use crate::commands::{consume, debug, dev, explain, group, produce, run, start, topic};
 
 /// A Kafka-compatible event-streaming broker, and the commands to use it.
 #[derive(Debug, Parser)]
@@ -25,6 +25,13 @@ pub enum Command {
     Produce(produce::Produce),
     /// Read records.
     Consume(consume::Consume),
+    /// Consumer groups: list, describe with lag, move, forget.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Run a command with a throwaway broker of its own.
+    Run(run::Run),
+    /// Say what an error means and what to do about it.
+    Explain(explain::Explain),
     /// Look into the files of a broker that is not running.
     #[command(subcommand)]
     Debug(debug::DebugCommand),

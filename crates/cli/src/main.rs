@@ -38,6 +38,9 @@ fn main() -> ExitCode {
         Command::Topic(topic) => commands::topic::run(topic, &client),
         Command::Produce(produce) => commands::produce::run(produce, &client),
         Command::Consume(consume) => commands::consume::run(consume, &client),
+        Command::Group(group) => commands::group::run(group, &client),
+        Command::Run(run) => return commands::run::run(run),
+        Command::Explain(explain) => commands::explain::run(explain, client.format),
         Command::Debug(debug) => commands::debug::run(debug, client.format),
     };
     match done {

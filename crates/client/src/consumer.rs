@@ -314,7 +314,8 @@ impl Consumer {
         }
     }
 
-    async fn poll_at_most(
+    /// As [`Consumer::poll`], with a limit of its own to how many records come.
+    pub async fn poll_at_most(
         &mut self,
         max: usize,
         wait: Duration,

@@ -142,6 +142,33 @@ impl SendError {
         }
     }
 
+    /// Whether sending the record once more may succeed where this failed: the time ran out, or a
+    /// broker refused what it may accept later. The producer itself has tried until
+    /// `delivery.timeout.ms` already. False for what will fail again, such as a record that is too
+    /// large.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            SendError::NotDelivered(fault) => match &fault.kind {
+                ProduceFaultKind::TimedOut { .. } => true,
+                ProduceFaultKind::Refused { code, .. } => code.is_retriable(),
+                ProduceFaultKind::Stopped { .. } => false,
+            },
+            SendError::NotTaken(AppendError::TopicUnknown { .. }) => true,
+            SendError::NotTaken(_) | SendError::Closed => false,
+        }
+    }
+
+    /// Whether this producer is of no more use: make another one.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            SendError::NotDelivered(fault) => {
+                matches!(fault.kind, ProduceFaultKind::Stopped { .. })
+            }
+            SendError::Closed => true,
+            SendError::NotTaken(_) => false,
+        }
+    }
+
     /// Kafka's error, if a broker answered one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -3,7 +3,7 @@
 use ottla_types::ErrorCode;
 
 /// What a person can do about a broker's error, where that is not obvious.
-pub(crate) fn for_code(code: ErrorCode) -> Option<&'static str> {
+pub fn for_code(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
             "create the topic first (ottla topic create NAME), or check its spelling"

@@ -1,4 +1,4 @@
-//! How to talk to Kafka brokers: producer, consumer of assigned partitions, administration.
+//! How to talk to Kafka brokers: producer, consumer, consumer groups, administration.
 //!
 //! What is decided (batching, sequences, retries, routing, fetch sessions) is decided in [`core`],
 //! which does no I/O, reads no clock and starts no task. The rest of this crate carries that out
@@ -25,6 +25,11 @@
 //! ```
 
 pub mod core;
+
+/// The examples of README.md are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod clock;
 mod error;
@@ -56,7 +61,8 @@ pub use core::{
     PartitionProgress, StartOffset,
 };
 pub use error::{ApiError, ClientError, ConsumeError, SendError};
+pub use hints::for_code as hint;
 pub use options::ClientOptions;
 pub use ottla_records::Codec;
-pub use producer::{Ack, Delivery, Producer, ProducerOptions};
+pub use producer::{Ack, Delivery, Producer, ProducerOptions, TryEnqueueError};
 pub use record::Record;

@@ -90,6 +90,17 @@ pub struct Delivery {
     pub timestamp: Timestamp,
 }
 
+/// Why [`Producer::try_enqueue`] did not take a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TryEnqueueError {
+    /// It would have to wait: the buffer is full, or the topic is still being looked up.
+    #[error("the record would have to wait")]
+    Full(Box<Record>),
+    /// It will never be taken.
+    #[error("{0}")]
+    Refused(SendError),
+}
+
 /// Sends records. Cheap to share behind an `Arc`; all methods take `&self`.
 ///
 /// Dropping it lets what was taken go on in the background; [`Producer::close`] waits for it.
@@ -259,14 +270,7 @@ impl Producer {
             .acquire_many_owned(weight)
             .await
             .map_err(|_| SendError::Closed)?;
-        let headers: Vec<Header<'_>> = record
-            .headers
-            .iter()
-            .map(|(key, value)| Header {
-                key,
-                value: value.as_deref(),
-            })
-            .collect();
+        let headers = headers_of(&record);
         let give_up_at = Instant::now() + self.pool.options().operation_timeout;
         loop {
             // Registered before the look at the state: what comes in between is not missed.
@@ -293,6 +297,52 @@ impl Producer {
             if timeout_at(give_up_at, progress).await.is_err() {
                 return Err(error.into());
             }
+        }
+    }
+
+    /// Takes a record if that is possible without waiting; otherwise gives it back.
+    ///
+    /// ```no_run
+    /// # use ottla_client::{Producer, Record, SendError, TryEnqueueError};
+    /// # async fn example(producer: &Producer, record: Record) -> Result<(), SendError> {
+    /// let ack = match producer.try_enqueue(record) {
+    ///     Ok(ack) => ack,
+    ///     // Shed load here, or wait for room:
+    ///     Err(TryEnqueueError::Full(record)) => producer.enqueue(*record).await?,
+    ///     Err(TryEnqueueError::Refused(error)) => return Err(error),
+    /// };
+    /// ack.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_enqueue(&self, record: Record) -> Result<Ack, TryEnqueueError> {
+        let shared = &self.shared;
+        if shared.closing.load(Ordering::Relaxed) {
+            return Err(TryEnqueueError::Refused(SendError::Closed));
+        }
+        let weight = record.weight().min(shared.buffer_permits) as u32;
+        let Ok(permit) = shared.buffer.clone().try_acquire_many_owned(weight) else {
+            return Err(TryEnqueueError::Full(Box::new(record)));
+        };
+        let headers = headers_of(&record);
+        let mut state = shared.state.lock();
+        let appended = append(&mut state.core, &record, &headers, shared.clock);
+        let outcome = appended.map(|appended| (appended, state.wait_for(&appended, permit)));
+        drop(state);
+        drop(headers);
+        match outcome {
+            Ok((appended, ack)) => {
+                if appended.wake {
+                    shared.wake.notify_one();
+                }
+                Ok(ack)
+            }
+            Err(AppendError::TopicUnknown { .. }) => {
+                // It is being looked up now.
+                shared.wake.notify_one();
+                Err(TryEnqueueError::Full(Box::new(record)))
+            }
+            Err(error) => Err(TryEnqueueError::Refused(error.into())),
         }
     }
 
@@ -335,6 +385,17 @@ impl Drop for Producer {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.shared.wake.notify_one();
     }
+}
+
+fn headers_of(record: &Record) -> Vec<Header<'_>> {
+    record
+        .headers
+        .iter()
+        .map(|(key, value)| Header {
+            key,
+            value: value.as_deref(),
+        })
+        .collect()
 }
 
 fn append(

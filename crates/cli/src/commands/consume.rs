@@ -1,3 +1,5 @@
+mod group;
+
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ pub struct Consume {
     /// start), @TIME, each with :end, :OFFSET or :@TIME behind it to stop there. @-1h is an hour ago.
     #[arg(short = 'o', long, default_value = "start", allow_hyphen_values = true)]
     offset: String,
+    /// Read as a member of this group: what other members do not read, from where the group has come
+    /// to; -o says where it begins if it has not begun. Commits what was printed.
+    #[arg(short = 'g', long, conflicts_with = "partitions")]
+    group: Option<String>,
     /// Only these partitions; may be given several times.
     #[arg(short = 'p', long = "partition")]
     partitions: Vec<i32>,
@@ -63,7 +69,19 @@ pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
         range.end.get_or_insert(End::Latest);
     }
     with_client(client, async |mut session| {
-        let options = options(&consume, &mut session)?;
+        let mut options = options(&consume, &mut session)?;
+        let printer = Printer {
+            format,
+            meta_only: consume.meta_only,
+        };
+        if let Some(group_id) = &consume.group {
+            options.group = Some(group::options(group_id, &mut session.properties)?);
+            options.offset_reset = group::reset(&range)?;
+            session.properties.report_rest();
+            let (topics, until_end) = (&consume.topics, range.end.is_some());
+            let client = &session.client;
+            return group::read(client, options, topics, until_end, consume.count, &printer).await;
+        }
         session.properties.report_rest();
         let isolation = options.isolation;
         let mut consumer = session.client.consumer(options);
@@ -78,10 +96,6 @@ pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
                 consumer.assign(key.topic.clone(), key.partition, start);
             }
         }
-        let printer = Printer {
-            format,
-            meta_only: consume.meta_only,
-        };
         read(&mut consumer, ends, consume.count, &printer).await
     })
 }

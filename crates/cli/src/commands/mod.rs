@@ -3,6 +3,9 @@
 pub mod consume;
 pub mod debug;
 pub mod dev;
+pub mod explain;
+pub mod group;
 pub mod produce;
+pub mod run;
 pub mod start;
 pub mod topic;

@@ -3,5 +3,6 @@
 
 mod broker;
 mod commands;
+mod groups;
 mod http;
 mod start;

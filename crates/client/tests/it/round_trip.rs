@@ -1,7 +1,7 @@
 use crate::mini_broker::{MiniBroker, TOPIC};
 use ottla_client::{
     Client, ClientError, ClientOptions, Codec, ConsumerOptions, IsolationLevel, OffsetQuery,
-    PartitionKey, ProducerOptions, Record, SendError, StartOffset,
+    PartitionKey, ProducerOptions, Record, SendError, StartOffset, TryEnqueueError,
 };
 use ottla_types::{ErrorCode, Offset};
 use std::sync::atomic::Ordering;
@@ -119,6 +119,38 @@ async fn a_full_buffer_makes_the_sender_wait_not_fail() {
         .await
         .unwrap();
     assert_eq!(delivery.offset, Some(Offset::new(200)));
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_wait_gets_the_record_back() {
+    let broker = MiniBroker::start().await;
+    let client = Client::connect(&broker.address, options()).await.unwrap();
+    let producer = client.producer(ProducerOptions {
+        buffer_bytes_max: 1_000,
+        linger: Duration::from_secs(60),
+        ..ProducerOptions::default()
+    });
+    let record = Record::to(TOPIC).value(vec![7; 300]).header("h", "v");
+    let Err(TryEnqueueError::Full(back)) = producer.try_enqueue(record.clone()) else {
+        panic!("the topic is not known yet");
+    };
+    assert_eq!(*back, record);
+    let mut acks = vec![producer.enqueue(record.clone()).await.unwrap()];
+    let full = loop {
+        match producer.try_enqueue(record.clone()) {
+            Ok(ack) => acks.push(ack),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, TryEnqueueError::Full(Box::new(record.clone())));
+    assert_eq!(acks.len(), 2, "as many as the buffer holds");
+    producer.flush().await;
+    assert!(producer.try_enqueue(record).is_ok());
+    let nowhere = Record::to(TOPIC).partition(9).value("x");
+    let Err(TryEnqueueError::Refused(error)) = producer.try_enqueue(nowhere) else {
+        panic!("there is no such partition");
+    };
+    assert!(!error.is_retriable() && !error.is_fatal(), "{error}");
 }
 
 #[tokio::test]
