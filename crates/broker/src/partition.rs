@@ -217,6 +217,9 @@ impl LocalPartition {
             return Vec::new();
         }
         state.announced = Some(told);
+        // Retention and compaction go no further.
+        self.log_dir
+            .set_high_watermark(self.slot, told.high_watermark);
         tell(state)
     }
 

@@ -9,8 +9,9 @@ use ottla_storage::log_dir::{LogDirOptions, OpenError, RecoveryReport, Verdict};
 use ottla_storage::memory_disk::MemoryDisk;
 
 use crate::clock::Clock;
-use crate::directory_identity::DirectoryIdentity;
+use crate::directory_identity::{self, DirectoryIdentity};
 use crate::disk::{FaultyDisk, OsDisk, PowerCutDisk};
+use crate::opened_disks::{METADATA_DIR, METADATA_LOCK};
 use crate::start::DataPlace;
 use crate::start_error::StartError;
 
@@ -84,6 +85,13 @@ fn options(config: &BrokerConfig) -> LogDirOptions {
         retention_interval: limits.retention_check,
         producer_expiration_ms: i64::try_from(limits.producer_expiration.as_millis())
             .unwrap_or(i64::MAX),
+        scrub_bytes_per_second: limits.scrub_bytes_per_second,
+        scrub_interval: limits.scrub_interval,
+        known_names: directory_identity::FILES
+            .into_iter()
+            .chain([METADATA_LOCK, METADATA_DIR])
+            .map(str::to_owned)
+            .collect(),
         ..LogDirOptions::default()
     };
     // Of a small ring everything is small: files, what a restart replays, single entries.

@@ -7,6 +7,8 @@ use ottla_types::{BrokerId, DirectoryId, Uuid};
 /// Kafka's name for it, and Kafka's format.
 const FILE: &str = "meta.properties";
 const NEW_FILE: &str = "meta.properties.new";
+/// The files' names.
+pub const FILES: [&str; 2] = [FILE, NEW_FILE];
 /// Kafka's version of the format since KRaft.
 const VERSION: &str = "1";
 /// The file is this large at most: anything larger is not ours.

@@ -16,9 +16,9 @@ use crate::start::DataPlace;
 use crate::start_error::StartError;
 
 /// The metadata log's directory, below `metadata.log.dir`.
-const METADATA_DIR: &str = "metadata";
+pub(crate) const METADATA_DIR: &str = "metadata";
 /// The lock of a directory that holds only metadata.
-const METADATA_LOCK: &str = "metadata.lock";
+pub(crate) const METADATA_LOCK: &str = "metadata.lock";
 /// What a directory may hold and still be new: what was never written to has locks at most.
 const NAMES_OF_NOTHING: [&str; 3] = [".lock", METADATA_LOCK, "lost+found"];
 

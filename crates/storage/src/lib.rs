@@ -19,6 +19,7 @@ pub mod wal;
 mod sync;
 mod tail_memory;
 
+mod findings;
 mod leader_epochs;
 pub mod producer_state;
 pub mod segment;
@@ -27,6 +28,7 @@ pub mod partition;
 
 pub mod log_dir;
 
+pub use findings::{Finding, Findings};
 pub use leader_epochs::{EpochStart, LeaderEpochs};
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ markers! {
     SegmentRolled,
     /// Producer state was read from a snapshot.
     SnapshotUsed,
+    /// Recovery found records of an unreadable journal entry in their segment.
+    LossHealed,
+    /// The scrub came upon bytes of a segment that are not what was written.
+    ScrubFoundDamage,
+    /// The scrub removed what an interrupted operation had left.
+    LeftoverRemoved,
 }
 
 /// Counts how often each [`Marker`] was reached.

@@ -33,6 +33,8 @@ struct MemoryFile {
     total_bytes: u64,
     used_bytes: Arc<AtomicU64>,
     content: Mutex<Vec<u8>>,
+    /// Room beyond the content that was reserved: the end of it. It costs nothing here.
+    reserved_end: AtomicU64,
 }
 
 impl MemoryDisk {
@@ -73,11 +75,25 @@ impl MemoryDisk {
         copy
     }
 
+    /// Bytes reserved in files beyond their ends.
+    pub fn reserved_bytes(&self) -> u64 {
+        let nodes = self.shared.nodes.lock();
+        let reserved = nodes.values().map(|node| match node {
+            Node::Dir => 0,
+            Node::File(file) => {
+                let end = file.reserved_end.load(Ordering::Relaxed);
+                end.saturating_sub(file.content.lock().len() as u64)
+            }
+        });
+        reserved.sum()
+    }
+
     fn file(&self, path: &Path, content: Vec<u8>) -> Arc<MemoryFile> {
         Arc::new(MemoryFile {
             path: path.to_owned(),
             total_bytes: self.shared.total_bytes,
             used_bytes: self.shared.used_bytes.clone(),
+            reserved_end: AtomicU64::new(0),
             content: Mutex::new(content),
         })
     }
@@ -331,10 +347,14 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, size: u64) -> Result<(), DiskError> {
+        // As file systems do: a reservation does not outlive its being cut.
+        self.reserved_end.store(0, Ordering::Relaxed);
         self.resize(&mut self.content.lock(), size, DiskOperation::SetLen)
     }
 
-    fn allocate(&self, _position: u64, _size: u64) -> Result<(), DiskError> {
+    fn allocate(&self, position: u64, size: u64) -> Result<(), DiskError> {
+        self.reserved_end
+            .fetch_max(position + size, Ordering::Relaxed);
         Ok(())
     }
 

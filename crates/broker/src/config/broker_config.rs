@@ -117,6 +117,10 @@ pub struct StorageLimits {
     pub tails_bytes: u64,
     /// Disk space of the write-ahead log.
     pub wal_bytes: u64,
+    /// Bytes per second that are read to find what has rotted; 0 looks at names and sizes only.
+    pub scrub_bytes_per_second: u64,
+    /// How long that rests when everything was read.
+    pub scrub_interval: Duration,
     /// How often retention is checked.
     pub retention_check: Duration,
     /// Idle time after which a producer's state is forgotten.
@@ -217,6 +221,8 @@ impl BrokerConfig {
             storage: StorageLimits {
                 tails_bytes: bytes("ottla.memory.tails.bytes"),
                 wal_bytes: bytes("ottla.wal.bytes"),
+                scrub_bytes_per_second: bytes("ottla.scrub.bytes.per.second"),
+                scrub_interval: millis("ottla.scrub.interval.ms"),
                 retention_check: millis("log.retention.check.interval.ms"),
                 producer_expiration: millis("producer.id.expiration.ms"),
             },

@@ -20,6 +20,8 @@ pub(super) static OTTLA_BROKER: &[Definition] = &[
     def("ottla.memory.requests.bytes", Long, Some("268435456"), AtLeast(1048576), Low, Public, ReadOnly, Applied, &[], "Bytes of requests held in memory at once; above it reading slows down."),
     def("ottla.memory.tails.bytes", Long, Some("134217728"), AtLeast(1048576), Low, Public, ReadOnly, Applied, &[], "Bytes of appended records held in memory before they are written to segments."),
     def("ottla.metrics.level", String, Some("topic"), OneOf(&["topic", "partition", "client"]), Low, Public, ReadOnly, Applied, &[], "How finely metrics are labelled."),
+    def("ottla.scrub.bytes.per.second", Long, Some("4194304"), AtLeast(0), Low, Public, ReadOnly, Applied, &[], "Bytes of segments read per second to find what has rotted on disk; 0 compares names and sizes only."),
+    def("ottla.scrub.interval.ms", Long, Some("3600000"), AtLeast(0), Low, Public, ReadOnly, Applied, &[], "How long that reading rests after it has gone over everything."),
     def("ottla.wal.bytes", Long, Some("1073741824"), AtLeast(16777216), Low, Public, ReadOnly, Applied, &[], "Disk space of the write-ahead log, at most."),
     def("ottla.worker.threads", Int, Some("0"), AtLeast(0), Low, Public, ReadOnly, Applied, &[], "Threads that serve connections; 0 is one per core."),
 ];

@@ -144,6 +144,12 @@ impl<'a> BrokerLayers<'a> {
     }
 }
 
+/// A ratio from 0 to 1; a half when it is none.
+fn millionths(ratio: &str) -> u32 {
+    let ratio: f64 = ratio.parse().unwrap_or(0.5);
+    (ratio.clamp(0.0, 1.0) * 1e6).round() as u32
+}
+
 fn in_milliseconds(name: &str, value: &str) -> String {
     let factor = if name.ends_with(".hours") {
         3_600_000
@@ -191,6 +197,14 @@ pub struct TopicConfig {
     pub deletes: bool,
     /// Whether only the last record of each key is kept.
     pub compacts: bool,
+    /// Share of a log that must be uncompacted before it is compacted, in millionths.
+    pub min_cleanable_ppm: u32,
+    /// Shortest time a record stays uncompacted.
+    pub min_compaction_lag_ms: i64,
+    /// Longest time a record may stay uncompacted.
+    pub max_compaction_lag_ms: i64,
+    /// How long compaction keeps a record without a value.
+    pub delete_retention_ms: i64,
     /// Age after which segments go; `None`: never.
     pub retention_ms: Option<u64>,
     /// Size above which segments go; `None`: never.
@@ -254,6 +268,11 @@ impl TopicConfig {
                 TopicDurability::Os => Durability::Os,
             },
             deletes: self.deletes,
+            compacts: self.compacts,
+            min_cleanable_ppm: self.min_cleanable_ppm,
+            min_compaction_lag_ms: self.min_compaction_lag_ms,
+            max_compaction_lag_ms: self.max_compaction_lag_ms,
+            delete_retention_ms: self.delete_retention_ms,
         }
     }
 
@@ -287,6 +306,10 @@ impl TopicConfig {
         TopicConfig {
             deletes: text("cleanup.policy").contains("delete"),
             compacts: text("cleanup.policy").contains("compact"),
+            min_cleanable_ppm: millionths(&text("min.cleanable.dirty.ratio")),
+            min_compaction_lag_ms: number("min.compaction.lag.ms"),
+            max_compaction_lag_ms: number("max.compaction.lag.ms"),
+            delete_retention_ms: number("delete.retention.ms"),
             retention_ms: limit("retention.ms"),
             retention_bytes: limit("retention.bytes"),
             segment_bytes,

@@ -81,6 +81,27 @@ impl ServerReport {
                 text.count("disk_state", &labels, u64::from(state == name));
             }
         }
+        text.counter(
+            "storage_damage_total",
+            "Stretches of files that are lost or unreadable, found by readers or by the scrub.",
+        );
+        for dir in &self.directories {
+            let count = dir.log_dir.findings().damage_count();
+            text.count("storage_damage_total", &[("dir", &dir.path)], count);
+        }
+        text.counter(
+            "storage_findings_total",
+            "Things on disk that were not as they should be, damage included.",
+        );
+        for dir in &self.directories {
+            let count = dir.log_dir.findings().count();
+            text.count("storage_findings_total", &[("dir", &dir.path)], count);
+        }
+        text.counter("scrub_bytes_total", "Bytes of segments the scrub has read.");
+        for dir in &self.directories {
+            let bytes = dir.log_dir.scrub_stats().bytes_read;
+            text.count("scrub_bytes_total", &[("dir", &dir.path)], bytes);
+        }
         text.gauge(
             "damaged_partitions",
             "Partitions that lost data and refuse produce.",

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_storage::Finding;
 use ottla_storage::log_dir::{DirHealth, LogDir};
 use ottla_types::{Mono, TopicPartition};
 
@@ -50,14 +51,22 @@ impl DirectoryWatch {
             }
             self.health = health;
         }
-        let report = self.log_dir.scrub_report();
-        for finding in report.findings.iter().skip(self.findings_told) {
-            tracing::error!(
-                "{}: found while looking through the files: {finding:?}",
-                self.path
-            );
+        for finding in self.log_dir.findings().since(self.findings_told) {
+            self.findings_told += 1;
+            let path = &self.path;
+            match &finding {
+                Finding::Foreign { .. } | Finding::Stray { .. } => {
+                    tracing::warn!("{path}: {finding}");
+                }
+                Finding::Leftover { .. } | Finding::Mended { .. } => {
+                    tracing::info!("{path}: {finding}");
+                }
+                Finding::Corrupt { .. }
+                | Finding::Missing { .. }
+                | Finding::TooShort { .. }
+                | Finding::Unreadable { .. } => tracing::error!("{path}: {finding}"),
+            }
         }
-        self.findings_told = report.findings.len();
         if self.next_damage_look <= now {
             self.next_damage_look = now.plus(DAMAGE_EVERY);
             for (id, reason) in damaged(&self.log_dir) {

@@ -132,6 +132,14 @@ impl LogDir {
         Ok(())
     }
 
+    /// The leader says that the records below `offset` are on enough replicas: retention and compaction go no further.
+    /// As long as nobody says anything, durable records count.
+    pub fn set_high_watermark(&self, slot: PartitionSlot, offset: Offset) {
+        if let Some(partition) = self.partition(slot) {
+            partition.set_high_watermark(offset);
+        }
+    }
+
     /// The log starts at `to` from now on (DeleteRecords). The caller waits for the returned LSN.
     pub fn delete_records(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;

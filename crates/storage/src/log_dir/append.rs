@@ -97,6 +97,7 @@ impl LogDir {
             last_offset,
             lsn,
             max_timestamp,
+            appended_at: now.wall,
             bytes,
         };
         state.push_batch(tail, epoch);

@@ -168,6 +168,7 @@ impl Removal {
                 let to = self.renamed();
                 // A full disk may refuse: then this very step is tried again.
                 self.stage = Stage::Rename;
+                dir.removing.lock().insert(to.clone());
                 dir.disk.rename(Path::new(&*self.dir), Path::new(&to))?;
                 self.stage = Stage::SyncRoot;
                 Ok(TaskStep::More)

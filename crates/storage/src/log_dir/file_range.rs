@@ -1,5 +1,7 @@
 use super::cache::FileCache;
-use crate::disk::Disk;
+use super::health::Health;
+use crate::disk::{Disk, DiskError};
+use crate::findings::{Finding, Findings};
 use crate::segment::sidecar::Unit;
 use crate::segment::{Access, ReadFault, SegmentFile, Units, read_into};
 use std::sync::Arc;
@@ -8,9 +10,20 @@ use std::sync::Arc;
 pub(crate) struct ReadShared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) cache: FileCache,
+    pub(crate) findings: Arc<Findings>,
+    pub(crate) health: Arc<Health>,
 }
 
 impl ReadShared {
+    /// The device could not read: nothing on it is trusted any more.
+    pub(crate) fn failed(&self, error: &DiskError) {
+        let error = error.to_string();
+        self.findings.note(Finding::Unreadable {
+            error: error.clone(),
+        });
+        self.health.fail(error);
+    }
+
     /// The units of a segment, from memory or, when allowed to wait, from its sidecar.
     pub(crate) fn units(
         &self,
@@ -115,6 +128,14 @@ impl FileRange {
     }
 
     fn read(&self, at: usize, buf: &mut [u8], access: Access) -> Result<bool, ReadFault> {
+        let read = self.read_checked(at, buf, access);
+        if let Err(ReadFault::Disk(error)) = &read {
+            self.shared.failed(error);
+        }
+        read
+    }
+
+    fn read_checked(&self, at: usize, buf: &mut [u8], access: Access) -> Result<bool, ReadFault> {
         let (units, start) = self.units_from(at);
         let Some(log) = self.file.open_log(&*self.shared.disk, access)? else {
             return Ok(false);
@@ -122,7 +143,11 @@ impl FileRange {
         match read_into(&*log, u64::from(start), buf, access)? {
             Some(count) if count == buf.len() => {}
             // A file that ends early is damage, not a wait.
-            Some(count) => return Err(self.file.note_corrupt(start + count as u32)),
+            Some(count) => {
+                let end = start + count as u32;
+                let cut = units.iter().find(|unit| end < unit.end_position());
+                return Err(self.file.note_corrupt_unit(cut.unwrap_or(&units[0])));
+            }
             None => return Ok(false),
         }
         let mut rest = &*buf;
@@ -132,7 +157,7 @@ impl FileRange {
             }
             let (piece, behind) = rest.split_at(rest.len().min(unit.size as usize));
             if !unit.is_valid(piece) {
-                return Err(self.file.note_corrupt(unit.position));
+                return Err(self.file.note_corrupt_unit(unit));
             }
             rest = behind;
         }

@@ -21,6 +21,7 @@ mod timestamps;
 
 mod checkpointing;
 mod deletion;
+mod healing;
 mod pump;
 mod rebuild;
 mod recovery;
@@ -41,14 +42,16 @@ pub use options::LogDirOptions;
 pub use pump::PumpStep;
 pub use read::{Part, ReadLimit, ReadPlan};
 pub use recovery::{RecoveryReport, Verdict};
-pub use scrub::{ScrubFinding, ScrubReport};
+pub use scrub::ScrubStats;
 pub use timestamps::TimestampOffset;
 
 use crate::disk::{Disk, DiskError, DiskLock};
+use crate::findings::Findings;
 use crate::marker::Markers;
 use crate::partition::{Partition, PartitionState};
 pub use admin::PartitionSizes;
 
+use crate::segment::ReadFault;
 use crate::tail_memory::TailMemory;
 use crate::wal::{CommitStep, Wal, WalStats, ZeroStep};
 use file_range::ReadShared;
@@ -56,6 +59,7 @@ use health::Health;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot};
 use parking_lot::{Mutex, RwLock};
 use pins::Pins;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use table::Table;
@@ -74,10 +78,13 @@ pub struct LogDir {
     unlinks: Mutex<Vec<deletion::Unlink>>,
     /// Dropped partitions whose entries are not known to be durable.
     dropping: Mutex<Vec<(Arc<Partition>, Lsn)>>,
+    /// Names that directories were given in this process to be removed under.
+    removing: Mutex<BTreeSet<String>>,
     checkpoints: Mutex<checkpointing::Checkpoints>,
     retention: Mutex<retention::Sweep>,
     scrub: Mutex<scrub::Scrub>,
-    health: Health,
+    health: Arc<Health>,
+    findings: Arc<Findings>,
     markers: Arc<Markers>,
     verdict: Verdict,
     tail_memory: TailMemory,
@@ -203,6 +210,11 @@ impl LogDir {
         self.health.get()
     }
 
+    /// What is not as it should be on disk, whoever came upon it: readers, the flusher, the scrub.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
     /// What recovery said about the directory.
     pub fn verdict(&self) -> Verdict {
         self.verdict
@@ -253,6 +265,14 @@ impl LogDir {
         } else {
             Ok(())
         }
+    }
+
+    /// Passes on what a read came to. A device that could not read is told, and takes the directory offline.
+    fn told<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Fault(ReadFault::Disk(error))) = &read {
+            self.reads.failed(error);
+        }
+        read
     }
 
     fn admit(&self) -> Result<(), AppendError> {

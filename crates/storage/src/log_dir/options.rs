@@ -39,8 +39,14 @@ pub struct LogDirOptions {
     pub open_files_max: usize,
     /// A batch beyond this size goes around the journal.
     pub around_bytes: usize,
-    /// Bytes of segments that the scrub pump reads per second.
+    /// Bytes of segments that the scrub pump reads per second; 0 leaves contents alone.
     pub scrub_bytes_per_second: u64,
+    /// How long after the start the scrub looks at names and sizes.
+    pub scrub_delay: Duration,
+    /// How long the scrub rests between two passes.
+    pub scrub_interval: Duration,
+    /// Names beside the logs in the directory that belong to its user: the scrub does not call them foreign.
+    pub known_names: Vec<String>,
     /// A fault that tests must find.
     pub planted: Planted,
 }
@@ -66,6 +72,9 @@ impl Default for LogDirOptions {
             open_files_max: 4_096,
             around_bytes: 8 << 20,
             scrub_bytes_per_second: 4 << 20,
+            scrub_delay: Duration::from_secs(10),
+            scrub_interval: Duration::from_secs(3_600),
+            known_names: Vec::new(),
             planted: Planted::none(),
         }
     }

@@ -6,7 +6,9 @@ use crate::producer_state::{ProducedBatch, ProducerEntry, ProducerState};
 use ottla_types::{LeaderEpoch, Lsn, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use std::sync::Arc;
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Without the wall times of segments and without what compaction has done.
+const VERSION_1: u16 = 1;
 const FLAG_DAMAGED: u16 = 1;
 const FLAG_HAS_DIR: u16 = 2;
 
@@ -54,6 +56,7 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
     put_segments(&mut out, state, appended_end);
     put_epochs(&mut out, state, appended_end);
     put_producers(&mut out, state, appended_end);
+    put(&mut out, &state.cleaned_end.get().to_le_bytes());
     (state_lsn, out)
 }
 
@@ -86,6 +89,8 @@ fn put_segments(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
         put(out, &segment.first_timestamp.as_millis().to_le_bytes());
         let largest = segment.written_largest_timestamp;
         put(out, &largest.as_millis().to_le_bytes());
+        put(out, &segment.created.as_millis().to_le_bytes());
+        put(out, &segment.modified.as_millis().to_le_bytes());
     }
 }
 
@@ -129,7 +134,7 @@ fn put_producers(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RecordFault {
     /// A format from the future.
-    #[error("a partition record has format version {0}, this release reads version 1")]
+    #[error("a partition record has format version {0}, this release reads versions 1 and 2")]
     Newer(u16),
     /// It contradicts itself.
     #[error("a partition record contradicts itself")]
@@ -138,10 +143,13 @@ pub(super) enum RecordFault {
 
 /// Reads what [`encode`] wrote.
 pub(super) fn decode(state_lsn: Lsn, payload: &[u8]) -> Result<RecordedPartition, RecordFault> {
-    let mut reader = Reader { rest: payload };
-    let version = u16::from_le_bytes(reader.take()?);
-    if version != VERSION {
-        return Err(RecordFault::Newer(version));
+    let mut reader = Reader {
+        rest: payload,
+        version: 0,
+    };
+    reader.version = u16::from_le_bytes(reader.take()?);
+    if !(VERSION_1..=VERSION).contains(&reader.version) {
+        return Err(RecordFault::Newer(reader.version));
     }
     let flags = u16::from_le_bytes(reader.take()?);
     let mut state = PartitionState::new(LogConfig::default());
@@ -162,6 +170,9 @@ pub(super) fn decode(state_lsn: Lsn, payload: &[u8]) -> Result<RecordedPartition
     state.segments = reader.segments()?;
     state.epochs = reader.epochs()?;
     state.producers = reader.producers()?;
+    if VERSION_1 < reader.version {
+        state.cleaned_end = reader.offset()?;
+    }
     let is_sound = state.log_start <= appended_end && state.synced_end <= appended_end;
     if !is_sound || !reader.rest.is_empty() {
         return Err(RecordFault::Contradiction);
@@ -175,6 +186,7 @@ pub(super) fn decode(state_lsn: Lsn, payload: &[u8]) -> Result<RecordedPartition
 
 struct Reader<'a> {
     rest: &'a [u8],
+    version: u16,
 }
 
 impl Reader<'_> {
@@ -219,6 +231,10 @@ impl Reader<'_> {
             segment.first_timestamp = Timestamp::from_millis(self.long()?);
             segment.largest_timestamp = Timestamp::from_millis(self.long()?);
             segment.written_largest_timestamp = segment.largest_timestamp;
+            if VERSION_1 < self.version {
+                segment.created = Timestamp::from_millis(self.long()?);
+                segment.modified = Timestamp::from_millis(self.long()?);
+            }
             if segment.size == 0 {
                 segment.first_timestamp = NO_TIMESTAMP;
             }

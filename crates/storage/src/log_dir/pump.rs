@@ -95,6 +95,11 @@ impl Pump {
         names.any(|(name, drop)| name == dir && (!state.is_gone() || *drop < state.state_lsn))
     }
 
+    /// Directory names whose old owner is not gone yet.
+    pub(super) fn busy_names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.busy_names.iter().map(|(dir, _)| Arc::clone(dir))
+    }
+
     fn has_checkpoint(&self) -> bool {
         let is_one = |task: &Task| matches!(task, Task::Checkpoint(_));
         self.tasks.iter().any(is_one)

@@ -107,6 +107,17 @@ impl LogDir {
         limit: ReadLimit,
         access: Access,
     ) -> Result<ReadPlan, ReadError> {
+        let plan = self.plan(slot, from, limit, access);
+        self.told(plan)
+    }
+
+    fn plan(
+        &self,
+        slot: PartitionSlot,
+        from: Offset,
+        limit: ReadLimit,
+        access: Access,
+    ) -> Result<ReadPlan, ReadError> {
         self.check_online()?;
         let partition = self.partition(slot).ok_or(ReadError::UnknownPartition)?;
         let mut at = from;

@@ -163,7 +163,7 @@ fn walk_segment(
 
 fn take(state: &mut PartitionState, batch: &BatchView<'_>, now: Now) {
     let segment = state.segments.last_mut().expect("there is one");
-    segment.push(batch.size_in_bytes(), batch.max_timestamp());
+    segment.push(batch.size_in_bytes(), batch.max_timestamp(), now.wall);
     let epoch = batch.leader_epoch().unwrap_or(LeaderEpoch::new(0));
     state.epochs.assign(epoch, batch.base_offset());
     if let Some(producer) = batch.producer() {

@@ -3,7 +3,7 @@
 
 use super::cache::FileCache;
 use super::changes;
-use super::checkpointing::{Checkpoints, Restored};
+use super::checkpointing::{Checkpoints, Restored, RestoredPartition};
 use super::deletion::Removal;
 use super::file_range::ReadShared;
 use super::health::Health;
@@ -12,11 +12,14 @@ use super::pump::Pump;
 use super::retention::Sweep;
 use super::scrub::Scrub;
 use super::table::Table;
-use super::{LogDir, LogDirOptions, OpenError, dir_names, rebuild};
+use super::{LogDir, LogDirOptions, OpenError, dir_names, healing, rebuild};
 
 use crate::disk::{Disk, DiskError};
-use crate::marker::Markers;
-use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch};
+use crate::findings::Findings;
+use crate::marker::{Marker, Markers};
+use crate::partition::{
+    LogConfig, NO_TIMESTAMP, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch,
+};
 use crate::planted::PlantedBug;
 use crate::tail_memory::TailMemory;
 use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry, Wal};
@@ -80,7 +83,13 @@ impl LogDir {
             })?;
         let markers = Arc::new(Markers::new());
         let (checkpoints, restored) = Checkpoints::open(&disk, &markers)?;
-        let mut replay = Replay::new(restored, &options, Arc::clone(&disk), now);
+        let mut replay = Replay::new(
+            restored,
+            &options,
+            Arc::clone(&disk),
+            Arc::clone(&markers),
+            now,
+        );
         if replay.restored.is_lost {
             replay.rebuild();
         }
@@ -98,7 +107,8 @@ impl LogDir {
         }
         disk.sync_dir(Path::new(""))?;
         replay.finish();
-        let is_lossy = recovery.is_lossy() || replay.was_rebuilt || !replay.damaged().is_empty();
+        // An unreadable entry is no loss when the segments, or later entries, have what it said.
+        let is_lossy = replay.is_unnamed || replay.was_rebuilt || !replay.damaged().is_empty();
         let verdict = if is_lossy {
             Verdict::Lossy
         } else if recovery.is_clean() {
@@ -116,23 +126,28 @@ impl LogDir {
             was_rebuilt: replay.was_rebuilt,
             damaged_checkpoints: std::mem::take(&mut replay.restored.skipped),
         };
+        let (findings, health) = (Arc::<Findings>::default(), Arc::<Health>::default());
         let reads = Arc::new(ReadShared {
             disk: Arc::clone(&disk),
             cache: FileCache::new(options.open_files_max),
+            findings: Arc::clone(&findings),
+            health: Arc::clone(&health),
         });
         let dir = LogDir {
             disk,
             wal,
             reads,
-            table: RwLock::new(Table::default()),
+            table: RwLock::new(Table::new(Arc::clone(&findings))),
             pins: Mutex::new(Pins::default()),
             pump: Mutex::new(Pump::default()),
             unlinks: Mutex::default(),
             dropping: Mutex::default(),
+            removing: Mutex::default(),
             checkpoints: Mutex::new(checkpoints),
             retention: Mutex::new(Sweep::default()),
-            scrub: Mutex::new(Scrub::default()),
-            health: Health::default(),
+            scrub: Mutex::new(Scrub::new(now, options.scrub_delay)),
+            health,
+            findings,
             markers,
             verdict,
             tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
@@ -182,6 +197,45 @@ struct Recovering {
     /// The tail that the checkpoint says exists.
     expected_end: Offset,
     is_settled: bool,
+    /// Entries are unreadable, or missing, and nothing has proven yet that they are not needed.
+    hole: Option<Hole>,
+    /// Entries were lost of which not even the names are known: whether one of this partition was among them shows
+    /// when it goes on without a gap, or does not.
+    is_suspect: bool,
+}
+
+/// Offsets that the journal does not have. A later `Synced` entry may say that they are in a segment.
+struct Hole {
+    reason: String,
+    /// The offset after the last one that is missing, as far as is known.
+    end: Offset,
+    /// Batches below it have left their traces in the state already: producers, epochs.
+    known_end: Offset,
+    /// The entries behind it.
+    waiting: Vec<ReplayedEntry>,
+}
+
+impl Recovering {
+    fn new(state: PartitionState) -> Recovering {
+        Recovering {
+            state,
+            tail_lsn: Lsn::ZERO,
+            collected: Vec::new(),
+            expected_end: Offset::ZERO,
+            is_settled: true,
+            hole: None,
+            is_suspect: false,
+        }
+    }
+
+    fn of(record: RestoredPartition) -> Recovering {
+        Recovering {
+            tail_lsn: record.tail_lsn,
+            expected_end: record.appended_end,
+            is_settled: false,
+            ..Recovering::new(record.state)
+        }
+    }
 }
 
 struct Replay {
@@ -194,6 +248,9 @@ struct Replay {
     has_entries: bool,
     dropped: BTreeSet<TopicPartition>,
     disk: Arc<dyn Disk>,
+    markers: Arc<Markers>,
+    /// Entries of which not even the names are known were lost.
+    is_unnamed: bool,
     failure: Option<DiskError>,
 }
 
@@ -202,19 +259,12 @@ impl Replay {
         mut restored: Restored,
         options: &LogDirOptions,
         disk: Arc<dyn Disk>,
+        markers: Arc<Markers>,
         now: Now,
     ) -> Replay {
         let mut partitions = BTreeMap::new();
         for record in std::mem::take(&mut restored.partitions) {
-            let state = record.state;
-            let recovering = Recovering {
-                tail_lsn: record.tail_lsn,
-                collected: Vec::new(),
-                expected_end: record.appended_end,
-                is_settled: false,
-                state,
-            };
-            partitions.insert(record.id, recovering);
+            partitions.insert(record.id, Recovering::of(record));
         }
         Replay {
             restored,
@@ -226,6 +276,8 @@ impl Replay {
             has_entries: false,
             dropped: BTreeSet::new(),
             disk,
+            markers,
+            is_unnamed: false,
             failure: None,
         }
     }
@@ -237,14 +289,7 @@ impl Replay {
             Ok((partitions, bytes_read)) => {
                 self.restored.bytes_read += bytes_read;
                 for record in partitions {
-                    let recovering = Recovering {
-                        tail_lsn: record.tail_lsn,
-                        collected: Vec::new(),
-                        expected_end: record.appended_end,
-                        is_settled: false,
-                        state: record.state,
-                    };
-                    self.partitions.insert(record.id, recovering);
+                    self.partitions.insert(record.id, Recovering::of(record));
                 }
             }
             Err(error) => self.failure = Some(error),
@@ -255,7 +300,7 @@ impl Replay {
         match replayed {
             Replayed::Entry(entry) => self.apply_entry(&entry),
             Replayed::Damage(Damage::Entry { lsn, header }) => self.lose(lsn, &header),
-            Replayed::Damage(Damage::Unnamed { .. }) => self.suspect_all(),
+            Replayed::Damage(Damage::Unnamed { end, .. }) => self.suspect_all(end),
         }
     }
 
@@ -274,26 +319,74 @@ impl Replay {
         if self.dropped.contains(&id) {
             return; // a flush that was under way; ids do not come back
         }
-        let recovering = self.partitions.entry(id).or_insert_with(|| Recovering {
-            state: PartitionState::new(LogConfig::default()),
-            tail_lsn: Lsn::ZERO,
-            collected: Vec::new(),
-            expected_end: Offset::ZERO,
-            is_settled: true,
-        });
+        let recovering = self
+            .partitions
+            .entry(id)
+            .or_insert_with(|| Recovering::new(PartitionState::new(LogConfig::default())));
         if entry.lsn < recovering.tail_lsn {
             return;
         }
         if entry.lsn <= recovering.state.state_lsn && !recovering.is_settled {
-            recovering.collect(entry);
+            recovering.collect(entry, self.now);
             return;
         }
         if entry.lsn <= recovering.state.state_lsn {
             return; // applied before
         }
         recovering.settle();
+        if recovering.opens_hole(entry) || recovering.hole.is_some() {
+            return self.hold_back(id, entry);
+        }
         recovering.apply(entry, self.now, self.is_tail_planted);
         recovering.state.state_lsn = entry.lsn;
+    }
+
+    /// An entry behind a hole waits, until one of them proves that what is missing is in a segment, or cut off.
+    fn hold_back(&mut self, id: TopicPartition, entry: &ReplayedEntry) {
+        let recovering = self.partitions.get_mut(&id).expect("its hole was found");
+        let hole = recovering.hole.as_mut().expect("there is one");
+        let header = &entry.header;
+        let is_cut_off = header.kind == EntryKind::Truncate
+            && header.base_offset <= recovering.state.appended_end();
+        hole.waiting.push(entry.clone());
+        if is_cut_off {
+            // What was appended in between is gone as well.
+            let hole = recovering.hole.take().expect("there is one");
+            let stays = |it: &&ReplayedEntry| {
+                !matches!(it.header.kind, EntryKind::Append | EntryKind::Tail)
+            };
+            for entry in hole.waiting.iter().filter(stays) {
+                recovering.apply(entry, self.now, self.is_tail_planted);
+                recovering.state.state_lsn = entry.lsn;
+            }
+            return;
+        }
+        if header.kind != EntryKind::Synced || header.end_offset < hole.end {
+            return;
+        }
+        let known_end = hole.known_end;
+        let healed = healing::read_from_segments(
+            &*self.disk,
+            id,
+            &mut recovering.state,
+            header,
+            known_end,
+            self.now,
+        );
+        match healed {
+            Ok(Some(bytes_read)) => {
+                self.restored.bytes_read += bytes_read;
+                self.markers.reach(Marker::LossHealed);
+                recovering.is_suspect = false;
+                let hole = recovering.hole.take().expect("there is one");
+                for entry in &hole.waiting {
+                    self.apply_entry(entry);
+                }
+            }
+            // Not in these files, or not any more: a later entry may prove it.
+            Ok(None) => {}
+            Err(error) => self.failure = Some(error),
+        }
     }
 
     fn drop_partition(&mut self, id: TopicPartition, lsn: Lsn, dir: String) {
@@ -317,22 +410,11 @@ impl Replay {
         if self.dropped.contains(&header.topic_partition) {
             return;
         }
-        let Some(recovering) = self.partitions.get_mut(&header.topic_partition) else {
-            // Its partition is not known from anywhere else: it comes back empty and says why.
-            let mut state = PartitionState::new(LogConfig::default());
-            damage(&mut state, &format!("journal entry {lsn} is unreadable"));
-            self.partitions.insert(
-                header.topic_partition,
-                Recovering {
-                    state,
-                    tail_lsn: Lsn::ZERO,
-                    collected: Vec::new(),
-                    expected_end: Offset::ZERO,
-                    is_settled: true,
-                },
-            );
-            return;
-        };
+        let recovering = self
+            .partitions
+            .entry(header.topic_partition)
+            // Not known from anywhere else: it comes back empty, and says why unless a segment has its records.
+            .or_insert_with(|| Recovering::new(PartitionState::new(LogConfig::default())));
         let is_in_segment = header.end_offset <= recovering.state.synced_end;
         let is_batches = matches!(header.kind, EntryKind::Append | EntryKind::Tail);
         let is_known = lsn <= recovering.state.state_lsn;
@@ -347,20 +429,39 @@ impl Replay {
         }
         recovering.settle();
         let reason = format!("journal entry {lsn} ({:?}) is unreadable", header.kind);
-        damage(&mut recovering.state, &reason);
+        let end = match header.kind {
+            EntryKind::Append | EntryKind::Tail => header.end_offset,
+            // Files tell which segments there are; the name of their directory is written in it.
+            EntryKind::Segments if header.argument == changes::SEGMENT_ADDED => header.base_offset,
+            EntryKind::InSegment
+            | EntryKind::Synced
+            | EntryKind::Truncate
+            | EntryKind::LogStart
+            | EntryKind::Segments
+            | EntryKind::Drop => return damage(&mut recovering.state, &reason),
+        };
+        recovering.tear(end, reason);
     }
 
-    /// Entries were lost of which not even the names are known.
-    fn suspect_all(&mut self) {
+    /// The entries `first..end` were lost, and not even their names are known.
+    fn suspect_all(&mut self, end: Lsn) {
+        self.is_unnamed = true;
         for recovering in self.partitions.values_mut() {
-            damage(&mut recovering.state, "a part of the journal is unreadable");
+            // A checkpoint that contains them knows what they did; a hole in the tail it knows of shows by itself.
+            if recovering.state.state_lsn.next() < end {
+                recovering.is_suspect = true;
+            }
         }
     }
 
     fn finish(&mut self) {
         for recovering in self.partitions.values_mut() {
             recovering.settle();
+            recovering.give_up();
             let state = &mut recovering.state;
+            for segment in &mut state.segments {
+                segment.date(self.now.wall);
+            }
             state.pin = state.tail.first().map(|batch| batch.lsn);
         }
     }
@@ -376,6 +477,20 @@ impl Replay {
     }
 }
 
+/// When the batches of an entry were appended. A rewritten tail does not say: no later than now.
+fn appended_at(entry: &ReplayedEntry, now: Now) -> Timestamp {
+    match entry.header.kind {
+        EntryKind::Append => Timestamp::from_millis(entry.header.argument as i64).min(now.wall),
+        EntryKind::Tail
+        | EntryKind::InSegment
+        | EntryKind::Synced
+        | EntryKind::Truncate
+        | EntryKind::LogStart
+        | EntryKind::Segments
+        | EntryKind::Drop => now.wall,
+    }
+}
+
 fn damage(state: &mut PartitionState, reason: &str) {
     if state.standing == Standing::Good {
         state.standing = Standing::Damaged {
@@ -386,15 +501,19 @@ fn damage(state: &mut PartitionState, reason: &str) {
 
 impl Recovering {
     /// Takes the bytes of an entry whose effects the checkpoint has.
-    fn collect(&mut self, entry: &ReplayedEntry) {
+    fn collect(&mut self, entry: &ReplayedEntry, now: Now) {
         match entry.header.kind {
             EntryKind::Append | EntryKind::Tail => {
                 let base = entry.header.base_offset;
                 self.collected.retain(|batch| batch.base_offset < base);
                 for view in batches(&entry.body).flatten() {
                     if self.state.synced_end <= view.base_offset() {
-                        self.collected
-                            .push(tail_batch(&view, &entry.body, entry.lsn));
+                        self.collected.push(tail_batch(
+                            &view,
+                            &entry.body,
+                            entry.lsn,
+                            appended_at(entry, now),
+                        ));
                     }
                 }
             }
@@ -427,10 +546,49 @@ impl Recovering {
         self.state.tail = tail;
         if end < self.expected_end {
             let reason = format!("the journal lost offsets {end}..{}", self.expected_end);
-            damage(&mut self.state, &reason);
-            self.cut_after_damage(end);
+            self.tear(self.expected_end, reason);
         }
         self.recount_segments();
+    }
+
+    /// Something is missing up to `end`.
+    fn tear(&mut self, end: Offset, reason: String) {
+        if self.state.standing != Standing::Good {
+            return;
+        }
+        let known_end = self.state.appended_end().max(self.expected_end);
+        let hole = self.hole.get_or_insert_with(|| Hole {
+            reason,
+            end,
+            known_end,
+            waiting: Vec::new(),
+        });
+        hole.end = hole.end.max(end);
+    }
+
+    /// An append that leaves a gap: what belongs there was lost.
+    fn opens_hole(&mut self, entry: &ReplayedEntry) -> bool {
+        let (base, end) = (entry.header.base_offset, self.state.appended_end());
+        let is_batches = matches!(entry.header.kind, EntryKind::Append | EntryKind::Tail);
+        let is_needed = self.state.synced_end < entry.header.end_offset;
+        if !is_batches || base <= end || !is_needed || self.state.standing != Standing::Good {
+            return false;
+        }
+        let reason = format!("the journal goes on at offset {base}, the log ends at {end}");
+        self.tear(base, reason);
+        true
+    }
+
+    /// The journal is over: what is still missing is lost.
+    fn give_up(&mut self) {
+        if let Some(hole) = self.hole.take() {
+            damage(&mut self.state, &hole.reason);
+            let end = self.state.appended_end();
+            self.cut_after_damage(end);
+        }
+        if std::mem::take(&mut self.is_suspect) {
+            damage(&mut self.state, "a part of the journal is unreadable");
+        }
     }
 
     /// Batches that the checkpoint knew are gone: so is what they changed.
@@ -449,20 +607,15 @@ impl Recovering {
             segment.written_size = segment.synced_size;
             segment.size = segment.synced_size;
         }
-        let batches: Vec<(Offset, usize, Timestamp)> = state
-            .tail
-            .batches()
-            .map(|batch| (batch.base_offset, batch.bytes.len(), batch.max_timestamp))
-            .collect();
-        for (offset, size, timestamp) in batches {
-            match state.segment_index(offset) {
-                Some(index) => state.segments[index].push(size, timestamp),
-                None => {
-                    let mut segment = Segment::empty(offset);
-                    segment.push(size, timestamp);
-                    state.segments.push(segment);
-                }
+        for batch in state.tail.batches() {
+            let above = state
+                .segments
+                .partition_point(|segment| segment.base_offset <= batch.base_offset);
+            if above == 0 {
+                state.segments.insert(0, Segment::empty(batch.base_offset));
             }
+            let (size, timestamp) = (batch.bytes.len(), batch.max_timestamp);
+            state.segments[above.max(1) - 1].push(size, timestamp, batch.appended_at);
         }
     }
 
@@ -507,13 +660,15 @@ impl Recovering {
                 &format!("journal entry {} is no batch", entry.lsn),
             );
         };
+        // Nothing of it is missing before this one, unless another leader cut it off and went on.
+        self.is_suspect &= view.leader_epoch() != self.state.epochs.latest();
         if self.state.segments.is_empty() {
             self.state.segments.push(Segment::empty(base));
         }
-        let batch = tail_batch(&view, &entry.body, entry.lsn);
+        let batch = tail_batch(&view, &entry.body, entry.lsn, appended_at(entry, now));
         let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
         self.state.push_batch(batch, epoch);
-        let used = Timestamp::from_millis(entry.header.argument as i64).min(now.wall);
+        let used = appended_at(entry, now);
         if let Some(producer) = view.producer() {
             let (last, timestamp) = (view.last_offset(), view.max_timestamp());
             let is_transactional = view.is_transactional();
@@ -571,7 +726,7 @@ impl Recovering {
                 .flatten()
                 .next()
                 .expect("it was a batch before");
-            let batch = tail_batch(&again, &bytes, entry.lsn);
+            let batch = tail_batch(&again, &bytes, entry.lsn, NO_TIMESTAMP);
             self.state.push_batch(batch, epoch);
         }
     }

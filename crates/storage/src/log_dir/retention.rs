@@ -85,7 +85,8 @@ impl LogDir {
         state: &mut PartitionState,
         now: Now,
     ) -> Result<(), WalError> {
-        let limit = state.durable_end_for_retention(self.durable_for(state));
+        let durable = self.durable_for(state);
+        let limit = state.removable_end(durable, partition.high_watermark());
         let mut start = state.log_start;
         if let Some(offset) = past_time(state, now.wall, limit) {
             start = start.max(offset);
@@ -185,10 +186,7 @@ fn past_time(state: &PartitionState, now: Timestamp, limit: Offset) -> Option<Of
     let mut start = None;
     for (index, segment) in state.segments.iter().enumerate() {
         let end = state.segment_end(index);
-        // Without timestamps nothing says how old a segment is: it goes by size only.
-        let has_timestamp = segment.largest_timestamp.as_millis() >= 0;
-        if segment.size == 0 || !has_timestamp || cutoff <= segment.largest_timestamp || limit < end
-        {
+        if segment.size == 0 || cutoff <= segment.newest_at() || limit < end {
             break;
         }
         start = Some(end);

@@ -158,10 +158,17 @@ impl LogDir {
             (offset, dir)
         };
         let path = names::file(&dir, offset, FileKind::Snapshot);
-        let file = self.disk.open(&path, OpenMode::Read)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        let size = file.read_at(0, &mut bytes)?;
-        bytes.truncate(size);
+        // A file that is not there is as bad as one that cannot be read: both fail their check.
+        let mut bytes = Vec::new();
+        match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => {
+                bytes = vec![0; file.size()? as usize];
+                let size = file.read_at(0, &mut bytes)?;
+                bytes.truncate(size);
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
         let entries = match snapshot::decode(&bytes, now) {
             Ok(_) if self.options.planted.is(PlantedBug::SnapshotDropped) => Vec::new(),
             Ok(entries) => entries,

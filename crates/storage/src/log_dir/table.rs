@@ -1,3 +1,4 @@
+use crate::findings::Findings;
 use crate::partition::{Partition, PartitionState};
 use ottla_types::{PartitionSlot, TopicPartition};
 use std::collections::BTreeMap;
@@ -6,13 +7,22 @@ use std::sync::Arc;
 /// The partitions of a directory by slot and by id.
 ///
 /// A slot is never given to another partition: a stale one names nothing, never somebody else.
-#[derive(Default)]
 pub(crate) struct Table {
     slots: Vec<Option<Arc<Partition>>>,
     by_id: BTreeMap<TopicPartition, PartitionSlot>,
+    findings: Arc<Findings>,
 }
 
 impl Table {
+    /// No partitions; what is found in the files of those that come goes to `findings`.
+    pub(crate) fn new(findings: Arc<Findings>) -> Table {
+        Table {
+            slots: Vec::new(),
+            by_id: BTreeMap::new(),
+            findings,
+        }
+    }
+
     /// The partition at `slot`.
     pub(crate) fn get(&self, slot: PartitionSlot) -> Option<&Arc<Partition>> {
         self.slots.get(slot.get() as usize)?.as_ref()
@@ -24,10 +34,15 @@ impl Table {
     }
 
     /// Adds a partition that is not there yet.
-    pub(crate) fn insert(&mut self, id: TopicPartition, state: PartitionState) -> &Arc<Partition> {
+    pub(crate) fn insert(
+        &mut self,
+        id: TopicPartition,
+        mut state: PartitionState,
+    ) -> &Arc<Partition> {
         let slot = PartitionSlot::new(u32::try_from(self.slots.len()).expect("slots fit 32 bits"));
         let known = self.by_id.insert(id, slot);
         assert_eq!(known, None, "a partition is inserted once");
+        state.findings = Arc::clone(&self.findings);
         self.slots
             .push(Some(Arc::new(Partition::new(slot, id, state))));
         self.slots

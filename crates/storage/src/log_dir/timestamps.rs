@@ -52,7 +52,8 @@ impl LogDir {
     ) -> Result<Option<TimestampOffset>, ReadError> {
         let ticket = ReadTicket::Timestamp { slot, target };
         let partition = self.partition(slot).ok_or(ReadError::UnknownPartition)?;
-        self.find_record(&partition, Wanted::FirstFrom(target), access, ticket)
+        let found = self.find_record(&partition, Wanted::FirstFrom(target), access, ticket);
+        self.told(found)
     }
 
     /// The first record with the largest timestamp of the log; `None` when no record has one.
@@ -66,7 +67,8 @@ impl LogDir {
         let Some(largest) = partition.lock().largest_timestamp() else {
             return Ok(None);
         };
-        self.find_record(&partition, Wanted::Largest(largest), access, ticket)
+        let found = self.find_record(&partition, Wanted::Largest(largest), access, ticket);
+        self.told(found)
     }
 
     fn find_record(

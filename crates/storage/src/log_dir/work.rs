@@ -58,6 +58,7 @@ enum Stage {
     WriteTimeIndex(Write, Vec<Unit>),
     SyncLog(SyncPlan),
     SyncDir(SyncPlan),
+    Trim(Arc<SegmentFile>, u32),
     WriteEpochs,
 }
 
@@ -94,6 +95,7 @@ impl FlushTask {
             Stage::WriteTimeIndex(write, units) => self.write_time_index(dir, write, &units),
             Stage::SyncLog(plan) => self.sync_log(dir, plan),
             Stage::SyncDir(plan) => self.sync_dir(dir, plan),
+            Stage::Trim(file, size) => trim(dir, &file, size),
             Stage::WriteEpochs => self.write_epochs(dir),
         }
     }
@@ -146,6 +148,10 @@ impl FlushTask {
         if let Some(plan) = state.plan_sync(id) {
             drop(state);
             return self.go(Stage::SyncLog(plan));
+        }
+        if let Some((file, size)) = state.plan_trim() {
+            drop(state);
+            return self.go(Stage::Trim(file, size));
         }
         if state.epochs_are_dirty && state.has_dir {
             drop(state);
@@ -234,8 +240,12 @@ impl FlushTask {
                 .file
                 .note_corrupt(u32::try_from(size).unwrap_or(u32::MAX)));
         }
-        if u64::from(plan.position) < size {
+        let is_longer = u64::from(plan.position) < size;
+        // A process that crashed may have reserved room behind the end; nobody knows any more.
+        if is_longer || 4 * ALLOCATE_BYTES_MIN <= plan.position {
             write.log.set_len(u64::from(plan.position))?;
+        }
+        if is_longer {
             write.log.sync_data()?;
         }
         verify_sums(dir, &plan.file, plan.position)?;
@@ -383,6 +393,19 @@ impl FlushTask {
     }
 }
 
+/// Gives back the room that was reserved behind the end of a segment that is full.
+fn trim(dir: &LogDir, file: &SegmentFile, size: u32) -> Result<TaskStep, ReadFault> {
+    let log = match file.log() {
+        Some(log) => log,
+        None => dir
+            .disk
+            .open(&file.path(FileKind::Log), OpenMode::ReadWrite)?,
+    };
+    log.set_len(u64::from(size))?;
+    file.set_allocated_size(size);
+    Ok(TaskStep::More)
+}
+
 /// The sidecar gets what is missing from it and loses what is too much, durably: a stale unit behind the end
 /// would later be taken for one of the bytes that are written now.
 fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(), ReadFault> {
@@ -482,7 +505,7 @@ fn append_index(
 }
 
 /// The entries that `units` bring to an index, behind those that `cursor` has passed.
-fn index_bytes(mut cursor: UnitsCursor, units: &[Unit], kind: FileKind) -> Vec<u8> {
+pub(super) fn index_bytes(mut cursor: UnitsCursor, units: &[Unit], kind: FileKind) -> Vec<u8> {
     let mut bytes = Vec::new();
     for unit in units {
         let (offset_entry, time_entry) = cursor.pass(unit);

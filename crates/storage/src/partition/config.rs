@@ -32,6 +32,16 @@ pub struct LogConfig {
     pub durability: Durability,
     /// `cleanup.policy` contains `delete`. Without it retention removes nothing.
     pub deletes: bool,
+    /// `cleanup.policy` contains `compact`.
+    pub compacts: bool,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_cleanable_ppm: u32,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
 }
 
 impl Default for LogConfig {
@@ -46,11 +56,25 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::CreateTime,
             durability: Durability::Fsync,
             deletes: true,
+            compacts: false,
+            min_cleanable_ppm: 500_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 86_400_000,
         }
     }
 }
 
 impl LogConfig {
+    /// A segment takes records for so long: a compacted one must be over before `max.compaction.lag.ms` is.
+    pub(crate) fn roll_after_ms(&self) -> i64 {
+        if self.compacts {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// Records older than this are past retention at `now`.
     pub(crate) fn retention_cutoff(&self, now: Timestamp) -> Option<Timestamp> {
         let age = self.retention_ms.filter(|_| self.deletes)?;

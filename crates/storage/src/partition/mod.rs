@@ -12,6 +12,7 @@ pub(crate) use ends::PendingAppends;
 pub(crate) use segment::{NO_TIMESTAMP, Segment};
 pub(crate) use tail::{Tail, TailBatch};
 
+use crate::findings::Findings;
 use crate::leader_epochs::LeaderEpochs;
 use crate::producer_state::{ProducedBatch, ProducerState};
 use crate::segment::{SegmentFile, names};
@@ -21,6 +22,7 @@ use ottla_types::{LeaderEpoch, Lsn, Mono, Offset, PartitionSlot, Timestamp, Topi
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// A write below this many bytes goes through the page cache in any case: it is cheaper, and the device is not kept
 /// busy with small writes.
@@ -33,6 +35,8 @@ const CACHED_WRITES: u8 = 16;
 pub(crate) struct Partition {
     slot: PartitionSlot,
     id: TopicPartition,
+    /// What the leader says is on enough replicas; -1 while nobody has said anything.
+    high_watermark: AtomicI64,
     state: Mutex<PartitionState>,
 }
 
@@ -42,6 +46,7 @@ impl Partition {
         Partition {
             slot,
             id,
+            high_watermark: AtomicI64::new(-1),
             state: Mutex::new(state),
         }
     }
@@ -54,6 +59,16 @@ impl Partition {
     /// Its name for ever.
     pub(crate) fn id(&self) -> TopicPartition {
         self.id
+    }
+
+    /// The offset below which records are on enough replicas, if the leader has said it.
+    pub(crate) fn high_watermark(&self) -> Option<Offset> {
+        Offset::from_wire(self.high_watermark.load(Ordering::Relaxed))
+    }
+
+    /// Notes what the leader says.
+    pub(crate) fn set_high_watermark(&self, offset: Offset) {
+        self.high_watermark.store(offset.get(), Ordering::Relaxed);
     }
 
     /// Its state, locked.
@@ -97,6 +112,8 @@ pub(crate) enum Standing {
 pub(crate) struct PartitionState {
     /// Directory name `<topic>-<partition>`; `None` while the topic's name is unknown (a stray).
     pub(crate) dir: Option<Arc<str>>,
+    /// Where damage of its files is told.
+    pub(crate) findings: Arc<Findings>,
     pub(crate) config: LogConfig,
     pub(crate) standing: Standing,
     /// Moves with every change that makes a write or read in flight stale.
@@ -110,6 +127,8 @@ pub(crate) struct PartitionState {
     pub(crate) before_truncate_lsn: Lsn,
     pub(crate) synced_end: Offset,
     pub(crate) segments: Vec<Segment>,
+    /// Below it the log was compacted: no two records there have the same key.
+    pub(crate) cleaned_end: Offset,
     pub(crate) tail: Tail,
     pub(crate) pending: PendingAppends,
     /// The journal must keep this entry and all after it: the oldest one that is not synced in a segment.
@@ -146,6 +165,7 @@ impl PartitionState {
     pub(crate) fn new(config: LogConfig) -> PartitionState {
         PartitionState {
             dir: None,
+            findings: Arc::default(),
             config,
             standing: Standing::Good,
             generation: 0,
@@ -155,6 +175,7 @@ impl PartitionState {
             before_truncate_lsn: Lsn::ZERO,
             synced_end: Offset::ZERO,
             segments: Vec::new(),
+            cleaned_end: Offset::ZERO,
             tail: Tail::empty_at(Offset::ZERO),
             pending: PendingAppends::default(),
             pin: None,
@@ -240,9 +261,10 @@ impl PartitionState {
         self.start_from(start);
     }
 
-    /// The end up to which retention may look: what is not durable stays.
-    pub(crate) fn durable_end_for_retention(&self, durable: Lsn) -> Offset {
-        self.pending.durable_end(durable, self.appended_end())
+    /// The end up to which records may be removed: what is not durable, here or on enough replicas, stays.
+    pub(crate) fn removable_end(&self, durable: Lsn, high_watermark: Option<Offset>) -> Offset {
+        let durable_end = self.pending.durable_end(durable, self.appended_end());
+        high_watermark.map_or(durable_end, |it| it.min(durable_end))
     }
 
     /// Whether a batch must go into a new segment (Kafka's `LogSegment.shouldRoll`).
@@ -260,18 +282,10 @@ impl PartitionState {
             return false;
         }
         let room = u64::from(self.config.segment_bytes).saturating_sub(size as u64);
-        let waited = if active.first_timestamp.as_millis() >= 0 && max_timestamp.as_millis() >= 0 {
-            max_timestamp
-                .as_millis()
-                .saturating_sub(active.first_timestamp.as_millis())
-        } else {
-            // Without timestamps nothing says how old the segment is; it rolls by size.
-            let _ = now;
-            0
-        };
+        let waited = active.waited_ms(max_timestamp, now);
         let relative = active.base_offset.distance_to(last_offset);
         room < u64::from(active.size)
-            || self.config.segment_ms < waited
+            || self.config.roll_after_ms() < waited
             || i32::MAX as u64 <= relative
             || self.index_is_full(active)
     }
@@ -293,7 +307,7 @@ impl PartitionState {
             .segments
             .last_mut()
             .expect("a segment was rolled first");
-        active.push(batch.bytes.len(), batch.max_timestamp);
+        active.push(batch.bytes.len(), batch.max_timestamp, batch.appended_at);
         if self.pin.is_none() {
             self.pin = Some(batch.lsn);
         }
@@ -341,9 +355,13 @@ impl PartitionState {
     /// The file of the segment at `index`.
     pub(crate) fn segment_file(&mut self, id: TopicPartition, index: usize) -> Arc<SegmentFile> {
         let dir = self.dir.clone().unwrap_or_else(|| Arc::from(""));
+        let findings = &self.findings;
         let segment = &mut self.segments[index];
         let base_offset = segment.base_offset;
-        let new = || Arc::new(SegmentFile::new(id, dir, base_offset));
+        let new = || {
+            let findings = Arc::clone(findings);
+            Arc::new(SegmentFile::new(id, dir, base_offset, findings))
+        };
         Arc::clone(segment.file.get_or_insert_with(new))
     }
 
@@ -413,6 +431,7 @@ impl PartitionState {
         }
         self.synced_end = self.synced_end.min(end);
         self.log_start = self.log_start.min(end);
+        self.cleaned_end = self.cleaned_end.min(end);
         self.pending.truncate_to(end);
         self.epochs.truncate_to(end);
         self.epochs_are_dirty = true;
@@ -531,6 +550,20 @@ impl PartitionState {
         true
     }
 
+    /// A segment that is full and synced, and still has room reserved behind its end.
+    pub(crate) fn plan_trim(&self) -> Option<(Arc<SegmentFile>, u32)> {
+        let sealed = self
+            .segments
+            .split_last()
+            .map_or(&[][..], |(_, sealed)| sealed);
+        let is_done = |segment: &&Segment| segment.synced_size == segment.size;
+        sealed.iter().filter(is_done).find_map(|segment| {
+            let file = segment.file.as_ref()?;
+            let is_reserved = segment.size < file.allocated_size();
+            is_reserved.then(|| (Arc::clone(file), segment.size))
+        })
+    }
+
     /// Panics when an invariant is broken.
     pub(crate) fn check(&self) {
         self.tail.check();
@@ -607,7 +640,12 @@ pub(crate) struct SyncPlan {
 const SHARED_BATCH_SIZE: usize = 64 * 1024;
 
 /// The parts of a batch that the state needs, taken from its header (replay, replication). `view` lies in `body`.
-pub(crate) fn tail_batch(view: &BatchView<'_>, body: &Bytes, lsn: Lsn) -> TailBatch {
+pub(crate) fn tail_batch(
+    view: &BatchView<'_>,
+    body: &Bytes,
+    lsn: Lsn,
+    appended_at: Timestamp,
+) -> TailBatch {
     let bytes = match view.bytes() {
         large if SHARED_BATCH_SIZE <= large.len() => body.slice_ref(large),
         small => Bytes::copy_from_slice(small),
@@ -617,6 +655,7 @@ pub(crate) fn tail_batch(view: &BatchView<'_>, body: &Bytes, lsn: Lsn) -> TailBa
         last_offset: view.last_offset(),
         lsn,
         max_timestamp: view.max_timestamp(),
+        appended_at,
         bytes,
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct Segment {
     pub(crate) synced_size: u32,
     /// Largest timestamp of its first batch; `segment.ms` counts from it.
     pub(crate) first_timestamp: Timestamp,
+    /// Wall time of its first append: what `segment.ms` counts from when records have no timestamps.
+    pub(crate) created: Timestamp,
+    /// Wall time of its last append: its age when its records have no timestamps.
+    pub(crate) modified: Timestamp,
     /// Largest timestamp of its records; -1 for none.
     pub(crate) largest_timestamp: Timestamp,
     /// The same of the bytes in its file only: what a checkpoint says, because the journal brings the rest.
@@ -40,6 +44,8 @@ impl Segment {
             written_size: 0,
             synced_size: 0,
             first_timestamp: NO_TIMESTAMP,
+            created: NO_TIMESTAMP,
+            modified: NO_TIMESTAMP,
             largest_timestamp: NO_TIMESTAMP,
             written_largest_timestamp: NO_TIMESTAMP,
             is_verified: false,
@@ -47,12 +53,43 @@ impl Segment {
         }
     }
 
-    /// Notes a batch at its end.
-    pub(crate) fn push(&mut self, size: usize, max_timestamp: Timestamp) {
+    /// Notes a batch at its end that was appended at the wall time `at`.
+    pub(crate) fn push(&mut self, size: usize, max_timestamp: Timestamp, at: Timestamp) {
         if self.size == 0 {
             self.first_timestamp = max_timestamp;
+            self.created = at;
         }
+        self.modified = self.modified.max(at);
         self.size += u32::try_from(size).expect("a batch is smaller than a segment");
         self.largest_timestamp = self.largest_timestamp.max(max_timestamp);
+    }
+
+    /// How old its newest record is counted (Kafka's `LogSegment.largestTimestamp`): without timestamps, by when it
+    /// was last appended to.
+    pub(crate) fn newest_at(&self) -> Timestamp {
+        if self.largest_timestamp.as_millis() >= 0 {
+            self.largest_timestamp
+        } else {
+            self.modified
+        }
+    }
+
+    /// How long it has been taking records, when one with `max_timestamp` comes at the wall time `now` (Kafka's
+    /// `LogSegment.timeWaitedForRoll`): by the records' own clock if they have one.
+    pub(crate) fn waited_ms(&self, max_timestamp: Timestamp, now: Timestamp) -> i64 {
+        let (until, since) = if self.first_timestamp.as_millis() >= 0 {
+            (max_timestamp, self.first_timestamp)
+        } else {
+            (now, self.created)
+        };
+        until.as_millis().saturating_sub(since.as_millis())
+    }
+
+    /// What a restart does not know of its times is as of `now`.
+    pub(crate) fn date(&mut self, now: Timestamp) {
+        if self.size > 0 && self.modified == NO_TIMESTAMP {
+            self.created = now;
+            self.modified = now;
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct TailBatch {
     pub(crate) lsn: Lsn,
     /// Its largest timestamp.
     pub(crate) max_timestamp: Timestamp,
+    /// Wall time of its append.
+    pub(crate) appended_at: Timestamp,
     /// The whole batch, shared with the journal's queue.
     pub(crate) bytes: Bytes,
 }

@@ -1,5 +1,6 @@
 use crate::disk::{Disk, DiskError, DiskFile, OpenMode};
-use crate::segment::chain::Walk;
+use crate::findings::{Finding, Findings};
+use crate::segment::chain::{BrokenLink, Walk, WalkEnd};
 use crate::segment::names::{self, FileKind};
 use crate::segment::sidecar::{self, FlushedBatch, Sidecar, Unit};
 use crate::segment::units::Units;
@@ -53,6 +54,7 @@ pub struct SegmentFile {
     partition: TopicPartition,
     dir: Arc<str>,
     base_offset: Offset,
+    findings: Arc<Findings>,
     state: Mutex<State>,
 }
 
@@ -73,12 +75,18 @@ impl std::fmt::Debug for SegmentFile {
 }
 
 impl SegmentFile {
-    /// The segment `base_offset` in the partition directory `dir`; opens nothing.
-    pub fn new(partition: TopicPartition, dir: Arc<str>, base_offset: Offset) -> SegmentFile {
+    /// The segment `base_offset` in the partition directory `dir`; opens nothing. Damage goes to `findings`.
+    pub fn new(
+        partition: TopicPartition,
+        dir: Arc<str>,
+        base_offset: Offset,
+        findings: Arc<Findings>,
+    ) -> SegmentFile {
         SegmentFile {
             partition,
             dir,
             base_offset,
+            findings,
             state: Mutex::default(),
         }
     }
@@ -170,12 +178,49 @@ impl SegmentFile {
         known.filter(|known| position <= *known).min()
     }
 
-    /// Notes that the unit at `position` failed its check.
+    /// Notes that the bytes at `position` failed their check, and tells it when that is new.
     pub(crate) fn note_corrupt(&self, position: u32) -> ReadFault {
+        let units = self.state.lock().units.clone();
+        let unit = units.and_then(|units| units.at_position(position));
+        self.note(position, unit.as_ref())
+    }
+
+    /// Likewise of a known unit.
+    pub(crate) fn note_corrupt_unit(&self, unit: &Unit) -> ReadFault {
+        self.note(unit.position, Some(unit))
+    }
+
+    fn note(&self, position: u32, unit: Option<&Unit>) -> ReadFault {
         let mut state = self.state.lock();
-        if !state.corrupt.contains(&position) {
+        let is_new = !state.corrupt.contains(&position);
+        if is_new {
             state.corrupt.push(position);
         }
+        drop(state);
+        if is_new {
+            let at = |delta: u32| self.base_offset.plus(i64::from(delta));
+            self.findings.note(Finding::Corrupt {
+                partition: self.partition,
+                file: self.path(FileKind::Log),
+                position,
+                offsets: unit.map(|unit| (at(unit.base_delta), at(unit.last_delta))),
+            });
+        }
+        self.corrupt_at(position)
+    }
+
+    /// Notes that the file is not there; `end_offset` is where it ended, if that is known.
+    pub(crate) fn note_missing(&self, end_offset: Option<Offset>) -> ReadFault {
+        self.findings.note(Finding::Missing {
+            partition: self.partition,
+            file: self.path(FileKind::Log),
+            base_offset: self.base_offset,
+            end_offset,
+        });
+        self.corrupt_at(0)
+    }
+
+    fn corrupt_at(&self, position: u32) -> ReadFault {
         ReadFault::Corrupt {
             partition: self.partition,
             base_offset: self.base_offset,
@@ -195,7 +240,11 @@ impl SegmentFile {
         if access == Access::Try {
             return Ok(None);
         }
-        let log = disk.open(&self.path(FileKind::Log), OpenMode::ReadWrite)?;
+        let log = match disk.open(&self.path(FileKind::Log), OpenMode::ReadWrite) {
+            Ok(log) => log,
+            Err(error) if error.is_not_found() => return Err(self.note_missing(None)),
+            Err(error) => return Err(error.into()),
+        };
         self.set_log(Arc::clone(&log));
         Ok(Some(log))
     }
@@ -275,35 +324,13 @@ impl SegmentFile {
         let log = self
             .open_log(disk, Access::Wait)?
             .expect("waiting always opens");
-        let next_offset = units.list().last().map_or(self.base_offset, |unit| {
-            self.base_offset.plus(i64::from(unit.last_delta) + 1)
-        });
-        let mut walk = Walk {
-            position: units.end_position(),
-            next_offset,
-            epoch: None,
-        };
-        let mut chunk_size = REBUILD_CHUNK_SIZE;
-        while walk.position < written_size {
-            let size = chunk_size.min((written_size - walk.position) as usize);
-            let start = walk.position;
-            let bytes = read_exact(&*log, u64::from(start), size, Access::Wait)?
-                .ok_or_else(|| self.note_corrupt(start))?;
-            let mut batches: Vec<BatchView<'_>> = Vec::new();
-            let end = walk
-                .over(&bytes, |_, batch| batches.push(batch))
-                .map_err(|broken| self.note_corrupt(broken.position))?;
-            for unit in sidecar::cut(self.base_offset, start, batches.iter().map(flushed)) {
-                units.push(unit);
-            }
-            chunk_size = REBUILD_CHUNK_SIZE;
-            if let crate::segment::chain::WalkEnd::Needs(size) = end {
-                let rest = (written_size - walk.position) as usize;
-                if rest < size {
-                    return Err(self.note_corrupt(walk.position));
-                }
-                chunk_size = chunk_size.max(size);
-            }
+        let mut rebuild = Rebuild::behind(units, self.base_offset);
+        while units.end_position() < written_size {
+            let step = rebuild.step(&*log, units, written_size);
+            step.map_err(|fault| match fault {
+                RebuildFault::Broken(broken) => self.note_corrupt(broken.position),
+                RebuildFault::Disk(error) => error.into(),
+            })?;
         }
         Ok(())
     }
@@ -321,10 +348,82 @@ impl SegmentFile {
         match read_exact(&*log, u64::from(unit.position), unit.size as usize, access)? {
             Some(bytes) if unit.is_valid(&bytes) => Ok(Some(bytes)),
             // Short reads come back as too few bytes: what was written is not there any more.
-            Some(_) => Err(self.note_corrupt(unit.position)),
-            None if access == Access::Wait => Err(self.note_corrupt(unit.position)),
+            Some(_) => Err(self.note_corrupt_unit(unit)),
+            None if access == Access::Wait => Err(self.note_corrupt_unit(unit)),
             None => Ok(None),
         }
+    }
+}
+
+/// Makes units again from the batches of a segment, a stretch at a time.
+#[derive(Debug)]
+pub(crate) struct Rebuild {
+    base_offset: Offset,
+    walk: Walk,
+    chunk_size: usize,
+}
+
+/// Why units cannot be made.
+#[derive(Debug)]
+pub(crate) enum RebuildFault {
+    /// No batch, or not the next one.
+    Broken(BrokenLink),
+    /// The disk refused.
+    Disk(DiskError),
+}
+
+impl Rebuild {
+    /// Of what lies behind `units` in the segment that begins with `base_offset`.
+    pub(crate) fn behind(units: &Units, base_offset: Offset) -> Rebuild {
+        let next_offset = units.list().last().map_or(base_offset, |unit| {
+            base_offset.plus(i64::from(unit.last_delta) + 1)
+        });
+        Rebuild {
+            base_offset,
+            walk: Walk {
+                position: units.end_position(),
+                next_offset,
+                epoch: None,
+            },
+            chunk_size: REBUILD_CHUNK_SIZE,
+        }
+    }
+
+    /// Reads the next stretch below `size` and adds its units. The stretch is larger the next time when not even
+    /// one batch was in it.
+    pub(crate) fn step(
+        &mut self,
+        log: &dyn DiskFile,
+        units: &mut Units,
+        size: u32,
+    ) -> Result<(), RebuildFault> {
+        let start = self.walk.position;
+        let rest = (size - start) as usize;
+        let broken = |position| RebuildFault::Broken(BrokenLink { position });
+        let bytes = read_exact(
+            log,
+            u64::from(start),
+            self.chunk_size.min(rest),
+            Access::Wait,
+        )
+        .map_err(RebuildFault::Disk)?
+        .ok_or(broken(start))?;
+        let mut batches: Vec<BatchView<'_>> = Vec::new();
+        let end = self
+            .walk
+            .over(&bytes, |_, batch| batches.push(batch))
+            .map_err(RebuildFault::Broken)?;
+        for unit in sidecar::cut(self.base_offset, start, batches.iter().map(flushed)) {
+            units.push(unit);
+        }
+        self.chunk_size = REBUILD_CHUNK_SIZE;
+        if let WalkEnd::Needs(needed) = end {
+            if ((size - self.walk.position) as usize) < needed {
+                return Err(broken(self.walk.position));
+            }
+            self.chunk_size = self.chunk_size.max(needed);
+        }
+        Ok(())
     }
 }
 

@@ -11,5 +11,5 @@ pub(crate) mod small_files;
 mod units;
 
 pub use file::{Access, ReadFault, SegmentFile};
-pub(crate) use file::{read_exact, read_into};
+pub(crate) use file::{Rebuild, RebuildFault, read_exact, read_into};
 pub(crate) use units::{Units, UnitsCursor};

@@ -1,5 +1,6 @@
 //! Names of directories and files, as Kafka gives them.
 
+use crate::segment::small_files;
 use ottla_types::{Offset, PartitionId, TopicId};
 use std::path::{Path, PathBuf};
 
@@ -56,9 +57,55 @@ pub fn deleted_dir(dir: &str, topic_id: TopicId) -> String {
     format!("{}{suffix}", &dir[..dir.len().min(room)])
 }
 
+/// The topic that a name made by [`deleted_dir`] says.
+pub fn deleted_topic(name: &str) -> Option<TopicId> {
+    let (_, id) = name.strip_suffix(DELETED_SUFFIX)?.rsplit_once('.')?;
+    Some(TopicId::new(id.parse().ok()?))
+}
+
+/// `<20 digits of the base offset>.<suffix>`.
+pub fn file_name(base_offset: Offset, kind: FileKind) -> String {
+    format!("{:020}.{}", base_offset.get(), kind.suffix())
+}
+
 /// `<dir>/<20 digits of the base offset>.<suffix>`.
 pub fn file(dir: &str, base_offset: Offset, kind: FileKind) -> PathBuf {
-    Path::new(dir).join(format!("{:020}.{}", base_offset.get(), kind.suffix()))
+    Path::new(dir).join(file_name(base_offset, kind))
+}
+
+/// A file in a partition's directory that we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnFile {
+    /// Of a segment, or a producer snapshot.
+    Segment(Offset, FileKind),
+    /// `partition.metadata` or `leader-epoch-checkpoint`.
+    Small,
+    /// Not finished: an operation was interrupted, or goes on.
+    Draft,
+}
+
+/// Ends the name of a file that is being written and gets its own name when it is whole.
+pub const DRAFT_SUFFIX: &str = ".tmp";
+
+/// What a file in a partition's directory is; `None` when it is none of ours.
+pub fn own_file(name: &str) -> Option<OwnFile> {
+    if let Some(whole) = name.strip_suffix(DRAFT_SUFFIX) {
+        return parse(whole).map(|_| OwnFile::Draft);
+    }
+    let is_small = [
+        small_files::PARTITION_METADATA,
+        small_files::LEADER_EPOCH_CHECKPOINT,
+    ];
+    if is_small.contains(&name) {
+        return Some(OwnFile::Small);
+    }
+    let (offset, kind) = parse(name)?;
+    Some(OwnFile::Segment(offset, kind))
+}
+
+/// Whether a file in a partition's directory is one that we make.
+pub fn is_ours(name: &str) -> bool {
+    own_file(name).is_some()
 }
 
 /// The base offset and kind that a file name says; `None` for other files.
@@ -93,6 +140,12 @@ mod tests {
         assert_eq!(parse(name), Some((Offset::new(1234), FileKind::TimeIndex)));
         assert_eq!(parse("partition.metadata"), None);
         assert_eq!(parse("00000000000000001234.swap"), None);
+        assert_eq!(
+            own_file("00000000000000001234.snapshot.tmp"),
+            Some(OwnFile::Draft)
+        );
+        assert_eq!(own_file("leader-epoch-checkpoint"), Some(OwnFile::Small));
+        assert_eq!(own_file("00000000000000001234.log.bak"), None);
     }
 
     #[test]
@@ -101,5 +154,8 @@ mod tests {
         let deleted = deleted_dir(&dir, TopicId::new(Uuid::ZERO));
         assert_eq!(deleted.len(), FILE_NAME_BYTES_MAX);
         assert!(deleted.ends_with(".AAAAAAAAAAAAAAAAAAAAAA-delete"));
+        assert_eq!(deleted_topic(&deleted), Some(TopicId::new(Uuid::ZERO)));
+        assert_eq!(deleted_topic("orders-3"), None);
+        assert_eq!(deleted_topic("a-3.not an id-delete"), None);
     }
 }

@@ -114,6 +114,16 @@ pub fn encode_header(base_offset: Offset) -> [u8; UNIT_SIZE] {
     out
 }
 
+/// A whole sidecar.
+pub fn encode(base_offset: Offset, units: &[Unit]) -> Vec<u8> {
+    let mut out = Vec::with_capacity((units.len() + 1) * UNIT_SIZE);
+    out.extend_from_slice(&encode_header(base_offset));
+    for unit in units {
+        out.extend_from_slice(&unit.encode());
+    }
+    out
+}
+
 /// What a sidecar file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sidecar {

@@ -71,6 +71,14 @@ impl Units {
         &self.list
     }
 
+    /// The unit that begins at `position`.
+    pub(crate) fn at_position(&self, position: u32) -> Option<Unit> {
+        let found = self
+            .list
+            .binary_search_by_key(&position, |unit| unit.position);
+        found.ok().map(|index| self.list[index])
+    }
+
     /// What the next unit needs to know.
     pub(crate) fn cursor(&self) -> UnitsCursor {
         self.cursor
