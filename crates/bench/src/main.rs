@@ -25,6 +25,7 @@ mod suite;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Raw protocol load for brokers that speak Kafka.
 #[derive(Parser)]
@@ -164,11 +165,14 @@ struct SuiteArguments {
     #[arg(long, default_value = "target/bench-data")]
     data: PathBuf,
     /// How long each row is measured.
-    #[arg(long, default_value_t = 2.5)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// How often each row is measured; the median and the spread are shown.
     #[arg(long, default_value_t = 2)]
     repeats: usize,
+    /// No further turn is begun that would end later than this.
+    #[arg(long, default_value_t = 14.0)]
+    minutes_max: f64,
     /// Only rows whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -229,6 +233,7 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             data: a.data,
             seconds: a.seconds,
             repeats: a.repeats,
+            time_max: Duration::from_secs_f64(60.0 * a.minutes_max),
             only: a.only,
         })?,
     }

@@ -6,7 +6,7 @@ use crate::error::BenchError;
 use crate::load::{Figures, Run, fetch, latency, produce};
 use crate::memory;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What to measure.
 pub struct Options {
@@ -20,6 +20,8 @@ pub struct Options {
     pub seconds: f64,
     /// Runs a row.
     pub repeats: usize,
+    /// No further turn is begun that would end later.
+    pub time_max: Duration,
     /// Only rows whose name contains this.
     pub only: Option<String>,
 }
@@ -58,7 +60,13 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
     let rows: Vec<&Row> = rows.iter().filter(wanted).collect();
     let mut starts = vec![Vec::new(); contenders.len()];
     let mut cells: Vec<Vec<Vec<Figures>>> = vec![vec![Vec::new(); contenders.len()]; rows.len()];
-    for _ in 0..options.repeats {
+    let started = Instant::now();
+    for turn in 0..options.repeats as u32 {
+        let took = started.elapsed();
+        if turn > 0 && options.time_max < took + took / turn {
+            eprintln!("no time for another turn");
+            break;
+        }
         for (column, contender) in contenders.iter().enumerate() {
             memory::fill_page_cache(&options.data)?;
             let data = options.data.join("server");
