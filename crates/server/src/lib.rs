@@ -11,6 +11,8 @@ mod threads;
 mod disk;
 mod network;
 
+mod toml_config;
+
 mod config_sources;
 mod directory_identity;
 mod random;

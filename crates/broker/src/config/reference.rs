@@ -18,8 +18,10 @@ const HEAD: &str = "\
 Made from the tables in `crates/broker/src/config`; do not edit. Names, defaults and ranges are Kafka 4.4's; names that
 start with `ottla.` are ours.
 
-Sources, the later ones win: `-c FILE` (a `server.properties`), `KAFKA_…` variables of the environment as in Kafka's
-container images, `--set key=value`; then what is set while the broker runs.
+Sources, the later ones win: `-c FILE` (a `server.properties`, or TOML with the same names if it ends in `.toml`; several in
+their order; without one `/etc/ottla/*.toml`, then `/mnt/shared/config/server.properties`), `KAFKA_…` and `OTTLA_…` variables of
+the environment as in Kafka's container images (`…_FILE` names a file that holds the value), `--set key=value`; then what is set
+while the broker runs.
 
 *applied*: works. *no effect*: accepted, there is nothing here that it could change. *later*: accepted, belongs to a
 feature of a later release. *refused*: other values than the default are refused until the feature exists.

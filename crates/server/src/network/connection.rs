@@ -166,7 +166,8 @@ impl<S: Service> Connection<S> {
             let received = self.receive(context, turn)?;
             if !received && self.cell.queue.borrow().is_empty() {
                 if self.worker.is_draining() {
-                    return Err(Ending::Shutdown);
+                    // Why it was closing before is worth more than that we end.
+                    return Err(self.closing.take().unwrap_or(Ending::Shutdown));
                 }
                 if self.closing.is_some() {
                     return self.linger(context, turn);
