@@ -147,6 +147,11 @@ def test_a_flipped_bit_is_found_named_and_the_rest_served(tmp_path, victim):
         target = max(files(data, "checkpoints/*"), key=lambda path: path.name)
         flip_a_bit(target, target.stat().st_size // 2)
 
+    looked = subprocess.run([broker_module.BINARY, "debug", "log", data], capture_output=True, text=True)
+    assert looked.returncode == 1, looked.stdout
+    faults = [line for line in looked.stdout.splitlines() if line.startswith("FAULT in ")]
+    assert any(str(target.relative_to(data)) in line for line in faults), faults
+
     broker.start()
     read, errors = read_all(broker.bootstrap, "rotten", 4)
     for partition, records_read in read.items():

@@ -18,7 +18,7 @@ pub enum Command {
     Start(start::Start),
     /// Run a throwaway broker: in memory, on this machine only.
     Dev(dev::Dev),
-    /// Topics: create, list, describe, delete, offsets.
+    /// Topics: create, list, describe, config, offsets, size, add-partitions, trim, delete.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
     /// Write records, one of the command line or one for each line of stdin.

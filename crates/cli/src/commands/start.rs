@@ -1,5 +1,5 @@
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use crate::logs::{self, LogLevels};
 
 /// Read when nobody names a file, if it is there: containers mount it.
 const MOUNTED_CONFIG: &str = "/mnt/shared/config/server.properties";
+/// So is every `.toml` file in here, in the order of their names.
+const CONFIG_DIR: &str = "/etc/ottla";
 /// Prints the lines that test containers for Kafka wait for.
 const COMPAT_LOG: &str = "OTTLA_COMPAT_LOG";
 /// Data in the named directories, but what was not synced is lost with the process. For tests.
@@ -24,10 +26,12 @@ const FAULTY_DISK: &str = "OTTLA_TEST_FAULTY_DISK";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Settings come from files, then the environment (KAFKA_LOG_RETENTION_MS=… is log.retention.ms), then
---set; the last one wins. A server.properties of Kafka works as it is. OTTLA_LOG sets what is
-logged: a level, or levels by target.")]
+--set; the last one wins. A server.properties of Kafka works as it is. KAFKA_X_FILE names a file with
+the value of KAFKA_X. Without a file, /etc/ottla/*.toml and /mnt/shared/config/server.properties are
+read. OTTLA_LOG sets what is logged: a level, or levels by target.")]
 pub struct Start {
-    /// A configuration file in Kafka's format; may be given several times.
+    /// A configuration file in Kafka's format, or in TOML if its name ends in .toml; may be given
+    /// several times.
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Kafka's way to name the configuration file.
@@ -53,9 +57,8 @@ pub fn run(arguments: Start) -> Result<(), Failure> {
 fn sources(arguments: Start) -> Result<ConfigSources, Failure> {
     let mut files = arguments.files;
     files.extend(arguments.file);
-    let mounted = PathBuf::from(MOUNTED_CONFIG);
-    if files.is_empty() && mounted.exists() {
-        files.push(mounted);
+    if files.is_empty() {
+        files = files_of_the_machine(Path::new(CONFIG_DIR), Path::new(MOUNTED_CONFIG));
     }
     let mut settings = arguments.settings;
     settings.extend(arguments.data_dir.map(|dir| format!("log.dirs={dir}")));
@@ -65,6 +68,21 @@ fn sources(arguments: Start) -> Result<ConfigSources, Failure> {
         Strictness::Lenient
     };
     ottla_server::read_config_sources(&files, settings, strictness).map_err(Failure::usage)
+}
+
+/// What is read when nobody names a file; what a container was given wins.
+fn files_of_the_machine(dir: &Path, mounted: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files.extend(mounted.exists().then(|| mounted.to_owned()));
+    files
 }
 
 /// Reads a configuration, warns of what is odd in it, and names all its faults.
@@ -162,5 +180,26 @@ pub fn print_compat_log(greeting: &Greeting) {
             "[KafkaServer id={node}] started · Kafka Server started · Transitioning from \
              RECOVERY to RUNNING"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_machine_are_read_in_order_and_a_mounted_one_wins() {
+        let name = format!("ottla-start-test-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        for name in ["b.toml", "a.toml", "ignored.txt", "server.properties"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        let mounted = dir.join("server.properties");
+        let files = files_of_the_machine(&dir, &mounted);
+        assert_eq!(files, [dir.join("a.toml"), dir.join("b.toml"), mounted]);
+        let nowhere = dir.join("nowhere");
+        assert!(files_of_the_machine(&nowhere, &nowhere).is_empty());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

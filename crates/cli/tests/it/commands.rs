@@ -137,3 +137,124 @@ fn failures_say_what_and_end_with_1_and_wrong_usage_with_2() {
             .contains("127.0.0.1:1")
     );
 }
+
+/// Standard output of a command that must end with `code`.
+fn ends_with(broker: &Broker, code: i32, arguments: &[&str]) -> String {
+    let output = broker.command_with(arguments, "");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn topics_are_configured_grown_trimmed_and_measured() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders", "-p", "2"]);
+
+    let set = ["topic", "config", "orders", "set", "retention.ms=3600000"];
+    assert!(broker.command(&set).contains("retention.ms  is changed"));
+    let shown = broker.command(&["topic", "config", "orders"]);
+    assert!(shown.contains("retention.ms  3600000  topic"), "{shown}");
+    assert!(
+        !shown.contains("segment.bytes"),
+        "only what is set: {shown}"
+    );
+    let all = broker.command(&["topic", "config", "orders", "--all"]);
+    assert!(all.contains("segment.bytes"), "{all}");
+    let dry = [
+        "topic",
+        "config",
+        "orders",
+        "unset",
+        "retention.ms",
+        "--dry-run",
+    ];
+    assert!(broker.command(&dry).contains("would be changed"));
+    assert!(
+        broker
+            .command(&["topic", "config", "orders"])
+            .contains("3600000")
+    );
+    broker.command(&["topic", "config", "orders", "unset", "retention.ms"]);
+    assert!(
+        !broker
+            .command(&["topic", "config", "orders"])
+            .contains("3600000")
+    );
+    ends_with(
+        &broker,
+        1,
+        &["topic", "config", "orders", "set", "retention.ms=soon"],
+    );
+    ends_with(
+        &broker,
+        1,
+        &["topic", "config", "missing", "set", "retention.ms=1"],
+    );
+    ends_with(&broker, 2, &["topic", "config", "orders", "retention.ms=1"]);
+
+    let grown = broker.command(&["topic", "add-partitions", "orders", "--to", "3"]);
+    assert_eq!(grown, "orders  has 3 partitions, before 2\n");
+    ends_with(
+        &broker,
+        1,
+        &["topic", "add-partitions", "orders", "--to", "3"],
+    );
+    ends_with(
+        &broker,
+        1,
+        &["topic", "add-partitions", "missing", "--to", "3"],
+    );
+
+    let input: String = (0..10).map(|number| format!("{number}\n")).collect();
+    let written = broker.command_with(&["produce", "orders", "-p", "1"], &input);
+    assert!(written.status.success());
+    let trim = ["topic", "trim", "orders", "-p", "1", "-o", "4"];
+    let planned = broker.command(&[&trim[..], &["--dry-run"]].concat());
+    assert!(planned.contains("orders  1          4      4"), "{planned}");
+    let all = ["consume", "orders", "-o", "start:end", "-f", "%v,"];
+    assert_eq!(broker.command(&all), "0,1,2,3,4,5,6,7,8,9,");
+    broker.command(&trim);
+    assert_eq!(broker.command(&all), "4,5,6,7,8,9,");
+    ends_with(
+        &broker,
+        1,
+        &["topic", "trim", "orders", "-p", "1", "-o", "100"],
+    );
+    ends_with(
+        &broker,
+        1,
+        &["topic", "trim", "orders", "-p", "9", "-o", "1"],
+    );
+    ends_with(&broker, 2, &["topic", "trim", "orders", "-o", "soon"]);
+    let json = ["topic", "trim", "orders", "-o", "end", "--format", "json"];
+    let json: serde_json::Value = serde_json::from_str(&broker.command(&json)).unwrap();
+    assert_eq!(json["_command"], "topic.trim");
+    assert_eq!(json["partitions"][1]["deleted"], 6);
+    assert_eq!(broker.command(&all), "");
+
+    broker.command(&["topic", "create", "empty"]);
+    let sizes = broker.command(&["topic", "size"]);
+    let topics: Vec<&str> = sizes
+        .lines()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    assert_eq!(
+        topics,
+        ["TOPIC", "orders", "empty"],
+        "the largest first: {sizes}"
+    );
+    let json = [
+        "topic",
+        "size",
+        "orders",
+        "--by",
+        "partition",
+        "--format",
+        "json",
+    ];
+    let json: serde_json::Value = serde_json::from_str(&broker.command(&json)).unwrap();
+    assert_eq!(json["sizes"][0]["partition"], 1);
+    assert_eq!(json["sizes"].as_array().unwrap().len(), 3);
+    ends_with(&broker, 1, &["topic", "size", "missing"]);
+}

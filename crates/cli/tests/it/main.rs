@@ -3,6 +3,7 @@
 
 mod broker;
 mod commands;
+mod debug_log;
 mod groups;
 mod http;
 mod start;

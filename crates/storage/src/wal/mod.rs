@@ -19,7 +19,7 @@ mod zeroing;
 pub use entry::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, ReplayedEntry};
 pub use frame::PAGE_SIZE;
 pub use options::WalOptions;
-pub use recovery::{Damage, Replayed, WalRecovery, WalStart};
+pub use recovery::{Damage, InspectedFrame, Replayed, WalRecovery, WalStart};
 pub use ring::{Urgency, WalPosition, WalPressure};
 
 use crate::disk::{Disk, DiskError};
@@ -147,6 +147,18 @@ impl Wal {
     ) -> Result<(Wal, WalRecovery), WalError> {
         options.check();
         recovery::open(disk, dir, options, markers, start, visitor)
+    }
+
+    /// Shows what is in the journal in `dir` as a start would find it, and changes nothing if `disk` lets
+    /// nothing be changed: frames, then the entries of each, and damage, in LSN order. For tools.
+    pub fn inspect(
+        disk: &dyn Disk,
+        dir: &Path,
+        start: Option<WalStart>,
+        on_frame: &mut dyn FnMut(&InspectedFrame),
+        visitor: &mut dyn FnMut(Replayed),
+    ) -> Result<WalRecovery, WalError> {
+        recovery::inspect(disk, dir, start, on_frame, visitor)
     }
 
     /// Queues an entry: a short lock, no I/O. Called under the partition's lock, so that LSN order is the

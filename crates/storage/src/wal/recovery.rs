@@ -61,6 +61,29 @@ pub enum Replayed {
     Damage(Damage),
 }
 
+/// A frame of the journal as [`Wal::inspect`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InspectedFrame {
+    /// Its file is `ring-<number>.wal`.
+    pub file_number: u32,
+    /// In bytes.
+    pub position: u64,
+    /// Whole pages, in bytes; 0 when not even its header is readable.
+    pub size: u64,
+    /// Frames are numbered without gaps.
+    pub frame_seq: u64,
+    /// Of the file's use it was written in.
+    pub ring_epoch: u64,
+    /// Frames up to this one were fsynced before it was written: it is their proof.
+    pub synced_seq: u64,
+    /// Of its first entry.
+    pub first_lsn: Lsn,
+    /// How many entries it has.
+    pub entries_count: u32,
+    /// False: it was fsynced, and it is damaged.
+    pub is_valid: bool,
+}
+
 /// What recovery found.
 #[derive(Clone, Debug)]
 pub struct WalRecovery {
@@ -107,7 +130,8 @@ pub(super) fn open(
     disk.create_dir(dir)?;
     let scan = Scan::open(&*disk, dir, options.planted)?;
     let is_new = scan.files.is_empty() && start.is_none() && !has_run(&*disk, dir)?;
-    let mut replay = Replay::new(scan, &options, &markers, start, visitor);
+    let mut ignore = |_: &InspectedFrame| {};
+    let mut replay = Replay::new(scan, &options, &markers, start, visitor, &mut ignore);
     replay.run()?;
     let is_unused = |file: &ScanFile| file.start.is_none();
     if replay.scan.files.iter().any(is_unused)
@@ -161,6 +185,23 @@ pub(super) fn open(
     Ok((wal, outcome.report))
 }
 
+/// See [`Wal::inspect`].
+pub(super) fn inspect(
+    disk: &dyn Disk,
+    dir: &Path,
+    start: Option<WalStart>,
+    on_frame: &mut dyn FnMut(&InspectedFrame),
+    visitor: &mut dyn FnMut(Replayed),
+) -> Result<WalRecovery, WalError> {
+    let options = WalOptions::default();
+    let markers = Markers::new();
+    let scan = Scan::open(disk, dir, options.planted)?;
+    let is_new = scan.files.is_empty() && start.is_none();
+    let mut replay = Replay::new(scan, &options, &markers, start, visitor, on_frame);
+    replay.run()?;
+    Ok(replay.finish(is_new).report)
+}
+
 fn has_run(disk: &dyn Disk, dir: &Path) -> Result<bool, WalError> {
     match disk.open(&run_path(dir), OpenMode::Read) {
         Ok(_) => Ok(true),
@@ -192,6 +233,7 @@ struct Replay<'a> {
     options: &'a WalOptions,
     markers: &'a Markers,
     visitor: &'a mut dyn FnMut(Replayed),
+    on_frame: &'a mut dyn FnMut(&InspectedFrame),
     ring: Ring,
     in_ring: BTreeSet<u32>,
     next: Expected,
@@ -220,6 +262,7 @@ impl<'a> Replay<'a> {
         markers: &'a Markers,
         start: Option<WalStart>,
         visitor: &'a mut dyn FnMut(Replayed),
+        on_frame: &'a mut dyn FnMut(&InspectedFrame),
     ) -> Replay<'a> {
         let position = match start {
             Some(start) => Some(start.position),
@@ -258,6 +301,7 @@ impl<'a> Replay<'a> {
             options,
             markers,
             visitor,
+            on_frame,
             ring: Ring::new(limits, first),
             in_ring: BTreeSet::new(),
             next,
@@ -378,6 +422,7 @@ impl<'a> Replay<'a> {
 
     fn accept(&mut self, frame: Frame) {
         let place = self.next.place.expect("a frame was read at a place");
+        self.show(&frame.header, place, true);
         for entry in frame.entries() {
             match entry.record.entry_header() {
                 Some(header) => {
@@ -403,6 +448,20 @@ impl<'a> Replay<'a> {
             bytes: frame.bytes,
         });
         self.pass(&frame.header);
+    }
+
+    fn show(&mut self, header: &FrameHeader, place: Place, is_valid: bool) {
+        (self.on_frame)(&InspectedFrame {
+            file_number: self.scan.files[place.file_index].number,
+            position: place.position,
+            size: header.frame_size(),
+            frame_seq: header.frame_seq,
+            ring_epoch: header.ring_epoch,
+            synced_seq: header.synced_seq,
+            first_lsn: header.first_lsn,
+            entries_count: header.entries_count,
+            is_valid,
+        });
     }
 
     /// Notes that the frame at the expected place was dealt with.
@@ -464,11 +523,28 @@ impl<'a> Replay<'a> {
         self.prove(synced_seq);
         match bad {
             Some(frame) => {
+                let place = self.next.place.expect("a frame was read at a place");
+                self.show(&frame.header, place, false);
                 self.salvage(&frame);
                 self.pass(&frame.header);
                 Ok(true)
             }
-            None => Ok(self.resume(&found)),
+            None => {
+                if let Some(place) = self.next.place {
+                    (self.on_frame)(&InspectedFrame {
+                        file_number: self.scan.files[place.file_index].number,
+                        position: place.position,
+                        size: 0,
+                        frame_seq: self.next.seq,
+                        ring_epoch: self.next.floor,
+                        synced_seq: 0,
+                        first_lsn: self.next.lsn,
+                        entries_count: 0,
+                        is_valid: false,
+                    });
+                }
+                Ok(self.resume(&found))
+            }
         }
     }
 

@@ -1,10 +1,14 @@
-//! Topics: create, list, describe, delete, offsets.
+//! Topics: create, list, describe, delete, offsets, config, add-partitions, trim, size.
 
+mod add_partitions;
+mod config;
 mod create;
 mod delete;
 mod describe;
 mod list;
 mod offsets;
+mod size;
+mod trim;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +31,14 @@ pub enum TopicCommand {
     Delete(delete::Delete),
     /// Show the first and the next offset of each partition, or look one up by time.
     Offsets(offsets::Offsets),
+    /// Show or change what is configured for a topic.
+    Config(config::TopicConfig),
+    /// Give a topic more partitions.
+    AddPartitions(add_partitions::AddPartitions),
+    /// Delete the records before an offset or a time.
+    Trim(trim::Trim),
+    /// Show what topics take on the brokers' disks, the largest first.
+    Size(size::Size),
 }
 
 pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failure> {
@@ -40,6 +52,10 @@ pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failur
             TopicCommand::Describe(describe) => describe::run(describe, &admin, format).await,
             TopicCommand::Delete(delete) => delete::run(delete, &admin, format).await,
             TopicCommand::Offsets(offsets) => offsets::run(offsets, &admin, format).await,
+            TopicCommand::Config(config) => config::run(config, &admin, format).await,
+            TopicCommand::AddPartitions(add) => add_partitions::run(add, &admin, format).await,
+            TopicCommand::Trim(trim) => trim::run(trim, &admin, format).await,
+            TopicCommand::Size(size) => size::run(size, &admin, format).await,
         }
     })
 }
