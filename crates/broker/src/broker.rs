@@ -264,9 +264,11 @@ impl Broker {
         (registration.incarnation == self.incarnation).then_some(registration.epoch)
     }
 
-    /// Answers waiting fetches now and lets none wait any more. Everything else goes on.
+    /// Answers waiting fetches now and lets none wait any more; members that wait for others are sent
+    /// away. Everything else goes on.
     pub fn begin_shutdown(&self, _now: Now) {
         self.is_draining.store(true, Ordering::SeqCst);
+        self.send_groups_away();
         for index in 0..self.cores.len() {
             self.wake_core(CoreId::new(index as u16));
         }

@@ -372,6 +372,14 @@ impl<M: Machine> Shard<M> {
         }
     }
 
+    /// The process is about to end: who waits for others to do something is sent away. What waits
+    /// for the log still comes.
+    pub fn send_away(&mut self) {
+        for waiter in self.machine.release_waiters() {
+            self.answers.push((waiter, Err(Refusal::NotCoordinator)));
+        }
+    }
+
     /// Takes what became answerable.
     pub fn take_answers(&mut self) -> Vec<Answer<M::Reply>> {
         std::mem::take(&mut self.answers)

@@ -116,6 +116,13 @@ impl Broker {
         self.load_soon(next);
     }
 
+    /// This broker is about to end: nobody waits here for other members.
+    pub(crate) fn send_groups_away(&self) {
+        for shard in self.groups.all() {
+            shard.work(self, ottla_coordinator::Shard::send_away);
+        }
+    }
+
     /// A topic is gone: so are its offsets, in every group.
     pub(crate) fn forget_topic_offsets(&self, name: &Arc<str>, id: TopicId, now: Now) {
         for shard in self.groups.all() {

@@ -519,6 +519,22 @@ fn many_groups_are_asked_about_at_once() {
     });
 }
 
+/// A broker that ends does not keep members waiting for each other.
+#[test]
+fn a_shutdown_sends_waiting_members_away() {
+    let mut group = started();
+    let token = waiting(group.send(ApiKey::JoinGroup, 3, &join_request("")));
+    group.settle();
+    assert!(group.take(token).is_none());
+    assert!(!group.broker.is_drained());
+    group.broker.begin_shutdown(group.now);
+    group.collect();
+    let frame = group.take(token).expect("it is sent away");
+    let response: JoinGroupResponse<'_> = read(&frame[8..], 3);
+    assert_eq!(response.error_code, 16);
+    assert!(group.broker.is_drained());
+}
+
 #[test]
 fn without_the_topic_there_is_no_coordinator() {
     let mut group = Harness::with(SETTINGS);
