@@ -2,6 +2,8 @@
 //! speak encoded frames.
 
 mod consumer;
+mod group_member;
+mod groups;
 mod ledger;
 mod link;
 mod node;
@@ -18,6 +20,7 @@ use crate::report::RunReport;
 use crate::trace;
 use crate::trace::Trace;
 use consumer::Consumer;
+pub use groups::GroupsWorld;
 use ledger::Ledger;
 use link::Link;
 use node::Node;

@@ -75,6 +75,7 @@ enum WorldArgument {
     Journal,
     Storage,
     Broker,
+    Groups,
 }
 
 impl From<WorldArgument> for World {
@@ -83,6 +84,7 @@ impl From<WorldArgument> for World {
             WorldArgument::Journal => World::Journal,
             WorldArgument::Storage => World::Storage,
             WorldArgument::Broker => World::Broker,
+            WorldArgument::Groups => World::Groups,
         }
     }
 }

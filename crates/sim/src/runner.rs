@@ -1,4 +1,4 @@
-use crate::broker_world::BrokerWorld;
+use crate::broker_world::{BrokerWorld, GroupsWorld};
 use crate::journal_world::JournalWorld;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -16,11 +16,14 @@ pub enum World {
     Storage,
     /// The broker on all of it, with clients.
     Broker,
+    /// The broker on all of it, with members of a group.
+    Groups,
 }
 
 impl World {
     /// Every world.
-    pub const ALL: &'static [World] = &[World::Journal, World::Storage, World::Broker];
+    pub const ALL: &'static [World] =
+        &[World::Journal, World::Storage, World::Broker, World::Groups];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl World {
             World::Journal => "journal",
             World::Storage => "storage",
             World::Broker => "broker",
+            World::Groups => "groups",
         }
     }
 }
@@ -62,6 +66,7 @@ impl Run {
             World::Journal => JournalWorld::run(self.seed, self.steps, self.planted, trace),
             World::Storage => StorageWorld::run(self.seed, self.steps, self.planted, trace),
             World::Broker => BrokerWorld::run(self.seed, self.steps, self.planted, trace),
+            World::Groups => GroupsWorld::run(self.seed, self.steps, self.planted, trace),
         }));
         let violation = match result {
             Ok(Ok(report)) => return Ok(report),

@@ -8,6 +8,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
         World::Journal => 0..800,
         World::Storage => 0..1500,
         World::Broker => 0..1000,
+        World::Groups => 0..100,
     }
 }
 

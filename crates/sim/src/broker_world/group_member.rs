@@ -1,0 +1,245 @@
+use super::link::Frame;
+use super::producer::malformed;
+use crate::oracle::Violation;
+use ottla_protocol::messages::heartbeat_request::HeartbeatRequest;
+use ottla_protocol::messages::heartbeat_response::HeartbeatResponse;
+use ottla_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
+use ottla_protocol::messages::join_group_response::JoinGroupResponse;
+use ottla_protocol::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use ottla_protocol::messages::offset_commit_response::OffsetCommitResponse;
+use ottla_protocol::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
+use ottla_protocol::messages::sync_group_response::SyncGroupResponse;
+use ottla_protocol::{ApiKey, DecodeError, Message, Reader};
+use ottla_types::{ErrorCode, TopicId};
+
+pub(super) const GROUP: &str = "team";
+pub(super) const PARTITIONS: i32 = 4;
+
+const JOIN_VERSION: i16 = 9;
+const SYNC_VERSION: i16 = 5;
+const HEARTBEAT_VERSION: i16 = 4;
+const COMMIT_VERSION: i16 = 10;
+
+/// A client that is a member of the group, and where it is on its way.
+#[derive(Debug, Default)]
+pub(super) struct GroupMember {
+    id: String,
+    pub(super) generation: i32,
+    pub(super) phase: Phase,
+    pub(super) owned: Vec<i32>,
+    /// What the leader has to say, once it leads.
+    assignments: Vec<(String, String)>,
+    asked: Option<Asked>,
+    pub(super) is_stalled: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Outside,
+    Joined,
+    Working,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Join,
+    Sync,
+    Beat,
+    Commit { partition: i32, offset: i64 },
+}
+
+/// What an answer tells that others must know.
+pub(super) enum Heard {
+    Nothing,
+    /// The member works from now on, and as who.
+    Assigned(String),
+    /// An offset is kept.
+    Committed {
+        partition: i32,
+        offset: i64,
+    },
+}
+
+impl GroupMember {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// The connection is gone, and with it what was under way.
+    pub(super) fn disconnected(&mut self) {
+        self.asked = None;
+        if self.phase == Phase::Joined {
+            self.phase = Phase::Outside;
+        }
+    }
+
+    /// It dies, and another one takes its place.
+    pub(super) fn die(&mut self) {
+        *self = GroupMember::default();
+    }
+
+    /// Its next request; `commit` is what it commits if it works and wants to.
+    pub(super) fn request(
+        &mut self,
+        correlation: i32,
+        commit: Option<(TopicId, i32, i64)>,
+    ) -> Frame {
+        match (self.phase, commit) {
+            (Phase::Outside, _) => self.join(correlation),
+            (Phase::Joined, _) => self.sync(correlation),
+            (Phase::Working, None) => self.beat(correlation),
+            (Phase::Working, Some((topic, partition, offset))) => {
+                self.commit(correlation, topic, partition, offset)
+            }
+        }
+    }
+
+    fn join(&mut self, correlation: i32) -> Frame {
+        self.asked = Some(Asked::Join);
+        let request = JoinGroupRequest {
+            group_id: GROUP.into(),
+            session_timeout_ms: 6_000,
+            rebalance_timeout_ms: 10_000,
+            member_id: self.id.as_str().into(),
+            protocol_type: "sim".into(),
+            protocols: vec![JoinGroupRequestProtocol {
+                name: "modulo".into(),
+                metadata: b"anything".as_slice().into(),
+            }],
+            ..JoinGroupRequest::default()
+        };
+        Frame::new(ApiKey::JoinGroup, JOIN_VERSION, correlation, &request)
+    }
+
+    fn sync(&mut self, correlation: i32) -> Frame {
+        self.asked = Some(Asked::Sync);
+        let assignments = self.assignments.iter();
+        let assignments = assignments.map(|(member, work)| SyncGroupRequestAssignment {
+            member_id: member.as_str().into(),
+            assignment: work.as_bytes().into(),
+        });
+        let request = SyncGroupRequest {
+            group_id: GROUP.into(),
+            generation_id: self.generation,
+            member_id: self.id.as_str().into(),
+            protocol_type: Some("sim".into()),
+            protocol_name: Some("modulo".into()),
+            assignments: assignments.collect(),
+            ..SyncGroupRequest::default()
+        };
+        Frame::new(ApiKey::SyncGroup, SYNC_VERSION, correlation, &request)
+    }
+
+    fn beat(&mut self, correlation: i32) -> Frame {
+        self.asked = Some(Asked::Beat);
+        let request = HeartbeatRequest {
+            group_id: GROUP.into(),
+            generation_id: self.generation,
+            member_id: self.id.as_str().into(),
+            ..HeartbeatRequest::default()
+        };
+        Frame::new(ApiKey::Heartbeat, HEARTBEAT_VERSION, correlation, &request)
+    }
+
+    fn commit(&mut self, correlation: i32, topic: TopicId, partition: i32, offset: i64) -> Frame {
+        self.asked = Some(Asked::Commit { partition, offset });
+        let request = OffsetCommitRequest {
+            group_id: GROUP.into(),
+            generation_id_or_member_epoch: self.generation,
+            member_id: self.id.as_str().into(),
+            topics: vec![OffsetCommitRequestTopic {
+                topic_id: topic.uuid(),
+                partitions: vec![OffsetCommitRequestPartition {
+                    partition_index: partition,
+                    committed_offset: offset,
+                    ..OffsetCommitRequestPartition::default()
+                }],
+                ..OffsetCommitRequestTopic::default()
+            }],
+            ..OffsetCommitRequest::default()
+        };
+        Frame::new(ApiKey::OffsetCommit, COMMIT_VERSION, correlation, &request)
+    }
+
+    /// Takes in the answer to its request.
+    pub(super) fn answered(&mut self, body: &[u8]) -> Result<Heard, Violation> {
+        let bad = |error: DecodeError| malformed("a group's answer", &error.to_string());
+        let mut reader = Reader::new(body);
+        match self.asked.take() {
+            None => Ok(Heard::Nothing),
+            Some(Asked::Join) => {
+                let response = JoinGroupResponse::decode(&mut reader, JOIN_VERSION).map_err(bad)?;
+                self.joined(&response)
+            }
+            Some(Asked::Sync) => {
+                let response = SyncGroupResponse::decode(&mut reader, SYNC_VERSION).map_err(bad)?;
+                if response.error_code != 0 {
+                    return self.refused(response.error_code);
+                }
+                self.phase = Phase::Working;
+                let text = String::from_utf8_lossy(&response.assignment);
+                let owned = text.split(',').filter_map(|part| part.parse().ok());
+                self.owned = owned.collect();
+                Ok(Heard::Assigned(self.id.clone()))
+            }
+            Some(Asked::Beat) => {
+                let response = HeartbeatResponse::decode(&mut reader, HEARTBEAT_VERSION);
+                self.refused(response.map_err(bad)?.error_code)
+            }
+            Some(Asked::Commit { partition, offset }) => {
+                let response =
+                    OffsetCommitResponse::decode(&mut reader, COMMIT_VERSION).map_err(bad)?;
+                let code = response.topics[0].partitions[0].error_code;
+                match code {
+                    0 => Ok(Heard::Committed { partition, offset }),
+                    code => self.refused(code),
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, response: &JoinGroupResponse<'_>) -> Result<Heard, Violation> {
+        if response.error_code == ErrorCode::MemberIdRequired.code() {
+            self.id = response.member_id.to_string();
+            return Ok(Heard::Nothing);
+        }
+        if response.error_code != 0 {
+            return self.refused(response.error_code);
+        }
+        self.id = response.member_id.to_string();
+        self.generation = response.generation_id;
+        self.phase = Phase::Joined;
+        let count = response.members.len().max(1);
+        let members = response.members.iter().enumerate();
+        let assignments = members.map(|(place, member)| {
+            let own = (0..PARTITIONS).filter(|partition| *partition as usize % count == place);
+            let own: Vec<String> = own.map(|partition| partition.to_string()).collect();
+            (member.member_id.to_string(), own.join(","))
+        });
+        self.assignments = assignments.collect();
+        Ok(Heard::Nothing)
+    }
+
+    /// What a client does about an error; 0 is none.
+    fn refused(&mut self, code: i16) -> Result<Heard, Violation> {
+        match ErrorCode::from_wire(code) {
+            Some(ErrorCode::None) => {}
+            Some(ErrorCode::UnknownMemberId) => self.die(),
+            Some(ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration) => {
+                self.phase = Phase::Outside;
+            }
+            // Asked again; the topic of the offsets may not be known yet after a restart.
+            Some(
+                ErrorCode::NotCoordinator
+                | ErrorCode::CoordinatorLoadInProgress
+                | ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::UnknownTopicId,
+            ) => {}
+            other => return Err(malformed("a group's answer", &format!("{other:?}"))),
+        }
+        Ok(Heard::Nothing)
+    }
+}
