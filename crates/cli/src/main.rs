@@ -19,6 +19,8 @@ mod session;
 mod arguments;
 mod commands;
 
+mod kafka_tools;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +32,10 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(code) = kafka_tools::run(&words) {
+        return code;
+    }
     // A wrong command line ends here, with code 2.
     let Arguments { command, client } = Arguments::parse();
     let done = match command {

@@ -6,4 +6,5 @@ mod commands;
 mod debug_log;
 mod groups;
 mod http;
+mod kafka_tools;
 mod start;

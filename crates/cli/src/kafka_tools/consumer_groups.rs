@@ -1,0 +1,398 @@
+use std::collections::BTreeMap;
+
+use clap::Parser;
+use ottla_client::{
+    Admin, CommittedOffset, GroupDescription, MemberDescription, OffsetQuery, PartitionKey,
+};
+use ottla_types::{Offset, Timestamp};
+
+use super::Connection;
+use crate::commands::group::{look_up, partitions_of};
+use crate::failure::Failure;
+use crate::session::with_client;
+use crate::time_text::{now_millis, parse_millis};
+
+/// List, describe, move and delete consumer groups.
+#[derive(Debug, Parser)]
+#[command(name = "kafka-consumer-groups")]
+pub struct ConsumerGroups {
+    #[command(flatten)]
+    connection: Connection,
+    /// Name the groups.
+    #[arg(long)]
+    list: bool,
+    /// Show offsets and lag, or members, or the state.
+    #[arg(long)]
+    describe: bool,
+    /// Delete groups.
+    #[arg(long)]
+    delete: bool,
+    /// Move what a group has committed.
+    #[arg(long = "reset-offsets")]
+    reset_offsets: bool,
+    /// Forget what a group has committed for topics.
+    #[arg(long = "delete-offsets")]
+    delete_offsets: bool,
+    /// The groups.
+    #[arg(long)]
+    group: Vec<String>,
+    /// All groups.
+    #[arg(long = "all-groups")]
+    all_groups: bool,
+    /// Topics, or partitions of them behind a colon.
+    #[arg(long)]
+    topic: Vec<String>,
+    /// All topics that the group has committed something for.
+    #[arg(long = "all-topics")]
+    all_topics: bool,
+    /// With --describe: the members.
+    #[arg(long)]
+    members: bool,
+    /// With --describe: the state.
+    #[arg(long)]
+    state: bool,
+    /// With --describe: offsets and lag, as by default.
+    #[arg(long)]
+    offsets: bool,
+    /// With --members: also what they were assigned.
+    #[arg(long)]
+    verbose: bool,
+    /// To the first record there is.
+    #[arg(long = "to-earliest")]
+    to_earliest: bool,
+    /// To the end.
+    #[arg(long = "to-latest")]
+    to_latest: bool,
+    /// To where the group is.
+    #[arg(long = "to-current")]
+    to_current: bool,
+    /// To this offset.
+    #[arg(long = "to-offset")]
+    to_offset: Option<i64>,
+    /// So many records on, or back.
+    #[arg(long = "shift-by", allow_hyphen_values = true)]
+    shift_by: Option<i64>,
+    /// To this time: 2026-11-22T10:00:00.000.
+    #[arg(long = "to-datetime")]
+    to_datetime: Option<String>,
+    /// Show what would be done; the default.
+    #[arg(long = "dry-run")]
+    dry_run: bool,
+    /// Do it.
+    #[arg(long, conflicts_with = "dry_run")]
+    execute: bool,
+    /// Accepted: commands here have a patience of their own.
+    #[arg(long)]
+    timeout: Option<i64>,
+}
+
+pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
+    let actions = [
+        tool.list,
+        tool.describe,
+        tool.delete,
+        tool.reset_offsets,
+        tool.delete_offsets,
+    ];
+    if actions.iter().filter(|wanted| **wanted).count() != 1 {
+        return Err(Failure::usage(
+            "exactly one of --list, --describe, --delete, --reset-offsets, --delete-offsets is needed",
+        ));
+    }
+    with_client(&tool.connection.arguments()?, async |session| {
+        let admin = session.client.admin();
+        if tool.list {
+            for group in admin.list_groups(&[], &[]).await? {
+                println!("{}", group.group_id);
+            }
+            return Ok(());
+        }
+        let groups = if tool.all_groups {
+            let listed = admin.list_groups(&[], &[]).await?;
+            listed.into_iter().map(|group| group.group_id).collect()
+        } else {
+            tool.group.clone()
+        };
+        if groups.is_empty() {
+            return Err(Failure::usage("--group or --all-groups is needed"));
+        }
+        if tool.delete {
+            return delete(&admin, &groups).await;
+        }
+        for group in &groups {
+            if tool.describe {
+                describe(&tool, &admin, group).await?;
+            } else if tool.reset_offsets {
+                reset(&tool, &admin, group).await?;
+            } else {
+                delete_offsets(&tool, &admin, group).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn delete(admin: &Admin, groups: &[String]) -> Result<(), Failure> {
+    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let mut done = Vec::new();
+    let mut outcome = Ok(());
+    for (name, result) in admin.delete_groups(&names).await? {
+        match result {
+            Ok(()) => done.push(format!("'{name}'")),
+            Err(error) => {
+                let text = format!("Error: Deletion of some consumer groups failed: {name}");
+                Failure::item(&text, &error).report();
+                outcome = Err(Failure::reported());
+            }
+        }
+    }
+    if !done.is_empty() {
+        let names = done.join(", ");
+        println!("Deletion of requested consumer groups ({names}) was successful.");
+    }
+    outcome
+}
+
+async fn describe(tool: &ConsumerGroups, admin: &Admin, name: &str) -> Result<(), Failure> {
+    let described = admin.describe_groups(&[name]).await?.remove(name);
+    let group = match described {
+        Some(Ok(group)) if group.state != "Dead" => group,
+        Some(Err(error)) if error.code != ottla_types::ErrorCode::GroupIdNotFound => {
+            return Err(Failure::item(name, &error));
+        }
+        _ => return Err(Failure::failed(format!("Group {name} not found."))),
+    };
+    if group.members.is_empty() {
+        eprintln!("\nConsumer group '{name}' has no active members.");
+    }
+    if tool.state {
+        print_state(&group);
+    } else if tool.members {
+        print_members(&group, tool.verbose);
+    } else {
+        print_offsets(&group, admin).await?;
+    }
+    Ok(())
+}
+
+fn print_state(group: &GroupDescription) {
+    let at = &group.coordinator;
+    let coordinator = format!("{}:{}  ({})", at.host, at.port, at.id);
+    let strategy = if group.protocol.is_empty() {
+        "-"
+    } else {
+        &group.protocol
+    };
+    println!(
+        "\n{:<15} {:<25} {:<20} {:<20} #MEMBERS",
+        "GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE"
+    );
+    println!(
+        "{:<15} {coordinator:<25} {strategy:<20} {:<20} {}",
+        group.group_id,
+        group.state,
+        group.members.len(),
+    );
+}
+
+/// At least as wide as Kafka's columns.
+fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(str::len).max().unwrap_or(0).max(15)
+}
+
+fn print_members(group: &GroupDescription, verbose: bool) {
+    let of = |text: fn(&MemberDescription) -> &str| width(group.members.iter().map(text));
+    let (ids, hosts) = (of(|m| &m.member_id), of(|m| &m.host));
+    let clients = of(|m| &m.client_id);
+    let groups = width(std::iter::once(group.group_id.as_str()));
+    let heading = if verbose { "ASSIGNMENT" } else { "" };
+    println!(
+        "\n{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {heading}",
+        "GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"
+    );
+    for member in &group.members {
+        let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for key in &member.assignment {
+            topics
+                .entry(&key.topic)
+                .or_default()
+                .push(key.partition.to_string());
+        }
+        let parts = topics
+            .iter()
+            .map(|(topic, numbers)| format!("{topic}({})", numbers.join(",")));
+        let assignment = if verbose {
+            parts.collect::<Vec<_>>().join(", ")
+        } else {
+            String::new()
+        };
+        println!(
+            "{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {assignment}",
+            group.group_id,
+            member.member_id,
+            member.host,
+            member.client_id,
+            member.assignment.len(),
+        );
+    }
+}
+
+async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Failure> {
+    let committed = admin.group_offsets(&group.group_id).await?;
+    let mut owners: BTreeMap<PartitionKey, Option<&MemberDescription>> =
+        committed.keys().map(|key| (key.clone(), None)).collect();
+    for member in &group.members {
+        owners.extend(
+            member
+                .assignment
+                .iter()
+                .map(|key| (key.clone(), Some(member))),
+        );
+    }
+    let ends = look_up(admin, owners.keys(), OffsetQuery::Latest).await?;
+    let groups = width(std::iter::once(group.group_id.as_str()));
+    let topics = width(owners.keys().map(|key| &*key.topic));
+    let ids = width(group.members.iter().map(|member| member.member_id.as_str()));
+    let hosts = width(group.members.iter().map(|member| member.host.as_str()));
+    println!(
+        "\n{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {:<ids$} {:<hosts$} CLIENT-ID",
+        "GROUP",
+        "TOPIC",
+        "PARTITION",
+        "CURRENT-OFFSET",
+        "LOG-END-OFFSET",
+        "LAG",
+        "CONSUMER-ID",
+        "HOST"
+    );
+    for (key, owner) in &owners {
+        let at = committed.get(key).map(|committed| committed.offset.get());
+        let end = ends.get(key).copied();
+        let lag = at.zip(end).map(|(at, end)| end - at);
+        let number = |value: Option<i64>| value.map_or("-".to_owned(), |v| v.to_string());
+        let (id, host, client) = owner.map_or(("-", "-", "-"), |member| {
+            (&member.member_id, &member.host, &member.client_id)
+        });
+        println!(
+            "{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {id:<ids$} {host:<hosts$} {client}",
+            group.group_id,
+            key.topic,
+            key.partition,
+            number(at),
+            number(end),
+            number(lag),
+        );
+    }
+    Ok(())
+}
+
+/// The partitions that --topic and --all-topics name.
+async fn chosen(
+    tool: &ConsumerGroups,
+    admin: &Admin,
+    committed: &BTreeMap<PartitionKey, CommittedOffset>,
+) -> Result<Vec<PartitionKey>, Failure> {
+    if tool.all_topics {
+        return Ok(committed.keys().cloned().collect());
+    }
+    if tool.topic.is_empty() {
+        return Err(Failure::usage("--topic or --all-topics is needed"));
+    }
+    let mut keys = Vec::new();
+    for text in &tool.topic {
+        match text.split_once(':') {
+            None => keys.extend(partitions_of(admin, std::slice::from_ref(text)).await?),
+            Some((topic, numbers)) => {
+                for number in numbers.split(',') {
+                    let number = number.parse().map_err(|_| {
+                        Failure::usage(format!("--topic {text}: expected TOPIC or TOPIC:0,1"))
+                    })?;
+                    keys.push(PartitionKey::new(topic, number));
+                }
+            }
+        }
+    }
+    Ok(keys)
+}
+
+async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), Failure> {
+    let committed = admin.group_offsets(group).await?;
+    let keys = chosen(tool, admin, &committed).await?;
+    let starts = look_up(admin, &keys, OffsetQuery::Earliest).await?;
+    let ends = look_up(admin, &keys, OffsetQuery::Latest).await?;
+    let at_time = match &tool.to_datetime {
+        Some(text) => {
+            let millis = parse_millis(text, now_millis())
+                .ok_or_else(|| Failure::usage(format!("--to-datetime {text}: not a time")))?;
+            look_up(
+                admin,
+                &keys,
+                OffsetQuery::Time(Timestamp::from_millis(millis)),
+            )
+            .await?
+        }
+        None => BTreeMap::new(),
+    };
+    let mut plan = BTreeMap::new();
+    for key in keys {
+        let (Some(start), Some(end)) = (starts.get(&key), ends.get(&key)) else {
+            return Err(Failure::failed(format!(
+                "{key}: its offsets cannot be looked up"
+            )));
+        };
+        let at = committed.get(&key).map(|committed| committed.offset.get());
+        let to = if tool.to_earliest {
+            *start
+        } else if tool.to_latest {
+            *end
+        } else if tool.to_current {
+            at.unwrap_or(*end)
+        } else if let Some(offset) = tool.to_offset {
+            offset
+        } else if let Some(count) = tool.shift_by {
+            at.ok_or_else(|| Failure::failed(format!("{key}: the group is nowhere yet")))? + count
+        } else if tool.to_datetime.is_some() {
+            at_time.get(&key).copied().unwrap_or(*end)
+        } else {
+            return Err(Failure::usage(
+                "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by or --to-datetime \
+                 is needed",
+            ));
+        };
+        let to = Offset::new(to.clamp(*start, *end));
+        plan.insert(key, CommittedOffset::at(to));
+    }
+    if tool.execute {
+        for (key, result) in admin.alter_group_offsets(group, &plan).await? {
+            result.map_err(|error| Failure::item(&key.to_string(), &error))?;
+        }
+    }
+    println!(
+        "\n{:<15} {:<15} {:<10} NEW-OFFSET",
+        "GROUP", "TOPIC", "PARTITION"
+    );
+    for (key, to) in &plan {
+        println!(
+            "{group:<15} {:<15} {:<10} {}",
+            key.topic, key.partition, to.offset
+        );
+    }
+    Ok(())
+}
+
+async fn delete_offsets(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), Failure> {
+    let keys = chosen(tool, admin, &admin.group_offsets(group).await?).await?;
+    println!("\n{:<30} {:<15} STATUS", "TOPIC", "PARTITION");
+    let mut outcome = Ok(());
+    for (key, result) in admin.delete_group_offsets(group, &keys).await? {
+        let status = match &result {
+            Ok(()) => "Successful".to_owned(),
+            Err(error) => {
+                outcome = Err(Failure::reported());
+                format!("Error: {error}")
+            }
+        };
+        println!("{:<30} {:<15} {status}", key.topic, key.partition);
+    }
+    outcome
+}
