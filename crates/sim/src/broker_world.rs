@@ -13,7 +13,7 @@ mod turns;
 
 use crate::batch_maker::BatchMaker;
 use crate::clock::Clock;
-use crate::disk::{CrashKind, DiskFaults, SimDisk};
+use crate::disk::{CrashKind, DiskFaults, FileClass, SimDisk};
 use crate::hold;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -28,6 +28,7 @@ use ottla_storage::marker::{Marker, Markers};
 use ottla_storage::planted::Planted;
 use ottla_types::Prng;
 use producer::{Kind, Producer};
+use std::sync::Arc;
 use topics::Topics;
 
 /// Versions that the clients speak; topics are named by id in them.
@@ -82,6 +83,9 @@ impl BrokerWorld {
         }
         world.come_to_rest()?;
         world.note_markers();
+        if seed % 16 == 7 {
+            world.flip_quorum_log()?;
+        }
         world.report.faults = world.disk.counts();
         world.report.trace_hash = world.trace.hash();
         Ok(world.report)
@@ -148,7 +152,7 @@ impl BrokerWorld {
             }
             self.lives += 1;
             let now = self.clock.now();
-            match Node::start(&self.disk, self.lives, self.planted, now) {
+            match Node::start(&self.disk, self.lives, self.planted, Arc::default(), now) {
                 Ok(node) => {
                     trace!(self.trace, "life {} begins", self.lives);
                     self.disk.crash_after(None);
@@ -273,6 +277,57 @@ impl BrokerWorld {
             Owner::Producer(number) => self.producers[number].disconnected(),
             Owner::Consumer(number) => self.consumers[number].restart_session(),
             Owner::Admin => self.topics.disconnected(),
+        }
+    }
+
+    /// A bit of the quorum's log flips while nobody runs: the next start says so, or knows all that was
+    /// acknowledged.
+    fn flip_quorum_log(&mut self) -> Result<(), Violation> {
+        for _ in 0..10 {
+            self.everything_turns()?; // until the last frame is proven
+        }
+        for index in 0..self.links.len() {
+            self.disconnect(index);
+        }
+        self.node = None;
+        self.disk = self.disk.reboot(CrashKind::ProcessKill);
+        if self.disk.flip(FileClass::RaftLog).is_none() {
+            return Ok(());
+        }
+        self.lives += 1;
+        let markers = Arc::new(Markers::new());
+        let now = self.clock.now();
+        let started = Node::start(
+            &self.disk,
+            self.lives,
+            self.planted,
+            Arc::clone(&markers),
+            now,
+        );
+        let found = markers.count(Marker::RaftDamageFound);
+        match started {
+            Ok(node) => {
+                self.node = Some(node);
+                for _ in 0..20 {
+                    self.everything_turns()?;
+                }
+                let node = self.node.as_ref().expect("it was just started");
+                hold!(
+                    node.broker.is_ready(),
+                    "the node starts again",
+                    "it started and does not get ready"
+                );
+                self.topics.check(node)
+            }
+            Err(error) => {
+                hold!(found > 0, "the node starts again", "{error}");
+                *self
+                    .report
+                    .markers
+                    .entry(Marker::RaftDamageFound)
+                    .or_default() += found;
+                Ok(())
+            }
         }
     }
 

@@ -60,6 +60,7 @@ pub struct JournalWorld {
     crashes_per_mille: u64,
     faults: DiskFaults,
     failed: bool,
+    small_first_file: bool,
     report: RunReport,
 }
 
@@ -119,6 +120,7 @@ impl JournalWorld {
             needed: Lsn::new(1),
             next_offset: 0,
             faults,
+            small_first_file: seed % 16 == 5,
             failed: false,
             report: RunReport::default(),
         }
@@ -274,6 +276,11 @@ impl JournalWorld {
     fn options(&self) -> WalOptions {
         WalOptions {
             planted: self.planted,
+            // In some runs the files of the ring grow, and small ones are removed.
+            first_file_size: match self.small_first_file {
+                true => 16 << 10,
+                false => WalOptions::tiny().first_file_size,
+            },
             ..WalOptions::tiny()
         }
     }

@@ -52,6 +52,7 @@ impl Node {
         disk: &SimDisk,
         incarnation: u64,
         planted: Planted,
+        raft_markers: Arc<Markers>,
         now: Now,
     ) -> Result<Node, String> {
         let opened = LogDir::open(Arc::new(disk.clone()), log_dir_options(planted), now);
@@ -63,7 +64,6 @@ impl Node {
         random[..8].copy_from_slice(&incarnation.to_be_bytes());
         let incarnation_id = IncarnationId::new(Uuid::from_random(random));
         let directory_id = DirectoryId::new(Uuid::from_bytes([7; 16]));
-        let raft_markers = Arc::new(Markers::new());
         let options = LocalQuorumOptions {
             me: Voter {
                 node: config.node_id,

@@ -168,9 +168,17 @@ impl History {
     }
 
     /// Takes `found` for the truth, after damage was reported for this partition: it must still hold
-    /// nothing that was never there.
-    pub fn damaged(&mut self, found: &LogState) -> Result<(), Violation> {
+    /// nothing that was never there. With what is lost may be where the log started: then batches come back that
+    /// `was_appended` knows.
+    pub fn damaged(
+        &mut self,
+        found: &LogState,
+        was_appended: impl Fn(&StoredBatch) -> bool,
+    ) -> Result<(), Violation> {
         for batch in found.batches() {
+            if batch.last_offset < self.now.log_start && was_appended(batch) {
+                continue;
+            }
             let known = self.now.batches().chain(self.durable.batches());
             let known = known.chain(self.pending.iter().filter_map(|(change, _)| match change {
                 Change::Append(batch) => Some(batch),

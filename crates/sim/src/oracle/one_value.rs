@@ -32,6 +32,19 @@ impl OneValue {
     }
 }
 
+impl OneValue {
+    /// Whether a batch with these bytes was appended there.
+    pub fn has(
+        &self,
+        partition: TopicPartition,
+        base_offset: Offset,
+        leader_epoch: LeaderEpoch,
+        bytes: &[u8],
+    ) -> bool {
+        self.seen.get(&(partition, base_offset, leader_epoch)) == Some(&hash(bytes))
+    }
+}
+
 /// FNV-1a over eight bytes at a time: only for telling values apart.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ bytes.len() as u64;

@@ -7,6 +7,7 @@ use crate::oracle::{LogState, Producers, Violation};
 use crate::trace;
 use ottla_storage::disk::Disk;
 use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
+use ottla_storage::planted::PlantedBug;
 use ottla_types::{Lsn, TopicPartition};
 use std::sync::Arc;
 
@@ -217,7 +218,10 @@ impl StorageWorld {
             }
             Err(violation) if self.damaged => {
                 trace!(self.trace, "{id} is damaged: {violation}");
-                partition.history.damaged(&found)?;
+                let values = &self.one_value;
+                partition.history.damaged(&found, |batch| {
+                    values.has(id, batch.base_offset, batch.leader_epoch, &batch.bytes)
+                })?;
                 // A lie about the last frame of all leaves no proof that there was one.
                 hold!(
                     self.lossy || dir.damage(slot).is_some() || self.regime.tells_unprovable_lies(),
@@ -255,7 +259,10 @@ impl StorageWorld {
         );
         partition.high_watermark = partition.high_watermark.min(end);
         partition.acknowledgements.clear();
-        partition.next_epoch(dir);
+        // A leader may not append in an epoch that it had before it died.
+        if !self.planted.is(PlantedBug::SameEpochAfterRestart) {
+            partition.next_epoch(dir);
+        }
         for producer in &mut partition.producers {
             producer.crashed();
         }

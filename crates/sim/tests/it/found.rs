@@ -74,3 +74,19 @@ fn a_deletion_of_records_that_was_not_journaled_is_refused() {
 fn segments_that_retention_removed_are_not_in_the_tail_of_a_damaged_partition() {
     holds(World::Storage, 1036);
 }
+
+/// The oracle took deleted records, which came back with the damage of what said so, for invented ones.
+#[test]
+fn records_that_damage_brings_back_were_written_once() {
+    holds(World::Storage, 2_008_915);
+    holds(World::Storage, 2_002_657);
+}
+
+/// The oracle wanted a log start of an `os` topic back that was only in the page cache, after a sync had failed
+/// while the directory was opened: a failed sync may take away what was only written.
+#[test]
+fn a_failed_sync_in_recovery_may_take_what_was_only_written() {
+    holds(World::Storage, 449);
+    holds(World::Storage, 1317);
+    holds(World::Storage, 1_001_623);
+}

@@ -49,6 +49,7 @@ use crate::disk::{Disk, DiskError, DiskLock};
 use crate::findings::Findings;
 use crate::marker::Markers;
 use crate::partition::{Partition, PartitionState};
+use crate::planted::PlantedBug;
 pub use admin::PartitionSizes;
 
 use crate::segment::ReadFault;
@@ -175,7 +176,14 @@ impl LogDir {
         let partition = self.partition(slot)?;
         // Asked before the state: an append in between can only make the answer too small.
         let (written, durable) = (self.written_lsn(), self.durable_lsn());
-        let ends = partition.lock().ends(written, durable);
+        let mut ends = partition.lock().ends(written, durable);
+        if self
+            .options
+            .planted
+            .is(PlantedBug::HighWatermarkBeforeFsync)
+        {
+            ends.durable_end = ends.appended_end;
+        }
         Some(ends)
     }
 

@@ -24,6 +24,7 @@ pub use ring::{Urgency, WalPosition, WalPressure};
 
 use crate::disk::{Disk, DiskError};
 use crate::marker::{Marker, Markers};
+use crate::planted::PlantedBug;
 use crate::sync::Mutex;
 use commit::Commit;
 use ottla_types::{Lsn, Mono, Now};
@@ -168,7 +169,8 @@ impl Wal {
             let (size, size_max) = (entry.body_size(), self.options.entry_size_max);
             return Err(WalError::EntryTooLarge { size, size_max });
         }
-        match self.queue.push(entry) {
+        let overtakes = self.options.planted.is(PlantedBug::QueuedOutsideLock);
+        match self.queue.push(entry, overtakes) {
             Enqueued::Queued(lsn) => Ok(lsn),
             Enqueued::Wake(lsn) => {
                 self.wake();
