@@ -75,6 +75,19 @@ fn segments_that_retention_removed_are_not_in_the_tail_of_a_damaged_partition() 
     holds(World::Storage, 1036);
 }
 
+/// An entry that said that a segment was synced was unreadable, the one about the next segment was not.
+#[test]
+fn segments_before_a_synced_one_are_synced() {
+    holds(World::Storage, 510);
+}
+
+/// A checkpoint held batches that were flushed behind a truncation, and the truncation's entry came after it: the
+/// replay cut them off.
+#[test]
+fn a_checkpoint_does_not_run_ahead_of_a_truncation_that_is_replayed() {
+    holds(World::Storage, 2_021_203);
+}
+
 /// The oracle took deleted records, which came back with the damage of what said so, for invented ones.
 #[test]
 fn records_that_damage_brings_back_were_written_once() {

@@ -278,6 +278,7 @@ impl LogDir {
         let had_pin = state.pin;
         let (freed, forgotten) = state.truncate_to(to, position);
         state.before_truncate_lsn = state.state_lsn;
+        state.truncated_to = to;
         state.state_lsn = state.state_lsn.max(lsn);
         state.truncate_lsn = lsn;
         self.free_tail_bytes(freed);

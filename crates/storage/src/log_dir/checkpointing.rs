@@ -130,7 +130,9 @@ impl CheckpointTask {
             let state = partition.lock();
             // A truncation may become durable here, before the journal says so, if nothing stands between the two.
             let durable = dir.wal.durable_lsn();
-            if durable < state.truncate_lsn && durable < state.before_truncate_lsn {
+            let is_cut_here =
+                state.before_truncate_lsn <= durable && state.synced_end <= state.truncated_to;
+            if durable < state.truncate_lsn && !is_cut_here {
                 // What it took away cannot be described any more, and the journal may bring a part of it back: try
                 // again later.
                 drop(state);

@@ -753,12 +753,18 @@ impl Recovering {
         if end < header.end_offset || end < state.synced_end {
             return;
         }
-        state.tail.drop_below(end);
-        state.synced_end = end;
-        let segment = &mut state.segments[index];
-        if segment.size < position {
+        if state.segments[index].size < position {
             return damage(state, "a segment was synced beyond its end");
         }
+        state.tail.drop_below(end);
+        state.synced_end = end;
+        // Segments are synced in order: those before it were, also when what said so is unreadable.
+        for segment in &mut state.segments[..index] {
+            segment.written_size = segment.size;
+            segment.synced_size = segment.size;
+            segment.written_largest_timestamp = segment.largest_timestamp;
+        }
+        let segment = &mut state.segments[index];
         segment.written_size = segment.written_size.max(position);
         segment.synced_size = segment.written_size;
         segment.written_largest_timestamp = segment.largest_timestamp;

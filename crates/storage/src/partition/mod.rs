@@ -125,6 +125,8 @@ pub(crate) struct PartitionState {
     pub(crate) truncate_lsn: Lsn,
     /// The partition's last entry before it.
     pub(crate) before_truncate_lsn: Lsn,
+    /// Where it cut the log.
+    pub(crate) truncated_to: Offset,
     pub(crate) synced_end: Offset,
     pub(crate) segments: Vec<Segment>,
     /// Below it the log was compacted: no two records there have the same key.
@@ -173,6 +175,7 @@ impl PartitionState {
             left_starts: VecDeque::new(),
             truncate_lsn: Lsn::ZERO,
             before_truncate_lsn: Lsn::ZERO,
+            truncated_to: Offset::ZERO,
             synced_end: Offset::ZERO,
             segments: Vec::new(),
             cleaned_end: Offset::ZERO,
