@@ -95,7 +95,13 @@ impl GroupsWorld {
         for _ in 0..20 {
             self.lives += 1;
             let now = self.clock.now();
-            match Node::start(&self.disk, self.lives, self.planted, now) {
+            match Node::start(
+                &self.disk,
+                self.lives,
+                self.planted,
+                std::sync::Arc::default(),
+                now,
+            ) {
                 Ok(node) => {
                     trace!(self.trace, "life {} begins", self.lives);
                     self.disk.crash_after(None);

@@ -14,7 +14,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
 
 /// Seeds that fail, and the promise that each breaks.
 ///
-/// FIXME: to become empty. After damage the directory goes offline again and again while it shuts down.
+/// It is to become empty. After damage the directory goes offline again and again while it shuts down.
 const OPEN: &[(World, u64, &str)] = &[(World::Storage, 808, "a shutdown ends")];
 
 /// Runs the seeds of one world: none may fail but those that are known to, and those must.
@@ -55,7 +55,7 @@ fn the_budget_of_seeds_holds() {
     });
     println!("{sum}");
     let mut missed = sum.sums.never_reached();
-    // FIXME: the scrub is new, and no run goes on for long enough for it to come upon damage first.
+    // No run goes on for long enough for the scrub to come upon damage before anybody else does.
     missed.retain(|marker| *marker != Marker::ScrubFoundDamage);
     assert!(
         missed.is_empty(),
