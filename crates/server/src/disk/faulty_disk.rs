@@ -3,15 +3,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ottla_storage::disk::{
-    DirEntry, Disk, DiskError, DiskFile, DiskLock, DiskOperation, OpenMode, Space,
-};
+use super::intercepted_disk::{Intercept, InterceptedDisk};
+use ottla_storage::disk::{Disk, DiskError, DiskFile, DiskOperation};
 
 /// For tests: a disk of which one operation fails, or every one from some point on.
-pub struct FaultyDisk {
-    inner: Arc<dyn Disk>,
-    faults: Arc<Faults>,
-}
+pub type FaultyDisk = InterceptedDisk<Faults>;
 
 /// Which operations fail, and how: `sync:wal:5` is an I/O error of the fifth fsync of a file below `wal`,
 /// `write:metadata:3+:full` a full disk from the third write below `metadata` on.
@@ -27,7 +23,8 @@ pub struct PlannedFault {
     is_full: bool,
 }
 
-struct Faults {
+/// What a [`FaultyDisk`] has planned, and how far it is.
+pub struct Faults {
     planned: PlannedFault,
     counted: AtomicU64,
 }
@@ -35,13 +32,11 @@ struct Faults {
 impl FaultyDisk {
     /// Over `inner`, which is a data directory.
     pub fn over(inner: Arc<dyn Disk>, planned: PlannedFault) -> FaultyDisk {
-        FaultyDisk {
-            inner,
-            faults: Arc::new(Faults {
-                planned,
-                counted: AtomicU64::new(0),
-            }),
-        }
+        let faults = Faults {
+            planned,
+            counted: AtomicU64::new(0),
+        };
+        InterceptedDisk::new(inner, Arc::new(faults))
     }
 }
 
@@ -98,89 +93,21 @@ impl FromStr for PlannedFault {
     }
 }
 
-impl Disk for FaultyDisk {
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.create_dir(path)
+impl Intercept for Faults {
+    fn before_write(&self, path: &Path) -> Result<(), DiskError> {
+        self.strike(DiskOperation::Write, path)
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        Ok(Arc::new(FaultyFile {
-            inner: self.inner.open(path, mode)?,
-            path: path.to_owned(),
-            faults: Arc::clone(&self.faults),
-        }))
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
-        self.inner.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.remove_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.sync_dir(path)
-    }
-
-    fn space(&self) -> Result<Space, DiskError> {
-        self.inner.space()
-    }
-
-    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
-        self.inner.lock(path)
-    }
-}
-
-struct FaultyFile {
-    inner: Arc<dyn DiskFile>,
-    path: PathBuf,
-    faults: Arc<Faults>,
-}
-
-impl DiskFile for FaultyFile {
-    fn read_at(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
-        self.inner.read_at(position, buf)
-    }
-
-    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> Result<Option<usize>, DiskError> {
-        self.inner.try_read_at(position, buf)
-    }
-
-    fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
-        self.faults.strike(DiskOperation::Write, &self.path)?;
-        self.inner.write_at(position, parts)
-    }
-
-    fn sync_data(&self) -> Result<(), DiskError> {
-        self.faults.strike(DiskOperation::Sync, &self.path)?;
-        self.inner.sync_data()
-    }
-
-    fn set_len(&self, size: u64) -> Result<(), DiskError> {
-        self.inner.set_len(size)
-    }
-
-    fn allocate(&self, position: u64, size: u64) -> Result<(), DiskError> {
-        self.inner.allocate(position, size)
-    }
-
-    fn size(&self) -> Result<u64, DiskError> {
-        self.inner.size()
+    fn sync_file(&self, path: &Path, file: &Arc<dyn DiskFile>) -> Result<(), DiskError> {
+        self.strike(DiskOperation::Sync, path)?;
+        file.sync_data()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ottla_storage::disk::OpenMode;
     use ottla_storage::memory_disk::MemoryDisk;
 
     fn disk(planned: &str) -> FaultyDisk {

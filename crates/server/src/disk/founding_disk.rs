@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_storage::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, OpenMode, Space};
+use super::intercepted_disk::{Intercept, InterceptedDisk};
+use ottla_storage::disk::{Disk, DiskError, DiskFile};
 use parking_lot::Mutex;
 
 /// A disk while a new directory is made on it: syncs are noted instead of carried out, and
@@ -9,14 +10,13 @@ use parking_lot::Mutex;
 ///
 /// Only for a directory in which nothing was ever acknowledged: until `settle` returns, a crash
 /// may leave any part of what was written, in any order.
-#[derive(Clone)]
-pub struct FoundingDisk {
-    inner: Arc<dyn Disk>,
-    noted: Arc<Noted>,
-}
+pub type FoundingDisk = InterceptedDisk<Noted>;
 
-/// The syncs that wait; `None`: they are settled.
-type Noted = Mutex<Option<Syncs>>;
+/// The syncs that wait.
+pub struct Noted {
+    /// `None`: they are settled.
+    syncs: Mutex<Option<Syncs>>,
+}
 
 #[derive(Default)]
 struct Syncs {
@@ -30,14 +30,14 @@ const ROOT: &str = "";
 impl FoundingDisk {
     /// Over a disk on which nothing is kept yet.
     pub fn over(inner: Arc<dyn Disk>) -> FoundingDisk {
-        FoundingDisk {
-            inner,
-            noted: Arc::new(Mutex::new(Some(Syncs::default()))),
-        }
+        let noted = Noted {
+            syncs: Mutex::new(Some(Syncs::default())),
+        };
+        InterceptedDisk::new(inner, Arc::new(noted))
     }
 
     fn syncs(&self) -> Vec<Sync<'_>> {
-        let Some(noted) = self.noted.lock().take() else {
+        let Some(noted) = self.intercept().syncs.lock().take() else {
             return Vec::new();
         };
         let files = noted.files.into_iter().map(Sync::File);
@@ -71,7 +71,7 @@ impl Sync<'_> {
     fn carry_out(&self) -> Result<(), DiskError> {
         match self {
             Sync::File(file) => file.sync_data(),
-            Sync::Dir(disk, dir) => disk.inner.sync_dir(dir),
+            Sync::Dir(disk, dir) => disk.inner().sync_dir(dir),
         }
     }
 }
@@ -95,100 +95,25 @@ fn all_at_once(mut syncs: Vec<Sync<'_>>) -> Result<(), DiskError> {
     })
 }
 
-impl Disk for FoundingDisk {
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.create_dir(path)
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        let inner = self.inner.open(path, mode)?;
-        if self.noted.lock().is_none() {
-            return Ok(inner);
+impl Intercept for Noted {
+    fn sync_file(&self, _path: &Path, file: &Arc<dyn DiskFile>) -> Result<(), DiskError> {
+        if let Some(syncs) = &mut *self.syncs.lock() {
+            if !syncs.files.iter().any(|noted| Arc::ptr_eq(noted, file)) {
+                syncs.files.push(Arc::clone(file));
+            }
+            return Ok(());
         }
-        Ok(Arc::new(FoundingFile {
-            inner,
-            noted: Arc::clone(&self.noted),
-        }))
+        file.sync_data()
     }
 
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
-        self.inner.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.inner.remove_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        if let Some(syncs) = &mut *self.noted.lock() {
+    fn sync_dir(&self, path: &Path, disk: &dyn Disk) -> Result<(), DiskError> {
+        if let Some(syncs) = &mut *self.syncs.lock() {
             if path != Path::new(ROOT) && !syncs.dirs.iter().any(|dir| dir == path) {
                 syncs.dirs.push(path.to_owned());
             }
             return Ok(());
         }
-        self.inner.sync_dir(path)
-    }
-
-    fn space(&self) -> Result<Space, DiskError> {
-        self.inner.space()
-    }
-
-    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
-        self.inner.lock(path)
-    }
-}
-
-/// A file that was opened before its directory was settled.
-struct FoundingFile {
-    inner: Arc<dyn DiskFile>,
-    noted: Arc<Noted>,
-}
-
-impl DiskFile for FoundingFile {
-    fn read_at(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
-        self.inner.read_at(position, buf)
-    }
-
-    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> Result<Option<usize>, DiskError> {
-        self.inner.try_read_at(position, buf)
-    }
-
-    fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
-        self.inner.write_at(position, parts)
-    }
-
-    fn sync_data(&self) -> Result<(), DiskError> {
-        if let Some(syncs) = &mut *self.noted.lock() {
-            if !syncs
-                .files
-                .iter()
-                .any(|file| Arc::ptr_eq(file, &self.inner))
-            {
-                syncs.files.push(Arc::clone(&self.inner));
-            }
-            return Ok(());
-        }
-        self.inner.sync_data()
-    }
-
-    fn set_len(&self, size: u64) -> Result<(), DiskError> {
-        self.inner.set_len(size)
-    }
-
-    fn allocate(&self, position: u64, size: u64) -> Result<(), DiskError> {
-        self.inner.allocate(position, size)
-    }
-
-    fn size(&self) -> Result<u64, DiskError> {
-        self.inner.size()
+        disk.sync_dir(path)
     }
 }
 

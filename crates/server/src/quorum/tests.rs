@@ -1,4 +1,4 @@
-use super::counting_disk::CountingDisk;
+use super::counting_disk::counting;
 use super::*;
 use ottla_metadata::QuorumStoreOptions;
 use ottla_metadata::quorum::QuorumEvent;
@@ -136,7 +136,7 @@ fn until_leading(events: &std_mpsc::Receiver<QuorumEvent>) -> u64 {
 
 #[test]
 fn a_start_needs_few_syncs() {
-    let (disk, counters) = CountingDisk::over(Arc::new(MemoryDisk::new()));
+    let (disk, counters) = counting(Arc::new(MemoryDisk::new()));
     const NEVER: Duration = Duration::from_secs(3600);
     let syncs = || counters.syncs.load(Ordering::Relaxed);
     let (quorum, events) = start_with(&disk, NEVER);
@@ -157,7 +157,7 @@ fn a_start_needs_few_syncs() {
 #[test]
 fn a_failed_sync_ends_the_quorum_and_is_told() {
     let memory: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-    let (disk, counters) = CountingDisk::over(Arc::clone(&memory));
+    let (disk, counters) = counting(Arc::clone(&memory));
     let (quorum, events) = start_with(&disk, Duration::from_secs(3600));
     let term = until_leading(&events);
     counters.syncs_left.store(0, Ordering::Relaxed);
