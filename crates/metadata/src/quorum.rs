@@ -14,7 +14,7 @@
 //! 3. `Leading { term }` comes after every earlier entry, and one of this term, was applied. Terms
 //!    of `Leading` rise strictly within one life of a process; a term has one leader.
 //! 4. A ticket ends in at most one of `Applied { ticket }`, `Lost { ticket }` and
-//!    `Unknown { ticket }`, and in one of them unless the process ends first.
+//!    `Unknown { ticket }`, and in one of them unless the process ends or `Failed` is sent first.
 //! 5. Tickets of one term are applied in the order of their proposals. When one is lost or unknown,
 //!    no later one of this term is applied under its ticket, and `Following` or `Failed` comes next
 //!    or was sent before.

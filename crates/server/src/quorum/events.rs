@@ -137,16 +137,15 @@ impl Events {
 
     /// openraft stopped because of an error.
     pub(super) fn failed(&self, reason: String) {
-        let events = {
+        {
             let state = &mut *self.state.lock();
             if std::mem::replace(&mut state.has_failed, true) {
                 return;
             }
-            let mut events = state.give_up(None);
-            events.push(QuorumEvent::Failed { reason });
-            events
-        };
-        self.send(events);
+            // Not `Following` first: who asks between the two would be told to ask another node.
+            state.give_up(None);
+        }
+        self.send([QuorumEvent::Failed { reason }]);
     }
 
     fn send(&self, events: impl IntoIterator<Item = QuorumEvent>) {

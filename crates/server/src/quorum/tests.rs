@@ -167,6 +167,8 @@ fn a_failed_sync_ends_the_quorum_and_is_told() {
         match events.recv_timeout(Duration::from_secs(20)).unwrap() {
             QuorumEvent::Failed { reason } => break reason,
             QuorumEvent::Applied(applied) => panic!("{applied:?} was not synced"),
+            // Whoever asks from here on must hear the reason, not that another node leads.
+            QuorumEvent::Following { .. } => panic!("told to follow before the failure"),
             _ => {}
         }
     };
