@@ -12,6 +12,7 @@ mod time_text;
 mod offset_range;
 mod record_format;
 mod record_json;
+mod where_expression;
 
 mod logs;
 mod session;

@@ -1,6 +1,8 @@
 //! Times as people write them, in UTC.
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
+/// What 1970 began with, counted from Sunday.
+const THURSDAY: i64 = 4;
 
 /// Milliseconds since 1970, now.
 pub fn now_millis() -> i64 {
@@ -10,12 +12,56 @@ pub fn now_millis() -> i64 {
     })
 }
 
+/// A moment as calendars and clocks have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    pub year: i64,
+    /// From 1.
+    pub month: i64,
+    /// From 1.
+    pub day: i64,
+    /// From 1.
+    pub day_of_year: i64,
+    /// From 0, which is Sunday.
+    pub weekday: i64,
+    pub hour: i64,
+    pub minute: i64,
+    pub second: i64,
+    pub milli: i64,
+}
+
+impl Civil {
+    /// Of milliseconds since 1970.
+    pub fn from_millis(millis: i64) -> Civil {
+        let days = millis.div_euclid(MILLIS_PER_DAY);
+        let of_day = millis.rem_euclid(MILLIS_PER_DAY);
+        let (year, month, day) = civil_date(days);
+        Civil {
+            year,
+            month,
+            day,
+            day_of_year: days - days_since_1970(year, 1, 1) + 1,
+            weekday: (days + THURSDAY).rem_euclid(7),
+            hour: of_day / 3_600_000,
+            minute: of_day / 60_000 % 60,
+            second: of_day / 1_000 % 60,
+            milli: of_day % 1_000,
+        }
+    }
+}
+
 /// `2026-11-22T10:01:07.213Z`.
 pub fn format_millis(millis: i64) -> String {
-    let (year, month, day) = civil_date(millis.div_euclid(MILLIS_PER_DAY));
-    let of_day = millis.rem_euclid(MILLIS_PER_DAY);
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, milli) = (of_day / 1_000 % 60, of_day % 1_000);
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        milli,
+        ..
+    } = Civil::from_millis(millis);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 

@@ -6,30 +6,39 @@ use std::time::Duration;
 use clap::Args;
 use ottla_client::{
     Admin, ConsumedRecord, Consumer, ConsumerOptions, IsolationLevel, OffsetQuery, PartitionKey,
-    StartOffset,
+    PartitionProgress, StartOffset,
 };
 use ottla_types::{Offset, Timestamp};
 
+use super::topic::matching_topics;
 use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::offset_range::{End, OffsetRange, Start};
-use crate::record_format::OutputFormat;
+use crate::record_format::{FORMAT_HELP, OutputFormat, Printed};
 use crate::record_json::write_json;
 use crate::session::{Session, with_client};
+use crate::where_expression::{WHERE_HELP, WhereExpression};
 
 /// How long to wait for records before looking again whether there is something else to do.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Read records.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-A format is made of %t topic, %p partition, %o offset, %k key, %v value, %d and %D timestamp, %h
-headers, %e leader epoch, %K and %V sizes; \\n, \\t, \\0, \\xHH. Without one each record is a line
-of JSON.")]
+#[command(after_long_help = format!("\
+Without -f each record is a line of JSON. A format is made of text and of
+
+{FORMAT_HELP}
+
+A condition for --where:
+
+{WHERE_HELP}"))]
 pub struct Consume {
     /// The topics.
     #[arg(required = true)]
     topics: Vec<String>,
+    /// The topics are regular expressions, and all that match as a whole are read.
+    #[arg(short = 'r', long)]
+    regex: bool,
     /// From where, and to where: start, end, an offset, -N (N before the end), +N (N after the
     /// start), @TIME, each with :end, :OFFSET or :@TIME behind it to stop there. @-1h is an hour ago.
     #[arg(short = 'o', long, default_value = "start", allow_hyphen_values = true)]
@@ -47,9 +56,15 @@ pub struct Consume {
     /// Stop at what is the end when the command starts; the same as :end.
     #[arg(short = 'e', long = "exit")]
     until_end: bool,
-    /// How records are printed.
+    /// How records are printed: '%k %v\n'. --help shows the language.
     #[arg(short = 'f', long = "output-format", value_name = "FORMAT")]
     output: Option<String>,
+    /// The same in kcat's language: '%k %s\n'.
+    #[arg(long, value_name = "FORMAT", conflicts_with = "output")]
+    kcat_format: Option<String>,
+    /// Only records for which this holds: 'value.eur > 10'. --help shows the language.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
     /// Only records of committed transactions.
     #[arg(long)]
     read_committed: bool,
@@ -58,29 +73,32 @@ pub struct Consume {
     meta_only: bool,
 }
 
-pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
-    let is_json = client.format == Format::Json;
-    let format = match (&consume.output, consume.meta_only) {
-        (Some(text), _) if !is_json => Some(OutputFormat::parse(text).map_err(Failure::usage)?),
-        (_, _) => None,
-    };
+pub fn run(mut consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
+    let mut printer = Printer::new(&consume, client.format)?;
     let mut range: OffsetRange = consume.offset.parse().map_err(Failure::usage)?;
     if consume.until_end {
         range.end.get_or_insert(End::Latest);
     }
     with_client(client, async |mut session| {
         let mut options = options(&consume, &mut session)?;
-        let printer = Printer {
-            format,
-            meta_only: consume.meta_only,
-        };
+        if consume.regex {
+            consume.topics = matching(&consume.topics, &session.client.admin()).await?;
+        }
         if let Some(group_id) = &consume.group {
             options.group = Some(group::options(group_id, &mut session.properties)?);
             options.offset_reset = group::reset(&range)?;
             session.properties.report_rest();
             let (topics, until_end) = (&consume.topics, range.end.is_some());
             let client = &session.client;
-            return group::read(client, options, topics, until_end, consume.count, &printer).await;
+            return group::read(
+                client,
+                options,
+                topics,
+                until_end,
+                consume.count,
+                &mut printer,
+            )
+            .await;
         }
         session.properties.report_rest();
         let isolation = options.isolation;
@@ -96,7 +114,7 @@ pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
                 consumer.assign(key.topic.clone(), key.partition, start);
             }
         }
-        read(&mut consumer, ends, consume.count, &printer).await
+        read(&mut consumer, ends, consume.count, &mut printer).await
     })
 }
 
@@ -121,6 +139,15 @@ fn options(consume: &Consume, session: &mut Session) -> Result<ConsumerOptions, 
         options.fetch_wait_max = wait;
     }
     Ok(options)
+}
+
+/// The topics whose whole names match one of the expressions.
+async fn matching(patterns: &[String], admin: &Admin) -> Result<Vec<String>, Failure> {
+    let names = matching_topics(patterns, admin).await?;
+    match names.is_empty() {
+        true => Err(Failure::failed("no topic matches").with_hint(Some("ottla topic list"))),
+        false => Ok(names),
+    }
 }
 
 async fn partitions(consume: &Consume, admin: &Admin) -> Result<Vec<PartitionKey>, Failure> {
@@ -275,26 +302,25 @@ async fn read(
     consumer: &mut Consumer,
     mut ends: Ends,
     count_max: Option<u64>,
-    printer: &Printer,
+    printer: &mut Printer,
 ) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    let mut count = 0;
     let mut told: Option<String> = None;
-    while !ends.are_reached() && count_max.is_none_or(|max| count < max) {
+    while !ends.are_reached() && count_max.is_none_or(|max| printer.count < max) {
         for record in consumer.poll(POLL).await? {
             let end = ends.of(&record.partition);
             if end.is_some_and(|end| end <= record.offset.get()) {
                 continue;
             }
-            if count_max.is_some_and(|max| max <= count) {
+            if count_max.is_some_and(|max| max <= printer.count) {
                 break;
             }
-            if let Err(error) = printer.print(&record, &mut out) {
+            let progress = printer.progress(consumer, &record.partition);
+            if let Err(error) = printer.print(&record, progress.as_ref(), &mut out) {
                 // `ottla consume … | head` closes our stdout when it has seen enough.
                 let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;
                 return if is_enough { Ok(()) } else { Err(error.into()) };
             }
-            count += 1;
         }
         stop_what_is_read(consumer, &mut ends);
         let obstacle = consumer.waiting_for();
@@ -327,15 +353,63 @@ fn stop_what_is_read(consumer: &mut Consumer, ends: &mut Ends) {
     }
 }
 
+/// What is done with each record.
 struct Printer {
     format: Option<OutputFormat>,
+    condition: Option<WhereExpression>,
     meta_only: bool,
+    /// How many were printed.
+    count: u64,
 }
 
 impl Printer {
-    fn print(&self, record: &ConsumedRecord, out: &mut impl Write) -> std::io::Result<()> {
+    fn new(consume: &Consume, format: Format) -> Result<Printer, Failure> {
+        let output = match (&consume.output, &consume.kcat_format) {
+            _ if format == Format::Json => None,
+            (Some(text), _) => Some(OutputFormat::parse(text).map_err(Failure::usage)?),
+            (None, Some(text)) => Some(OutputFormat::parse_kcat(text).map_err(Failure::usage)?),
+            (None, None) => None,
+        };
+        let condition = consume.condition.as_deref().map(WhereExpression::parse);
+        let condition = condition.transpose();
+        Ok(Printer {
+            format: output,
+            condition: condition.map_err(|error| Failure::usage(format!("--where: {error}")))?,
+            meta_only: consume.meta_only,
+            count: 0,
+        })
+    }
+
+    /// Where the partition's log begins and ends, if that is to be printed.
+    fn progress(&self, consumer: &Consumer, key: &PartitionKey) -> Option<PartitionProgress> {
+        let is_wanted = self
+            .format
+            .as_ref()
+            .is_some_and(OutputFormat::shows_progress);
+        is_wanted.then(|| consumer.progress(key)).flatten()
+    }
+
+    /// Prints a record that is wanted.
+    fn print(
+        &mut self,
+        record: &ConsumedRecord,
+        progress: Option<&PartitionProgress>,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let is_wanted = |condition: &WhereExpression| condition.is_met_by(record);
+        if !self.condition.as_ref().is_none_or(is_wanted) {
+            return Ok(());
+        }
+        self.count += 1;
         match &self.format {
-            Some(format) => format.write(record, out),
+            Some(format) => {
+                let printed = Printed {
+                    record,
+                    number: self.count,
+                    progress,
+                };
+                format.write(&printed, out)
+            }
             None => write_json(record, self.meta_only, out),
         }
     }

@@ -6,12 +6,13 @@ use clap::Args;
 use ottla_client::{
     Ack, Acks, Admin, Codec, Delivery, Producer, ProducerOptions, Record, SendError,
 };
+use ottla_types::Timestamp;
 use serde_json::json;
 
 use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::properties::Properties;
-use crate::record_format::InputFormat;
+use crate::record_format::{FORMAT_HELP, InputFormat, InputRecord};
 use crate::session::{Session, with_client};
 use crate::time_text::format_millis;
 
@@ -20,6 +21,12 @@ const IN_FLIGHT: usize = 10_000;
 
 /// Write records, one of the command line or one for each line of stdin.
 #[derive(Debug, Args)]
+#[command(after_long_help = format!("\
+A format for -f is made of text and of %t %p %k %v %d %h{{…}} %H %T %K %V; a field ends where the text
+behind it begins, or is as large as a size before it says: '%K{{big32}}%k%V{{big32}}%v'. With %H
+headers in %h{{…}}: '%H %h{{%k=%v }}%v\\n'. %v{{json}} reads one JSON value.
+
+{FORMAT_HELP}"))]
 pub struct Produce {
     /// The topic.
     topic: String,
@@ -34,8 +41,7 @@ pub struct Produce {
     /// The partition of every record; chosen by the key by default.
     #[arg(short = 'p', long)]
     partition: Option<i32>,
-    /// How records stand on stdin: %k (key), %v (value), %p (partition), %% and what is between
-    /// them; \n, \t, \0 and \xHH are characters.
+    /// How records stand on stdin: '%k %v\n'. --help shows the language.
     #[arg(short = 'f', long = "input-format", default_value = "%v\\n")]
     input: String,
     /// An empty value means a null value: a tombstone.
@@ -139,6 +145,26 @@ impl Produce {
         Ok(record)
     }
 
+    /// What was read goes before what all have in common.
+    fn filled(&self, mut record: Record, read: InputRecord) -> Record {
+        if let Some(topic) = read.topic {
+            record.topic = topic.into();
+        }
+        if let Some(key) = read.key {
+            record = record.key(key);
+        }
+        if let Some(partition) = read.partition {
+            record = record.partition(partition);
+        }
+        if let Some(millis) = read.timestamp {
+            record = record.timestamp(Timestamp::from_millis(millis));
+        }
+        for (name, value) in read.headers {
+            record = record.header(name, value);
+        }
+        self.with_value(record, read.value.unwrap_or_default())
+    }
+
     fn with_value(&self, record: Record, value: Vec<u8>) -> Record {
         if self.tombstone && value.is_empty() {
             record
@@ -202,14 +228,7 @@ async fn all_of_stdin(
         let Some(read) = input.read(&mut lines).map_err(Failure::failed)? else {
             break;
         };
-        let mut record = template.clone();
-        if let Some(key) = read.key {
-            record = record.key(key);
-        }
-        if let Some(partition) = read.partition {
-            record = record.partition(partition);
-        }
-        let record = produce.with_value(record, read.value.unwrap_or_default());
+        let record = produce.filled(template.clone(), read);
         match producer.enqueue(record).await {
             Ok(ack) => under_way.push_back(ack),
             Err(error) => counts.add(Err(error)),

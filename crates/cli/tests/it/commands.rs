@@ -258,3 +258,65 @@ fn topics_are_configured_grown_trimmed_and_measured() {
     assert_eq!(json["sizes"].as_array().unwrap().len(), 3);
     ends_with(&broker, 1, &["topic", "size", "missing"]);
 }
+
+#[test]
+fn formats_and_conditions_select_and_show_records() {
+    let broker = Broker::dev();
+    broker.command(&[
+        "topic",
+        "create",
+        "orders-eu",
+        "orders-us",
+        "other",
+        "-p",
+        "1",
+    ]);
+    let input = "6b31 2 a=1;b=x;{\"eur\": 5}\n6b32 0 {\"eur\": 50}\n";
+    let format = "%k{hex} %H %h{%k=%v;}%v{json}\\n";
+    let written = broker.command_with(&["produce", "orders-eu", "-f", format], input);
+    assert!(written.status.success(), "{written:?}");
+    broker.command(&["produce", "orders-us", r#"{"eur":70}"#, "-z", "gzip"]);
+    let read =
+        |arguments: &[&str]| broker.command(&[&["consume", "-o", "start:end"], arguments].concat());
+    let shown = read(&["orders-eu", "-f", "%i %k{base64} %h{<%k:%v{hex}>} %V %]\\n"]);
+    assert_eq!(shown, "1 azE= <a:31><b:78> 10 2\n2 azI=  11 2\n");
+    let rich = [
+        "--where",
+        "value.eur > 10",
+        "-f",
+        "%i:%t:%v:%a{compression}\\n",
+    ];
+    let shown = read(&[&["-r", "orders-.*"][..], &rich].concat());
+    let mut lines: Vec<&str> = shown.lines().map(|line| &line[2..]).collect();
+    lines.sort_unstable();
+    let expected = [
+        "orders-eu:{\"eur\": 50}:none",
+        "orders-us:{\"eur\":70}:gzip",
+    ];
+    assert_eq!(lines, expected, "{shown}");
+    assert_eq!(
+        read(&[
+            "orders-eu",
+            "--where",
+            "headers.a == 1",
+            "--kcat-format",
+            "%o/%K/%s\\n"
+        ]),
+        "0/2/{\"eur\": 5}\n"
+    );
+    let grouped = ["-g", "g", "--where", "offset == 1", "-f", "%k"];
+    let grouped = broker.command(&[&["consume", "orders-eu", "-e"], &grouped[..]].concat());
+    assert_eq!(grouped, "k2");
+    for wrong in [
+        &["consume", "orders-eu", "--where", "value.eur >"][..],
+        &["consume", "orders-eu", "-f", "%q"],
+        &["consume", "orders-eu", "-r", "("],
+        &["topic", "list", "("],
+    ] {
+        ends_with(&broker, 2, wrong);
+    }
+    ends_with(&broker, 1, &["consume", "-r", "nothing.*"]);
+    let names = broker.command(&["topic", "list", "^orders", "--format", "json"]);
+    let names: serde_json::Value = serde_json::from_str(&names).unwrap();
+    assert_eq!(names["topics"].as_array().unwrap().len(), 2);
+}

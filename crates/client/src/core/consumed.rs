@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ottla_records::{
     BatchError, BatchView, Codec, ControlRecord, Decompressor, RecordsError, TimestampType, batches,
 };
-use ottla_types::{LeaderEpoch, Offset, ProducerId, Timestamp};
+use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use std::collections::BTreeSet;
 
 /// A record as a consumer gets it. Key, value and headers are slices of what was received (or, of
@@ -21,6 +21,12 @@ pub struct ConsumedRecord {
     pub timestamp_type: TimestampType,
     /// Term of the leader that appended it.
     pub leader_epoch: Option<LeaderEpoch>,
+    /// How its batch was compressed.
+    pub codec: Codec,
+    /// Who wrote it, if that was an idempotent or transactional producer.
+    pub producer: Option<(ProducerId, ProducerEpoch)>,
+    /// It was written within a transaction.
+    pub is_transactional: bool,
     /// The key; `None` is null.
     pub key: Option<Bytes>,
     /// The value; `None` is null.
@@ -134,6 +140,9 @@ impl FetchedChunk {
                 timestamp: record.timestamp,
                 timestamp_type: batch.timestamp_type(),
                 leader_epoch: batch.leader_epoch(),
+                codec,
+                producer: batch.producer_id_and_epoch(),
+                is_transactional: batch.is_transactional(),
                 key: record.key.map(slice),
                 value: record.value.map(slice),
                 headers: record
@@ -190,7 +199,7 @@ impl<'a> AbortedProducers<'a> {
 mod tests {
     use super::*;
     use ottla_records::{BatchBuilder, Compressor, ControlBatch, control_batch, stamp};
-    use ottla_types::{ProducerEpoch, Sequence};
+    use ottla_types::Sequence;
 
     const EPOCH: ProducerEpoch = ProducerEpoch::new(0);
 

@@ -101,7 +101,7 @@ pub async fn read(
     topics: &[String],
     until_end: bool,
     count_max: Option<u64>,
-    printer: &Printer,
+    printer: &mut Printer,
 ) -> Result<(), Failure> {
     let mut consumer = client.consumer(options);
     consumer.on_rebalance(Tell);
@@ -130,20 +130,21 @@ async fn print(
     consumer: &mut Consumer,
     until_end: bool,
     count_max: Option<u64>,
-    printer: &Printer,
+    printer: &mut Printer,
 ) -> Result<(), Failure> {
     const BATCH: u64 = 500;
-    let mut count = 0;
     let mut told: Option<String> = None;
-    while count_max.is_none_or(|max| count < max) {
+    while count_max.is_none_or(|max| printer.count < max) {
         // No more than is printed: what was given out is committed.
-        let wanted = count_max.map_or(BATCH, |max| (max - count).min(BATCH));
+        let wanted = count_max.map_or(BATCH, |max| (max - printer.count).min(BATCH));
         let records = consumer.poll_at_most(wanted as usize, POLL).await?;
-        count += records.len() as u64;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let printed = records
             .iter()
-            .try_for_each(|record| printer.print(record, &mut out))
+            .try_for_each(|record| {
+                let progress = printer.progress(consumer, &record.partition);
+                printer.print(record, progress.as_ref(), &mut out)
+            })
             .and_then(|()| out.flush());
         if let Err(error) = printed {
             // `ottla consume … | head` closes our stdout when it has seen enough.

@@ -1,5 +1,6 @@
 use clap::Args;
 use ottla_client::Admin;
+use regex_lite::Regex;
 use serde_json::json;
 
 use super::report_failures;
@@ -9,18 +10,20 @@ use crate::output::{Table, print_json};
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only topics whose names contain this.
-    #[arg(value_name = "TEXT")]
-    text: Option<String>,
+    /// Only topics in whose names this regular expression is found.
+    #[arg(value_name = "REGEX")]
+    pattern: Option<String>,
     /// Kafka's own topics too.
     #[arg(short = 'i', long)]
     internal: bool,
 }
 
 pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failure> {
+    let regex = list.pattern.as_deref().map(Regex::new).transpose();
+    let regex = regex.map_err(|error| Failure::usage(format!("no regular expression: {error}")))?;
     let (mut topics, outcome) = report_failures(admin.describe_all_topics().await?);
     topics.retain(|name, topic| {
-        let is_named = list.text.as_ref().is_none_or(|text| name.contains(text));
+        let is_named = regex.as_ref().is_none_or(|regex| regex.is_match(name));
         is_named && (list.internal || !topic.is_internal)
     });
     match format {

@@ -13,7 +13,8 @@ mod trim;
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use ottla_client::ApiError;
+use ottla_client::{Admin, ApiError};
+use regex_lite::Regex;
 
 use crate::arguments::ClientArguments;
 use crate::failure::Failure;
@@ -58,6 +59,31 @@ pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failur
             TopicCommand::Size(size) => size::run(size, &admin, format).await,
         }
     })
+}
+
+/// The names of topics that match one of the expressions as a whole, internal ones only by their
+/// own name.
+pub async fn matching_topics(patterns: &[String], admin: &Admin) -> Result<Vec<String>, Failure> {
+    let mut regexes = Vec::new();
+    for pattern in patterns {
+        regexes.push(whole(pattern)?);
+    }
+    let topics = admin.describe_all_topics().await?;
+    let names = topics.into_iter().filter(|(name, topic)| {
+        let is_internal = topic.as_ref().is_ok_and(|topic| topic.is_internal);
+        let matches = regexes.iter().any(|regex| regex.is_match(name));
+        match is_internal {
+            true => patterns.contains(name),
+            false => matches,
+        }
+    });
+    Ok(names.map(|(name, _)| name).collect())
+}
+
+/// An expression that must match the whole text.
+pub fn whole(pattern: &str) -> Result<Regex, Failure> {
+    Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|error| Failure::usage(format!("'{pattern}' is no regular expression: {error}")))
 }
 
 /// Parts what worked from what did not. The latter is reported, and makes the command fail.
