@@ -61,6 +61,13 @@ pub enum Finding {
         /// The directory.
         path: PathBuf,
     },
+    /// A segment file of a partition that lost data, which is not part of what is left of it. It is kept.
+    CutOff {
+        /// The partition.
+        partition: TopicPartition,
+        /// The file.
+        path: PathBuf,
+    },
     /// Something that an interrupted operation left behind, removed by now.
     Leftover {
         /// The file or directory.
@@ -80,6 +87,7 @@ impl Finding {
             Finding::Corrupt { .. }
             | Finding::Missing { .. }
             | Finding::TooShort { .. }
+            | Finding::CutOff { .. }
             | Finding::Unreadable { .. } => true,
             Finding::Foreign { .. }
             | Finding::Stray { .. }
@@ -101,6 +109,7 @@ impl Finding {
             Finding::Stray { path, .. } => (5, path.clone(), 0),
             Finding::Leftover { path } => (6, path.clone(), 0),
             Finding::Mended { path } => (7, path.clone(), 0),
+            Finding::CutOff { path, .. } => (8, path.clone(), 0),
         }
     }
 }
@@ -161,6 +170,12 @@ impl fmt::Display for Finding {
             Finding::Stray { partition, path } => write!(
                 f,
                 "{} belongs to partition {partition}, which is not known here; it is kept",
+                path.display()
+            ),
+            Finding::CutOff { partition, path } => write!(
+                f,
+                "{} is not part of what is left of the damaged partition {partition}: its records \
+                 are not served; it is kept",
                 path.display()
             ),
             Finding::Leftover { path } => write!(

@@ -64,6 +64,7 @@ impl DirectoryWatch {
                 Finding::Corrupt { .. }
                 | Finding::Missing { .. }
                 | Finding::TooShort { .. }
+                | Finding::CutOff { .. }
                 | Finding::Unreadable { .. } => tracing::error!("{path}: {finding}"),
             }
         }

@@ -7,7 +7,6 @@ use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
 use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
-use parking_lot::MutexGuard;
 
 /// Who made a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +65,18 @@ impl LogDir {
         // Copied before the lock is taken; stamped under it, when the offset is known.
         let mut bytes = self.tail_memory.copy(batch.bytes);
         let mut state = partition.lock();
-        let epoch = check_standing(&state, leader_epoch, &batch)?;
-        state = match self.check_producer(&partition, state, &batch, now)? {
-            Checked::New(state) => state,
-            Checked::Known(appended) => return Ok(appended),
+        let epoch = loop {
+            // Again after every wait: meanwhile there may be another leader, or no partition any more.
+            let epoch = check_standing(&state, leader_epoch, &batch)?;
+            match self.check_producer(&state, &batch, now)? {
+                Checked::New => break epoch,
+                Checked::Known(appended) => return Ok(appended),
+                Checked::Unknown => {
+                    drop(state);
+                    self.load_snapshot(&partition, now.wall)?;
+                    state = partition.lock();
+                }
+            }
         };
         let base_offset = state.appended_end();
         let last_offset = base_offset.plus(i64::from(batch.facts.last_offset_delta));
@@ -158,51 +165,38 @@ impl LogDir {
         Ok(lsn)
     }
 
-    fn check_producer<'p>(
+    fn check_producer(
         &self,
-        partition: &'p Partition,
-        mut state: MutexGuard<'p, PartitionState>,
+        state: &PartitionState,
         batch: &AppendBatch<'_>,
         now: Now,
-    ) -> Result<Checked<'p>, AppendError> {
+    ) -> Result<Checked, AppendError> {
         let (Some(producer), AppendOrigin::Client) = (&batch.facts.producer, batch.origin) else {
-            return Ok(Checked::New(state));
+            return Ok(Checked::New);
         };
         let expired_before = self.expired_before(now);
         let is_transactional = batch.facts.is_transactional;
-        loop {
-            match state
-                .producers
-                .check(producer, is_transactional, expired_before)
-            {
-                SequenceCheck::New => return Ok(Checked::New(state)),
-                SequenceCheck::Duplicate(known) => {
-                    return Ok(Checked::Known(self.duplicate(&state, known)));
-                }
-                SequenceCheck::OutOfOrder { last_sequence } => {
-                    return Err(AppendError::OutOfOrderSequence {
-                        base_sequence: producer.base_sequence,
-                        last_sequence,
-                        durability: revealed(&state, producer.id),
-                    });
-                }
-                SequenceCheck::FencedEpoch { current } => {
-                    return Err(AppendError::InvalidProducerEpoch {
-                        given: producer.epoch,
-                        current,
-                        durability: revealed(&state, producer.id),
-                    });
-                }
-                SequenceCheck::OpenTransaction => {
-                    let durability = revealed(&state, producer.id);
-                    return Err(AppendError::OpenTransaction { durability });
-                }
-                SequenceCheck::SnapshotNeeded => {
-                    drop(state);
-                    self.load_snapshot(partition, now.wall)?;
-                    state = partition.lock();
-                }
+        match state
+            .producers
+            .check(producer, is_transactional, expired_before)
+        {
+            SequenceCheck::New => Ok(Checked::New),
+            SequenceCheck::Duplicate(known) => Ok(Checked::Known(self.duplicate(state, known))),
+            SequenceCheck::OutOfOrder { last_sequence } => Err(AppendError::OutOfOrderSequence {
+                base_sequence: producer.base_sequence,
+                last_sequence,
+                durability: revealed(state, producer.id),
+            }),
+            SequenceCheck::FencedEpoch { current } => Err(AppendError::InvalidProducerEpoch {
+                given: producer.epoch,
+                current,
+                durability: revealed(state, producer.id),
+            }),
+            SequenceCheck::OpenTransaction => {
+                let durability = revealed(state, producer.id);
+                Err(AppendError::OpenTransaction { durability })
             }
+            SequenceCheck::SnapshotNeeded => Ok(Checked::Unknown),
         }
     }
 
@@ -234,9 +228,14 @@ impl LogDir {
     }
 }
 
-enum Checked<'p> {
-    New(MutexGuard<'p, PartitionState>),
+/// What a batch is to the producers that the partition knows.
+enum Checked {
+    /// To be appended.
+    New,
+    /// It is in the log already.
     Known(Appended),
+    /// The snapshot on disk may know its producer.
+    Unknown,
 }
 
 /// The epoch the batch is appended in, if the partition takes it.

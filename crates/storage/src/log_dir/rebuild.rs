@@ -6,7 +6,7 @@
 use super::checkpointing::RestoredPartition;
 use super::dir_names;
 use crate::disk::{Disk, DiskError, DiskFile, OpenMode};
-use crate::partition::{LogConfig, PartitionState, Segment, Standing, Tail};
+use crate::partition::{LogConfig, PartitionState, Segment, Tail};
 use crate::segment::chain::{Walk, WalkEnd};
 use crate::segment::names::{self, FileKind};
 use crate::segment::small_files;
@@ -97,10 +97,7 @@ fn rebuild_partition(
     state.log_start = bases.first().copied().unwrap_or(Offset::ZERO);
     for (index, base) in bases.iter().enumerate() {
         if *base < walk.next_offset {
-            damage(
-                &mut state,
-                format!("segment {base} overlaps the one before"),
-            );
+            state.damage(format!("segment {base} overlaps the one before"));
             break;
         }
         walk = Walk {
@@ -118,10 +115,7 @@ fn rebuild_partition(
         segment.written_largest_timestamp = segment.largest_timestamp;
         if !is_whole && index + 1 < bases.len() {
             let position = walk.position;
-            damage(
-                &mut state,
-                format!("segment {base} is broken at position {position}"),
-            );
+            state.damage(format!("segment {base} is broken at position {position}"));
             break;
         }
     }
@@ -129,10 +123,6 @@ fn rebuild_partition(
     state.tail = Tail::empty_at(end);
     state.synced_end = end;
     Ok((state, bytes_read))
-}
-
-fn damage(state: &mut PartitionState, reason: String) {
-    state.standing = Standing::Damaged { reason };
 }
 
 /// Takes the batches of one segment into `state`. Returns false when it ends in something that is no batch, as it may

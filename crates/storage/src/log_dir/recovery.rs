@@ -492,11 +492,7 @@ fn appended_at(entry: &ReplayedEntry, now: Now) -> Timestamp {
 }
 
 fn damage(state: &mut PartitionState, reason: &str) {
-    if state.standing == Standing::Good {
-        state.standing = Standing::Damaged {
-            reason: reason.to_owned(),
-        };
-    }
+    state.damage(reason.to_owned());
 }
 
 impl Recovering {

@@ -174,12 +174,15 @@ impl LogDir {
             Ok(entries) => entries,
             Err(error) => {
                 let reason = format!("{}: {error}", path.display());
-                partition.lock().standing = Standing::Damaged { reason };
+                partition.lock().damage(reason);
                 Vec::new()
             }
         };
         self.markers.reach(Marker::SnapshotUsed);
         let mut state = partition.lock();
+        if state.standing == Standing::Dropped {
+            return Ok(()); // its producers are counted no more
+        }
         let before = state.producers.count();
         state.producers.load(offset, entries);
         let after = state.producers.count();

@@ -9,7 +9,7 @@ use crate::partition::{Partition, Standing, SyncPlan, WritePlan};
 use crate::planted::PlantedBug;
 use crate::segment::names::FileKind;
 use crate::segment::sidecar::{self, FlushedBatch, UNIT_SIZE, Unit};
-use crate::segment::{ReadFault, SegmentFile, UnitsCursor, small_files};
+use crate::segment::{ReadFault, SegmentFile, Units, UnitsCursor, small_files};
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -209,7 +209,7 @@ impl FlushTask {
         let cursor = match plan.file.units() {
             Some(units) if units.end_position() == plan.position => units.cursor(),
             Some(_) | None if plan.position == 0 => {
-                plan.file.set_units(Arc::default());
+                plan.file.begin_units();
                 UnitsCursor::default()
             }
             Some(_) | None => {
@@ -229,13 +229,10 @@ impl FlushTask {
         let plan = &write.plan;
         let size = write.log.size()?;
         if size < u64::from(plan.position) {
-            let mut state = self.partition.lock();
-            state.standing = Standing::Damaged {
-                reason: format!(
-                    "segment {} has {size} bytes on disk, {} were synced",
-                    plan.segment_base, plan.position
-                ),
-            };
+            self.partition.lock().damage(format!(
+                "segment {} has {size} bytes on disk, {} were synced",
+                plan.segment_base, plan.position
+            ));
             return Err(plan
                 .file
                 .note_corrupt(u32::try_from(size).unwrap_or(u32::MAX)));
@@ -248,9 +245,9 @@ impl FlushTask {
         if is_longer {
             write.log.sync_data()?;
         }
-        verify_sums(dir, &plan.file, plan.position)?;
-        verify_index(dir, &plan.file, FileKind::OffsetIndex)?;
-        verify_index(dir, &plan.file, FileKind::TimeIndex)?;
+        let units = verify_sums(dir, &plan.file, plan.position)?;
+        verify_index(dir, &plan.file, &units, FileKind::OffsetIndex)?;
+        verify_index(dir, &plan.file, &units, FileKind::TimeIndex)?;
         Ok(self.go(Stage::Allocate(write)))
     }
 
@@ -407,8 +404,12 @@ fn trim(dir: &LogDir, file: &SegmentFile, size: u32) -> Result<TaskStep, ReadFau
 }
 
 /// The sidecar gets what is missing from it and loses what is too much, durably: a stale unit behind the end
-/// would later be taken for one of the bytes that are written now.
-fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(), ReadFault> {
+/// would later be taken for one of the bytes that are written now. Returns the units.
+fn verify_sums(
+    dir: &LogDir,
+    file: &Arc<SegmentFile>,
+    position: u32,
+) -> Result<Arc<Units>, ReadFault> {
     let stored = file.read_sidecar(&*dir.disk, position)?;
     let units = file.load_units(&*dir.disk, position, crate::segment::Access::Wait)?;
     let units = units.expect("waiting always reads");
@@ -419,7 +420,7 @@ fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(
     let path = file.path(FileKind::Sums);
     let sums = match dir.disk.open(&path, OpenMode::ReadWrite) {
         Ok(sums) => sums,
-        Err(error) if error.is_not_found() && all == 0 => return Ok(()),
+        Err(error) if error.is_not_found() && all == 0 => return Ok(units),
         Err(error) if error.is_not_found() => dir.disk.open(&path, OpenMode::Create)?,
         Err(error) => return Err(error.into()),
     };
@@ -436,7 +437,7 @@ fn verify_sums(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(
         }
         sums.sync_data()?;
     }
-    Ok(())
+    Ok(units)
 }
 
 /// Writes units behind the first `units_count` ones of the sidecar.
@@ -466,13 +467,17 @@ fn write_units(
 }
 
 /// Makes an index file that exists hold exactly what the units say.
-fn verify_index(dir: &LogDir, file: &SegmentFile, kind: FileKind) -> Result<(), ReadFault> {
+fn verify_index(
+    dir: &LogDir,
+    file: &SegmentFile,
+    units: &Units,
+    kind: FileKind,
+) -> Result<(), ReadFault> {
     let index = match dir.disk.open(&file.path(kind), OpenMode::ReadWrite) {
         Ok(index) => index,
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let units = file.units().unwrap_or_default();
     let bytes = index_bytes(UnitsCursor::default(), units.list(), kind);
     index.write_at(0, &[&bytes])?;
     index.set_len(bytes.len() as u64)?;

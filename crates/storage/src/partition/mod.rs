@@ -204,6 +204,13 @@ impl PartitionState {
         matches!(self.standing, Standing::Dropping | Standing::Dropped)
     }
 
+    /// It lost data. What was lost first is told, and what is being dropped stays so.
+    pub(crate) fn damage(&mut self, reason: String) {
+        if self.standing == Standing::Good {
+            self.standing = Standing::Damaged { reason };
+        }
+    }
+
     /// The next record gets it.
     pub(crate) fn appended_end(&self) -> Offset {
         self.tail.end()

@@ -62,6 +62,8 @@ pub struct SegmentFile {
 struct State {
     log: Option<Arc<dyn DiskFile>>,
     units: Option<Arc<Units>>,
+    /// Moves when units that somebody is reading just now may not be those of the file any more.
+    units_version: u64,
     /// Positions of units that failed their check: planning stops before them.
     corrupt: Vec<u32>,
     allocated_size: u32,
@@ -113,26 +115,42 @@ impl SegmentFile {
         self.state.lock().log = Some(log);
     }
 
-    /// The units, if they are in memory.
+    /// The units as far as they are in memory: perhaps not all that are written by now.
     pub(crate) fn units(&self) -> Option<Arc<Units>> {
         let mut state = self.state.lock();
         state.is_used = true;
         state.units.clone()
     }
 
-    /// Keeps the units for others.
-    pub(crate) fn set_units(&self, units: Arc<Units>) {
-        self.state.lock().units = Some(units);
+    /// The units of a file in which nothing is written yet.
+    pub(crate) fn begin_units(&self) {
+        let mut state = self.state.lock();
+        state.units = Some(Arc::default());
+        state.units_version += 1;
     }
 
-    /// Adds units that were written just now, if the others are in memory.
+    /// Adds units that were written just now, if all others are in memory.
     pub(crate) fn push_units(&self, new: &[Unit]) {
+        let Some(first) = new.first() else { return };
         let mut state = self.state.lock();
+        let is_next = |units: &Arc<Units>| units.end_position() == first.position;
+        // A slow reader may have left the units of an earlier time here: whoever comes next reads them all.
+        state.units = state.units.take().filter(is_next);
         if let Some(units) = state.units.as_mut() {
             let units = Arc::make_mut(units);
             for unit in new {
                 units.push(*unit);
             }
+        }
+    }
+
+    /// Keeps units that were read since the version was `version`, unless more of them are here or they are of a
+    /// file that was cut since.
+    fn keep_units(&self, version: u64, units: &Arc<Units>) {
+        let mut state = self.state.lock();
+        let is_longer = |known: &Arc<Units>| known.end_position() < units.end_position();
+        if state.units_version == version && state.units.as_ref().is_none_or(is_longer) {
+            state.units = Some(Arc::clone(units));
         }
     }
 
@@ -160,6 +178,7 @@ impl SegmentFile {
     /// Forgets what a truncation took away.
     pub(crate) fn truncated_to(&self, size: u32) {
         let mut state = self.state.lock();
+        state.units_version += 1;
         if let Some(units) = state.units.as_mut() {
             let units = Arc::make_mut(units);
             units.truncate_to(size);
@@ -249,24 +268,26 @@ impl SegmentFile {
         Ok(Some(log))
     }
 
-    /// The units of the first `written_size` bytes; reads the sidecar when allowed to wait. Where the sidecar
-    /// ends too early, the batches themselves are walked and checked.
+    /// The units of at least the first `written_size` bytes; reads the sidecar when allowed to wait. Where the
+    /// sidecar ends too early, the batches themselves are walked and checked.
     pub(crate) fn load_units(
         &self,
         disk: &dyn Disk,
         written_size: u32,
         access: Access,
     ) -> Result<Option<Arc<Units>>, ReadFault> {
-        if let Some(units) = self.units() {
+        let is_whole = |units: &Arc<Units>| written_size <= units.end_position();
+        if let Some(units) = self.units().filter(is_whole) {
             return Ok(Some(units));
         }
         if access == Access::Try {
             return Ok(None);
         }
+        let version = self.state.lock().units_version;
         let mut units = self.read_sidecar(disk, written_size)?;
         self.rebuild_units(disk, &mut units, written_size)?;
         let units = Arc::new(units);
-        self.set_units(Arc::clone(&units));
+        self.keep_units(version, &units);
         Ok(Some(units))
     }
 
@@ -276,7 +297,11 @@ impl SegmentFile {
         disk: &dyn Disk,
         written_size: u32,
     ) -> Result<Arc<Units>, ReadFault> {
-        self.state.lock().units = None;
+        {
+            let mut state = self.state.lock();
+            state.units = None;
+            state.units_version += 1;
+        }
         let units = self.load_units(disk, written_size, Access::Wait)?;
         Ok(units.expect("waiting always reads"))
     }

@@ -3,10 +3,10 @@ use crate::disk::{DirEntry, DiskError, OpenMode};
 use crate::findings::Finding;
 use crate::log_dir::LogDir;
 use crate::marker::Marker;
-use crate::partition::{Partition, PartitionState};
+use crate::partition::{Partition, PartitionState, Standing};
 use crate::segment::names::{self, FileKind, OwnFile};
 use crate::segment::small_files;
-use ottla_types::Offset;
+use ottla_types::{Offset, TopicPartition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -123,7 +123,7 @@ fn compare(
             Some(_) => {}
         }
     }
-    let list = chores(dir, &state, &expected.dir, entries);
+    let list = chores(dir, partition.id(), &state, &expected.dir, entries);
     drop(state);
     (!list.is_empty()).then(|| Chores {
         partition,
@@ -132,7 +132,13 @@ fn compare(
     })
 }
 
-fn chores(dir: &LogDir, state: &PartitionState, name: &str, entries: &[DirEntry]) -> Vec<Chore> {
+fn chores(
+    dir: &LogDir,
+    id: TopicPartition,
+    state: &PartitionState,
+    name: &str,
+    entries: &[DirEntry],
+) -> Vec<Chore> {
     let mut chores = Vec::new();
     let waiting = dir.waiting_for_removal();
     for entry in entries {
@@ -142,6 +148,9 @@ fn chores(dir: &LogDir, state: &PartitionState, name: &str, entries: &[DirEntry]
         }
         if names::own_file(&entry.name).is_none() {
             dir.findings.note(Finding::Foreign { path });
+        } else if is_cut_off(state, &entry.name) {
+            let partition = id;
+            dir.findings.note(Finding::CutOff { partition, path });
         } else if !is_needed(dir, state, &entry.name) {
             chores.push(Chore::Remove(entry.name.clone()));
         }
@@ -155,11 +164,27 @@ fn chores(dir: &LogDir, state: &PartitionState, name: &str, entries: &[DirEntry]
     chores
 }
 
+/// Whether the partition lost data, and the file holds records that it does not know any more: what lies behind the
+/// loss is often whole.
+fn is_cut_off(state: &PartitionState, name: &str) -> bool {
+    let is_known = |base| state.segments.iter().any(|it| it.base_offset == base);
+    match names::own_file(name) {
+        Some(OwnFile::Segment(base, FileKind::Log)) => is_damaged(state) && !is_known(base),
+        None | Some(OwnFile::Small | OwnFile::Draft | OwnFile::Segment(..)) => false,
+    }
+}
+
+fn is_damaged(state: &PartitionState) -> bool {
+    matches!(state.standing, Standing::Damaged { .. })
+}
+
 /// Whether the partition, as it is now or comes back after a crash, has a use for the file.
 fn is_needed(dir: &LogDir, state: &PartitionState, name: &str) -> bool {
     match names::own_file(name) {
         None | Some(OwnFile::Small) => true,
         Some(OwnFile::Draft) => false,
+        // Nobody but the operator decides about what a loss has cut off.
+        Some(OwnFile::Segment(..)) if is_damaged(state) => true,
         // A restart may fall back to a checkpoint that this process found.
         Some(OwnFile::Segment(offset, FileKind::Snapshot)) => {
             state.producers.snapshot_offset() == Some(offset) || dir.checkpoints.lock().count() < 2

@@ -38,7 +38,7 @@ impl Harness {
     }
 
     /// In order, with a checkpoint.
-    fn shut_down(mut self) -> Harness {
+    pub(super) fn shut_down(mut self) -> Harness {
         for _ in 0..20_000 {
             self.dir.shutdown_step(self.now);
             self.dir.zero_step(self.now);
@@ -51,7 +51,7 @@ impl Harness {
         panic!("it does not come to an end: {:?}", self.dir.stats());
     }
 
-    fn checkpoints(&self) -> Vec<PathBuf> {
+    pub(super) fn checkpoints(&self) -> Vec<PathBuf> {
         let entries = self.disk.list(Path::new("checkpoints")).expect("listed");
         let paths = entries.into_iter();
         paths
@@ -59,7 +59,7 @@ impl Harness {
             .collect()
     }
 
-    fn flip_at(&self, path: &Path, at: u64) {
+    pub(super) fn flip_at(&self, path: &Path, at: u64) {
         let file = self.disk.open(path, OpenMode::ReadWrite).expect("there");
         let mut byte = [0];
         file.read_at(at, &mut byte).expect("readable");

@@ -1,3 +1,4 @@
+use crate::disk::Disk;
 use crate::log_dir::{
     AppendBatch, AppendError, AppendOrigin, Appended, LogDir, LogDirOptions, Part, PumpStep,
     ReadLimit, ReadPlan, RecoveryReport,
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// A directory on a memory disk, with a clock of its own.
 pub(super) struct Harness {
     pub(super) disk: MemoryDisk,
-    pub(super) dir: LogDir,
+    pub(super) dir: Arc<LogDir>,
     pub(super) report: RecoveryReport,
     pub(super) now: Now,
     pub(super) options: LogDirOptions,
@@ -77,11 +78,22 @@ impl Harness {
             mono: Mono::from_millis(1),
             wall: Timestamp::from_millis(1_000_000),
         };
-        let opened = LogDir::open(Arc::new(disk.clone()), options.clone(), now);
+        let through = Arc::new(disk.clone());
+        Harness::open(disk, through, options, now)
+    }
+
+    /// A directory on `disk`, which it reaches `through` something.
+    pub(super) fn open(
+        disk: MemoryDisk,
+        through: Arc<dyn Disk>,
+        options: LogDirOptions,
+        now: Now,
+    ) -> Harness {
+        let opened = LogDir::open(through, options.clone(), now);
         let (dir, report) = opened.expect("the directory opens");
         Harness {
             disk,
-            dir,
+            dir: Arc::new(dir),
             report,
             now,
             options,
@@ -98,15 +110,8 @@ impl Harness {
             ..
         } = self;
         drop(dir);
-        let opened = LogDir::open(Arc::new(disk.clone()), options.clone(), now);
-        let (dir, report) = opened.expect("the directory opens");
-        Harness {
-            disk,
-            dir,
-            report,
-            now,
-            options,
-        }
+        let through = Arc::new(disk.clone());
+        Harness::open(disk, through, options, now)
     }
 
     pub(super) fn pass(&mut self, millis: u64) {

@@ -4,6 +4,7 @@ mod appends;
 mod damage;
 mod files;
 mod model;
+mod races;
 mod restarts;
 mod retention;
 mod scrub;

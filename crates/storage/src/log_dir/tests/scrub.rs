@@ -270,6 +270,31 @@ fn files_that_wait_for_their_removal_are_no_leftovers() {
 }
 
 #[test]
+fn segments_that_a_loss_cut_off_are_named_and_stay() {
+    let (h, _) = filled();
+    let h = h.shut_down();
+    let last = "topic1-1/00000000000000000006.log";
+    for path in h.checkpoints() {
+        h.flip_at(&path, 100);
+    }
+    h.flip("topic1-1/00000000000000000003.log", 30);
+    let mut h = h.restart();
+    assert_eq!(h.report.damaged.len(), 1, "{:?}", h.report);
+    let slot = h.create(1, small_segments());
+    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 3);
+    let findings = h.scrub();
+    let expected = Finding::CutOff {
+        partition: partition(1),
+        path: PathBuf::from(last),
+    };
+    assert_eq!(findings, [expected]);
+    assert!(findings[0].is_damage());
+    for kind in ["log", "sums", "index", "timeindex"] {
+        assert!(h.exists(&last.replace("log", kind)), "{kind}");
+    }
+}
+
+#[test]
 fn files_for_tools_and_sidecars_are_made_again() {
     let (h, _) = filled();
     let kinds = ["sums", "index", "timeindex"];

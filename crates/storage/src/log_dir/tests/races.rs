@@ -1,0 +1,224 @@
+//! What threads may do to each other while one of them waits for the disk: the disk itself calls the other one.
+
+use super::harness::*;
+use crate::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, OpenMode, Space};
+use crate::log_dir::{AppendError, LogDir};
+use crate::memory_disk::MemoryDisk;
+use crate::partition::LogConfig;
+use crate::segment::Access;
+use ottla_types::{LeaderEpoch, Offset, PartitionSlot};
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// A memory disk that lets something happen before a file is opened, once.
+struct InterruptedDisk {
+    disk: MemoryDisk,
+    meanwhile: Mutex<Option<(PathBuf, Meanwhile)>>,
+}
+
+impl InterruptedDisk {
+    fn before_open(&self, path: PathBuf, meanwhile: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock() = Some((path, Box::new(meanwhile)));
+    }
+}
+
+impl Disk for InterruptedDisk {
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.create_dir(path)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let due = self.meanwhile.lock().take_if(|(at, _)| at == path);
+        if let Some((_, meanwhile)) = due {
+            meanwhile();
+        }
+        self.disk.open(path, mode)
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        self.disk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.sync_dir(path)
+    }
+
+    fn space(&self) -> Result<Space, DiskError> {
+        self.disk.space()
+    }
+
+    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
+        self.disk.lock(path)
+    }
+}
+
+impl Harness {
+    /// Another process, whose disk can be interrupted.
+    fn interrupted(self) -> (Harness, Arc<InterruptedDisk>) {
+        let Harness {
+            disk,
+            dir,
+            now,
+            options,
+            ..
+        } = self;
+        drop(dir);
+        let through = Arc::new(InterruptedDisk {
+            disk: disk.clone(),
+            meanwhile: Mutex::default(),
+        });
+        let h = Harness::open(disk, Arc::clone(&through) as Arc<dyn Disk>, options, now);
+        (h, through)
+    }
+
+    /// A process in which an append of producer 3 has to read `snapshot`; `what` happens meanwhile.
+    fn append_while_reading_a_snapshot(
+        what: impl FnOnce(&LogDir, PartitionSlot) + Send + 'static,
+    ) -> (Harness, PartitionSlot, AppendError) {
+        let mut h = Harness::new(small_options());
+        let slot = h.create(1, LogConfig::default());
+        for producer in 0..6 {
+            h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+        }
+        h.flush(slot);
+        let (mut h, disk) = h.shut_down().interrupted();
+        let slot = h.create(1, LogConfig::default());
+        let dir = Arc::clone(&h.dir);
+        let snapshot = h.file_of(".snapshot");
+        disk.before_open(snapshot, move || what(&dir, slot));
+        let refused = h.try_append(slot, &batch(Some((3, 0, 1)), &[1_000], b"w"));
+        assert!(disk.meanwhile.lock().is_none(), "the snapshot was read");
+        (h, slot, refused.expect_err("things have changed"))
+    }
+
+    fn file_of(&self, suffix: &str) -> PathBuf {
+        let dir = Path::new("topic1-1");
+        let entries = self.disk.list(dir).expect("listed");
+        let found = entries.iter().find(|entry| entry.name.ends_with(suffix));
+        dir.join(&found.expect("there is one").name)
+    }
+}
+
+#[test]
+fn a_leader_that_waited_for_a_snapshot_is_fenced_by_the_next_one() {
+    let (_, _, refused) = Harness::append_while_reading_a_snapshot(|dir, slot| {
+        dir.bump_leader_epoch(slot, LeaderEpoch::new(9))
+            .expect("there");
+    });
+    assert!(
+        matches!(refused, AppendError::FencedLeaderEpoch { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn nothing_is_appended_to_a_partition_that_was_dropped_meanwhile() {
+    let (mut h, _, refused) = Harness::append_while_reading_a_snapshot(|dir, slot| {
+        let now = ottla_types::Now {
+            mono: ottla_types::Mono::from_millis(9_000_000),
+            wall: ottla_types::Timestamp::from_millis(9_000_000),
+        };
+        let lsn = dir.drop_partition(slot, now).expect("there");
+        while dir.durable_lsn() < lsn {
+            dir.commit_step(now);
+        }
+        dir.finish_drops();
+    });
+    assert_eq!(refused, AppendError::UnknownPartition);
+    h.settle();
+    let stats = h.dir.stats();
+    assert_eq!((stats.tail_bytes, stats.dirty_partitions_count), (0, 0));
+    assert_eq!(stats.producers_count, 0);
+}
+
+#[test]
+fn an_unreadable_snapshot_refuses_the_batch_that_asked_for_it() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    for producer in 0..6 {
+        h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+    }
+    h.flush(slot);
+    let mut h = h.shut_down();
+    let slot = h.create(1, LogConfig::default());
+    h.flip_at(&h.file_of(".snapshot"), 20);
+    for _ in 0..2 {
+        let refused = h.try_append(slot, &batch(Some((3, 0, 1)), &[1_000], b"w"));
+        assert!(
+            matches!(refused, Err(AppendError::Damaged { .. })),
+            "{refused:?}"
+        );
+    }
+    let ends = h.dir.ends(slot).expect("there");
+    assert_eq!(ends.appended_end, Offset::new(6));
+}
+
+#[test]
+fn a_reader_that_is_slower_than_the_flusher_hides_no_records() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1_000], &[1; 900]));
+    h.flush(slot);
+    let (mut h, disk) = h.interrupted();
+    let slot = h.create(1, LogConfig::default());
+    let file = {
+        let partition = h.dir.partition(slot).expect("there");
+        let mut state = partition.lock();
+        state.segment_file(partition.id(), 0)
+    };
+    let short = {
+        let partition = h.dir.partition(slot).expect("there");
+        let state = partition.lock();
+        state.segments[0].written_size
+    };
+    h.append(slot, &batch(None, &[1_000], &[2; 900]));
+    h.flush(slot);
+    // The cache is full of other files; then a reader goes on that looked before the flush.
+    while !file.cool_down() {}
+    let units = file.load_units(&*disk, short, Access::Wait);
+    assert!(units.expect("readable").is_some());
+    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 2);
+    assert_eq!(h.read_all(slot, 1, 1 << 20).len(), 1);
+    // Nor does one that comes to its end when others have read more.
+    while !file.cool_down() {}
+    let (other, path) = (
+        Arc::clone(&file),
+        file.path(crate::segment::names::FileKind::Sums),
+    );
+    let long = {
+        let partition = h.dir.partition(slot).expect("there");
+        let state = partition.lock();
+        state.segments[0].written_size
+    };
+    let through = Arc::clone(&disk);
+    disk.before_open(path, move || {
+        let units = other.load_units(&*through, long, Access::Wait);
+        assert!(units.expect("readable").is_some());
+    });
+    file.load_units(&*disk, short, Access::Wait)
+        .expect("readable");
+    assert_eq!(file.units().expect("kept").end_position(), long);
+    assert_eq!(h.read_all(slot, 1, 1 << 20).len(), 1);
+    // The flusher goes on behind what is there, whatever that is.
+    while !file.cool_down() {}
+    file.load_units(&*disk, short, Access::Wait)
+        .expect("readable");
+    h.append(slot, &batch(None, &[1_000], &[3; 900]));
+    h.flush(slot);
+    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 3);
+}
