@@ -90,6 +90,8 @@ pub struct LogDir {
     verdict: Verdict,
     tail_memory: TailMemory,
     tail_bytes: AtomicUsize,
+    /// What a replay put into tails beyond what they may hold: nobody waits until that is flushed.
+    replayed_excess: AtomicUsize,
     producers_count: AtomicUsize,
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
@@ -239,10 +241,12 @@ impl LogDir {
     }
 
     /// True when producers should wait before they send more: tails or the journal's queue hold more than they
-    /// should. Asked before an append is tried; appends themselves are not refused.
+    /// should. Asked before an append is tried; appends themselves are not refused. What a replay left in tails is
+    /// memory that is taken already: it makes nobody wait, and goes as it is flushed.
     pub fn is_congested(&self) -> bool {
         let tails_max = self.options.tail_bytes_max + self.options.tail_bytes_max / 2;
-        tails_max < self.tail_bytes.load(Ordering::Relaxed)
+        tails_max + self.replayed_excess.load(Ordering::Relaxed)
+            < self.tail_bytes.load(Ordering::Relaxed)
             || self.options.tail_bytes_max as u64 / 2 < self.wal.queued_bytes()
     }
 
@@ -305,7 +309,11 @@ impl LogDir {
     }
 
     fn free_tail_bytes(&self, bytes: usize) {
-        self.tail_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let left = self.tail_bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        if 0 < self.replayed_excess.load(Ordering::Relaxed) {
+            let excess = left.saturating_sub(self.options.tail_bytes_max);
+            self.replayed_excess.fetch_min(excess, Ordering::Relaxed);
+        }
     }
 
     fn count_producers(&self, more: usize, fewer: usize) {

@@ -11,7 +11,7 @@ pub struct LogDirOptions {
     pub tail_bytes_max: usize,
     /// Tails to which nothing was appended for so long are written to their segments and synced.
     pub tail_idle: Duration,
-    /// At most so many idle tails are flushed per second.
+    /// At most so many idle tails are flushed per second, and at least one.
     pub idle_flushes_per_second: u32,
     /// One write to a segment is at most about this large.
     pub write_bytes_max: usize,

@@ -22,6 +22,11 @@ use std::time::Duration;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often tails are looked through for idle ones.
 const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Between the flushes of two idle tails while somebody waits for commits: each takes up to four fsyncs, and a
+/// device does them one after the other.
+const IDLE_FLUSH_PAUSE_BUSY: Duration = Duration::from_millis(20);
+/// After the last commit that somebody waited for, so long.
+const BUSY_FOR: Duration = Duration::from_millis(100);
 /// How long a flush waits after the disk was full.
 const FULL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Tails are rewritten forward in the journal in portions of this size, with commits in between.
@@ -54,6 +59,9 @@ pub(super) struct Pump {
     busy_names: BTreeSet<(Arc<str>, Lsn)>,
     next_space_look: Mono,
     next_idle_sweep: Mono,
+    /// Partitions that the last sweep found idle, and when the next of them is flushed.
+    idle: VecDeque<PartitionSlot>,
+    next_idle_flush: Mono,
     blocked_until: Mono,
     is_draining: bool,
 }
@@ -115,7 +123,10 @@ impl LogDir {
         }
         let mut pump = self.pump.lock();
         if pump.tasks.is_empty() && !self.find_work(&mut pump, now) {
-            let until = now.mono.plus(LOOK_INTERVAL);
+            let mut until = now.mono.plus(LOOK_INTERVAL);
+            if !pump.idle.is_empty() && now.mono < pump.next_idle_flush {
+                until = until.min(pump.next_idle_flush);
+            }
             return PumpStep::Waiting { until };
         }
         let Some(task) = pump.tasks.pop_front() else {
@@ -322,26 +333,49 @@ impl LogDir {
         }
     }
 
-    /// Tails that nobody appends to are flushed, so that files show what slow topics hold.
+    /// Tails that nobody appends to are flushed, so that files show what slow topics hold: one after the other,
+    /// because nothing hurries and commits need the same device.
     fn flush_idle(&self, pump: &mut Pump, now: Now) {
-        if now.mono < pump.next_idle_sweep {
+        if pump.next_idle_sweep <= now.mono {
+            pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
+            self.tail_memory.trim();
+            if pump.idle.is_empty() {
+                pump.idle = self.idle_tails(pump.is_draining, now);
+            }
+        }
+        if pump.is_draining {
+            for slot in std::mem::take(&mut pump.idle) {
+                self.flush_idle_tail(pump, slot);
+            }
             return;
         }
-        pump.next_idle_sweep = now.mono.plus(IDLE_SWEEP_INTERVAL);
-        self.tail_memory.trim();
-        let mut budget = self.options.idle_flushes_per_second;
-        for slot in self.pins.lock().partitions() {
-            let Some(partition) = self.partition_at_work(slot) else {
-                continue;
+        if pump.stepping_count > 0 || now.mono < pump.next_idle_flush {
+            return;
+        }
+        if let Some(slot) = pump.idle.pop_front() {
+            let pause = match self.wal.is_awaited_since(now.mono, BUSY_FOR) {
+                true => IDLE_FLUSH_PAUSE_BUSY,
+                false => Duration::from_secs(1) / self.options.idle_flushes_per_second,
             };
-            let idle = now.mono.since(partition.lock().last_append);
-            if budget == 0 {
-                break;
-            }
-            if self.options.tail_idle <= idle || pump.is_draining {
-                budget -= 1;
-                self.start_flush(pump, &partition, Goal::Synced);
-            }
+            pump.next_idle_flush = now.mono.plus(pause);
+            self.flush_idle_tail(pump, slot);
+        }
+    }
+
+    fn idle_tails(&self, all: bool, now: Now) -> VecDeque<PartitionSlot> {
+        let slots = self.pins.lock().partitions();
+        let is_idle = |slot: &PartitionSlot| {
+            let partition = self.partition_at_work(*slot);
+            partition.is_some_and(|partition| {
+                all || self.options.tail_idle <= now.mono.since(partition.lock().last_append)
+            })
+        };
+        slots.into_iter().filter(is_idle).collect()
+    }
+
+    fn flush_idle_tail(&self, pump: &mut Pump, slot: PartitionSlot) {
+        if let Some(partition) = self.partition_at_work(slot) {
+            self.start_flush(pump, &partition, Goal::Synced);
         }
     }
 
@@ -381,6 +415,7 @@ impl LogDir {
             let mut pump = self.pump.lock();
             if !pump.is_draining {
                 pump.is_draining = true;
+                pump.idle.clear();
                 pump.next_idle_sweep = now.mono;
             }
         }

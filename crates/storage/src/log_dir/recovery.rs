@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a restart means for the replicas in this directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,7 @@ impl LogDir {
             verdict,
             tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
             tail_bytes: AtomicUsize::new(0),
+            replayed_excess: AtomicUsize::new(0),
             producers_count: AtomicUsize::new(0),
             free_bytes: AtomicU64::new(u64::MAX),
             total_bytes: AtomicU64::new(0),
@@ -178,6 +179,9 @@ impl LogDir {
             self.pins.lock().moved(slot, None, pin);
         }
         drop(table);
+        let replayed = self.tail_bytes.load(Ordering::Relaxed);
+        let excess = replayed.saturating_sub(self.options.tail_bytes_max);
+        self.replayed_excess.store(excess, Ordering::Relaxed);
         for (id, dir, lsn) in replay.drops {
             self.pins.lock().hold(lsn);
             let removal = Removal::new(id, Arc::from(dir), lsn, None);

@@ -372,7 +372,9 @@ impl Commit {
         self.owes_proof = false;
         wal.ring.lock().add_frame(place, size, self.next_lsn);
         self.note_unsynced(now, size, count, is_awaited);
-        if !is_awaited && 0 < count {
+        if is_awaited {
+            wal.last_awaited.store(now.as_nanos(), Ordering::Relaxed);
+        } else if 0 < count {
             wal.markers.reach(Marker::OsSyncSkipped);
         }
         wal.queue.publish_written(self.last_lsn(), bytes);

@@ -31,8 +31,9 @@ use ottla_types::{Lsn, Mono, Now};
 use queue::{Enqueued, Queue};
 use ring::{Ring, ring_path};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use zeroing::Zeroing;
 
 /// The journal of one directory. Lock order: a partition's lock, then the queue's; the pump takes no
@@ -51,6 +52,8 @@ pub struct Wal {
     failure: OnceLock<WalError>,
     is_sync_wanted: AtomicBool,
     is_closing: AtomicBool,
+    /// When a frame was written last whose fsync somebody waits for, in nanoseconds of the pump's clock.
+    last_awaited: AtomicU64,
 }
 
 /// Why the journal cannot go on.
@@ -231,6 +234,12 @@ impl Wal {
     /// The LSN the next entry gets.
     pub fn next_lsn(&self) -> Lsn {
         self.queue.next_lsn()
+    }
+
+    /// True when within the last `span` something was written that somebody waits for.
+    pub fn is_awaited_since(&self, now: Mono, span: Duration) -> bool {
+        let last = Mono::from_nanos(self.last_awaited.load(Ordering::Relaxed));
+        last != Mono::ZERO && now.since(last) < span
     }
 
     /// Bytes of bodies that wait to be written.

@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use ottla_types::Lsn;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 /// What the newest valid checkpoint knows about the journal.
@@ -181,6 +181,7 @@ pub(super) fn open(
         failure: OnceLock::new(),
         is_sync_wanted: AtomicBool::new(false),
         is_closing: AtomicBool::new(false),
+        last_awaited: AtomicU64::new(0),
     };
     Ok((wal, outcome.report))
 }

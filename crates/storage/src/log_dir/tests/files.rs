@@ -1,6 +1,6 @@
 use super::harness::*;
 use crate::disk::{Disk, OpenMode};
-use crate::log_dir::{ReadError, ReadLimit};
+use crate::log_dir::{PumpStep, ReadError, ReadLimit};
 use crate::partition::LogConfig;
 use crate::segment::{Access, ReadFault};
 use crate::wal::CommitStep;
@@ -163,6 +163,43 @@ fn a_batch_in_pieces_is_read_as_one() {
         .read_with(slot, Offset::new(1), limit, Access::Wait)
         .expect("planned");
     assert_eq!(plan.size, 0);
+}
+
+#[test]
+fn idle_tails_are_flushed_one_by_one_and_slower_beside_commits() {
+    const COUNT: u8 = 12;
+    let mut h = Harness::new(small_options());
+    let slots: Vec<_> = (1..=COUNT)
+        .map(|number| h.create(number, LogConfig::default()))
+        .collect();
+    for slot in &slots {
+        h.append(*slot, &batch(None, &[1], b"value"));
+    }
+    h.settle();
+    let dirty = |h: &Harness| h.dir.stats().dirty_partitions_count;
+    assert_eq!(dirty(&h), COUNT.into());
+    h.pass(h.options.tail_idle.as_millis() as u64);
+    let busy = h.create(COUNT + 1, LogConfig::default());
+    h.append(busy, &batch(None, &[1], b"value"));
+    h.commit();
+    // Without the harness's pumps, in which time goes on.
+    let flush = |h: &Harness| while h.dir.flush_step(h.now) == PumpStep::Worked {};
+    for flushed in 1..=3 {
+        flush(&h);
+        assert_eq!(dirty(&h), usize::from(COUNT) + 1 - flushed, "one each time");
+        h.pass(10);
+        flush(&h);
+        assert_eq!(dirty(&h), usize::from(COUNT) + 1 - flushed, "not so soon");
+        h.pass(10);
+    }
+    // Nobody waits for commits any more.
+    h.pass(100);
+    for flushed in 4..=COUNT {
+        flush(&h);
+        assert_eq!(dirty(&h), usize::from(COUNT + 1 - flushed));
+        h.pass(1_000 / u64::from(h.options.idle_flushes_per_second));
+    }
+    assert_eq!(dirty(&h), 1, "only the busy one");
 }
 
 #[test]

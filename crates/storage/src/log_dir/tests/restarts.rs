@@ -54,6 +54,40 @@ fn everything_committed_comes_back() {
 }
 
 #[test]
+fn nobody_waits_for_what_a_replay_left_in_memory() {
+    let mut options = small_options();
+    let mut h = Harness::new(options.clone());
+    let slot = h.create(1, LogConfig::default());
+    for _ in 0..20 {
+        h.append(slot, &batch(None, &[1], &[7; 2_000]));
+    }
+    h.commit();
+    // The next process may hold less: to it the replay is far too much.
+    options.tail_bytes_max = 8 << 10;
+    h.options = options;
+    let mut h = h.restart();
+    assert!(
+        !h.dir.is_congested(),
+        "40 KB were replayed, 12 KB are the limit"
+    );
+    let slot = h.create(1, LogConfig::default());
+    let append_and_commit = |h: &mut Harness| {
+        h.append(slot, &batch(None, &[1], &[7; 3_500]));
+        h.commit();
+    };
+    append_and_commit(&mut h);
+    assert!(!h.dir.is_congested());
+    append_and_commit(&mut h);
+    assert!(h.dir.is_congested(), "what comes on top is limited");
+    h.flush(slot);
+    for _ in 0..4 {
+        assert!(!h.dir.is_congested());
+        append_and_commit(&mut h);
+    }
+    assert!(h.dir.is_congested(), "the usual limit again");
+}
+
+#[test]
 fn what_was_not_committed_is_gone_as_a_whole() {
     let mut h = Harness::new(small_options());
     let slot = h.create(1, LogConfig::default());
