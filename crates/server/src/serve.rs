@@ -29,7 +29,8 @@ impl Server {
     }
 
     /// Answers clients until SIGTERM or SIGINT, then drains: what was executed is answered, what is
-    /// in the journal goes to the segments. `on_ready` is called when clients are answered.
+    /// in the journal goes to the segments. SIGHUP changes nothing. `on_ready` is called when clients are
+    /// answered.
     pub fn serve(self, on_ready: impl FnOnce(&Greeting)) -> Result<(), StartError> {
         let refused = |source| StartError::System {
             what: "a runtime",
@@ -50,15 +51,23 @@ impl Server {
     async fn accept_until_told(&self, on_ready: impl FnOnce(&Greeting)) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, bound) in &self.listeners {
             tasks.spawn(self.network.accept(listener.try_clone()?, bound.clone())?);
         }
         self.report.set_serving(true);
         on_ready(&self.greeting);
-        let told = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        let told = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                // A terminal that closes, or an operator who expects files to be read again.
+                _ = hangup.recv() => tracing::info!(
+                    "SIGHUP: going on; nothing is read again, what can change while the broker runs is \
+                     changed by its protocol (ottla topic config, Kafka's kafka-configs.sh)"
+                ),
+            }
         };
         tracing::info!("{told}: answering what was asked, then ending");
         Ok(())

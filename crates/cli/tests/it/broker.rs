@@ -122,14 +122,19 @@ impl Broker {
         self.process.wait().expect("it ended");
     }
 
-    /// SIGTERM; what it ended with, and everything it logged.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    /// Sends a signal by its name, such as `HUP`.
+    pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         let killed = Command::new("kill")
-            .args(["-TERM", &id])
+            .args([&format!("-{name}"), &id])
             .status()
             .expect("kill runs");
         assert!(killed.success());
+    }
+
+    /// SIGTERM; what it ended with, and everything it logged.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
         let mut log = String::new();
         let stderr = self.process.stderr.as_mut().expect("it is piped");
         stderr.read_to_string(&mut log).expect("it is text");

@@ -69,6 +69,21 @@ fn what_was_acknowledged_survives_power_cuts() {
 }
 
 #[test]
+fn a_hangup_is_told_and_ends_nothing() {
+    let dir = TestDir::new();
+    let broker = Broker::start(dir.path());
+    broker.signal("HUP");
+    let written = broker.command_with(&["produce", "kept"], "one\n");
+    assert!(written.status.success());
+    let (status, log) = broker.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        log.contains("SIGHUP: going on; nothing is read again"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_second_process_on_the_same_directory_is_refused() {
     let dir = TestDir::new();
     let first = Broker::start(dir.path());
