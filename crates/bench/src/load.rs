@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SETTLE_STEP: Duration = Duration::from_millis(500);
 /// that is, until it uses less than this part of one core;
 const SETTLED_CPU: f64 = 0.05;
-/// at most so long.
+/// at most so long, unless somebody wants it otherwise.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Against whom and for how long.
@@ -27,6 +27,8 @@ pub struct Run {
     pub measure: Duration,
     /// What goes before, unmeasured.
     pub warm_up: Duration,
+    /// A server that is not quiet after so long is charged as it is.
+    settled_within: Duration,
 }
 
 impl Run {
@@ -37,6 +39,15 @@ impl Run {
             pid,
             measure: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64(seconds / 5.0),
+            settled_within: SETTLED_WITHIN,
+        }
+    }
+
+    /// Waits at most so long for the server to be quiet.
+    pub fn settled_within(self, settled_within: Duration) -> Run {
+        Run {
+            settled_within,
+            ..self
         }
     }
 
@@ -44,7 +55,7 @@ impl Run {
     pub fn settle(&self) -> Result<(), BenchError> {
         let started = Instant::now();
         let mut before = self.cpu_seconds()?;
-        while started.elapsed() < SETTLED_WITHIN {
+        while started.elapsed() < self.settled_within {
             std::thread::sleep(SETTLE_STEP);
             let now = self.cpu_seconds()?;
             if now - before <= SETTLE_STEP.as_secs_f64() * SETTLED_CPU {

@@ -19,6 +19,7 @@ mod load;
 mod contender;
 mod first_record;
 mod floor;
+mod footprint;
 mod restart;
 mod suite;
 
@@ -47,6 +48,8 @@ enum Command {
     FirstRecord(FirstRecordArguments),
     /// kill -9 under load at the worst point, and what the restart costs.
     Restart(RestartArguments),
+    /// What idle connections and idle partitions cost in memory.
+    Footprint(FootprintArguments),
     /// The least a broker can do, as a server to measure against.
     Floor(FloorArguments),
     /// Every row of docs/performance.md, for Ottla and, where its jars are, Apache Kafka.
@@ -141,6 +144,25 @@ struct RestartArguments {
 }
 
 #[derive(Args)]
+struct FootprintArguments {
+    /// The broker to measure.
+    #[arg(long, default_value = "target/release/ottla")]
+    ottla: PathBuf,
+    /// Measure Apache Kafka instead, from this folder of jars.
+    #[arg(long)]
+    kafka_jars: Option<PathBuf>,
+    /// Where it keeps its data.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// Idle connections; each needs a descriptor here and there.
+    #[arg(long, default_value_t = 5000)]
+    connections: usize,
+    /// Partitions of each of two topics.
+    #[arg(long, default_value_t = 10_000)]
+    partitions: i32,
+}
+
+#[derive(Args)]
 struct FloorArguments {
     /// Where it keeps its files.
     #[arg(long, default_value = "target/bench-data")]
@@ -164,15 +186,19 @@ struct SuiteArguments {
     /// Where the servers keep their data while they are measured.
     #[arg(long, default_value = "target/bench-data")]
     data: PathBuf,
-    /// How long each row is measured.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// How often each row is measured; the median and the spread are shown.
-    #[arg(long, default_value_t = 2)]
-    repeats: usize,
-    /// No further turn is begun that would end later than this.
-    #[arg(long, default_value_t = 14.0)]
-    minutes_max: f64,
+    /// Every row of every contender once, for a second: figures to look at, not to publish.
+    #[arg(long)]
+    short: bool,
+    /// How long each row is measured. [default: 2, short: 1]
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How often each row is measured; the median and the spread are shown. [default: 2, short: 1]
+    #[arg(long)]
+    repeats: Option<usize>,
+    /// No further turn is begun that would end later than this, and no row after it.
+    /// [default: 40, short: 12]
+    #[arg(long)]
+    minutes_max: Option<f64>,
     /// Only rows whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -226,16 +252,43 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             partitions: a.partitions,
             producers: a.producers,
         })?,
-        Command::Floor(a) => floor::run(&a.data, a.port, a.durable)?,
-        Command::Suite(a) => suite::run(&suite::Options {
-            ottla: a.ottla,
-            kafka_jars: a.kafka_jars,
+        Command::Footprint(a) => footprint::run(&footprint::Options {
+            contender: match a.kafka_jars {
+                Some(jars) => contender::Contender::Kafka {
+                    jars,
+                    durable: false,
+                },
+                None => contender::Contender::Ottla {
+                    binary: a.ottla,
+                    durability: "fsync",
+                },
+            },
             data: a.data,
-            seconds: a.seconds,
-            repeats: a.repeats,
-            time_max: Duration::from_secs_f64(60.0 * a.minutes_max),
-            only: a.only,
+            connections: a.connections,
+            partitions: a.partitions,
         })?,
+        Command::Floor(a) => floor::run(&a.data, a.port, a.durable)?,
+        Command::Suite(a) => suite::run(&suite_options(a))?,
     }
     Ok(())
+}
+
+fn suite_options(arguments: SuiteArguments) -> suite::Options {
+    let plan = match arguments.short {
+        true => suite::Plan::SHORT,
+        false => suite::Plan::WHOLE,
+    };
+    let minutes_max = arguments.minutes_max.map(|minutes| 60.0 * minutes);
+    suite::Options {
+        ottla: arguments.ottla,
+        kafka_jars: arguments.kafka_jars,
+        data: arguments.data,
+        only: arguments.only,
+        plan: suite::Plan {
+            seconds: arguments.seconds.unwrap_or(plan.seconds),
+            repeats: arguments.repeats.unwrap_or(plan.repeats),
+            time_max: minutes_max.map_or(plan.time_max, Duration::from_secs_f64),
+            ..plan
+        },
+    }
 }

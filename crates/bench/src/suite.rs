@@ -16,14 +16,49 @@ pub struct Options {
     pub kafka_jars: Option<PathBuf>,
     /// Folder for data.
     pub data: PathBuf,
+    /// Only rows whose name contains this.
+    pub only: Option<String>,
+    /// How long and how often.
+    pub plan: Plan,
+}
+
+/// How long and how often everything is measured.
+#[derive(Clone, Copy)]
+pub struct Plan {
     /// Seconds a row.
     pub seconds: f64,
     /// Runs a row.
     pub repeats: usize,
-    /// No further turn is begun that would end later.
+    /// No further turn is begun that would end later, and no row after it.
     pub time_max: Duration,
-    /// Only rows whose name contains this.
-    pub only: Option<String>,
+    /// Kafka's virtual machine runs every row so long before anything is measured: it compiles what
+    /// runs often.
+    pub jvm_warm_up_seconds: f64,
+    /// A server that is not quiet after so long is charged as it is.
+    pub settled_within: Duration,
+    /// Longest time for filling the page cache before each contender.
+    pub page_cache_time_max: Duration,
+}
+
+impl Plan {
+    /// For figures that are published.
+    pub const WHOLE: Plan = Plan {
+        seconds: 2.0,
+        repeats: 2,
+        time_max: Duration::from_secs(40 * 60),
+        jvm_warm_up_seconds: 2.0,
+        settled_within: Duration::from_secs(15),
+        page_cache_time_max: Duration::from_secs(20),
+    };
+    /// All cells, once.
+    pub const SHORT: Plan = Plan {
+        seconds: 1.0,
+        repeats: 1,
+        time_max: Duration::from_secs(12 * 60),
+        jvm_warm_up_seconds: 1.0,
+        settled_within: Duration::from_secs(3),
+        page_cache_time_max: Duration::from_secs(8),
+    };
 }
 
 enum Load {
@@ -45,10 +80,6 @@ struct Row {
     cell: Cell,
 }
 
-/// Kafka's virtual machine runs every row so long before anything is measured: it compiles what runs
-/// often. More than 20 seconds in all.
-const JVM_WARM_UP_SECONDS: f64 = 2.0;
-
 /// Measures all contenders, one after the other and that again and again, and prints the tables.
 pub fn run(options: &Options) -> Result<(), BenchError> {
     let contenders = contenders(options);
@@ -61,38 +92,64 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
     let mut starts = vec![Vec::new(); contenders.len()];
     let mut cells: Vec<Vec<Vec<Figures>>> = vec![vec![Vec::new(); contenders.len()]; rows.len()];
     let started = Instant::now();
-    for turn in 0..options.repeats as u32 {
+    for turn in 0..options.plan.repeats as u32 {
         let took = started.elapsed();
-        if turn > 0 && options.time_max < took + took / turn {
+        if turn > 0 && options.plan.time_max < took + took / turn {
             eprintln!("no time for another turn");
             break;
         }
         for (column, contender) in contenders.iter().enumerate() {
-            memory::fill_page_cache(&options.data)?;
-            let data = options.data.join("server");
-            let server = contender.start(&data)?;
-            starts[column].push((server.started_in, server.resident_bytes()?));
-            if let Contender::Kafka { .. } = contender {
-                for row in &rows {
-                    measure(row, contender, &server, JVM_WARM_UP_SECONDS)?;
-                }
+            let mut cells: Vec<&mut Vec<Figures>> =
+                cells.iter_mut().map(|row| &mut row[column]).collect();
+            let measured = measure_contender(options, contender, &rows, &mut cells, started);
+            match measured {
+                Ok(start) => starts[column].push(start),
+                // The others' figures are worth showing all the same.
+                Err(error) => eprintln!("{}: {error}", contender.name()),
             }
-            for (row, cells) in rows.iter().zip(&mut cells) {
-                sync_all_disks()?;
-                let figures = measure(row, contender, &server, options.seconds)?;
-                if let Some(figures) = figures {
-                    eprintln!("{}, {}: {figures}", row.name, contender.name());
-                    cells[column].push(figures);
-                }
-            }
-            drop(server);
-            std::fs::remove_dir_all(&data)?;
         }
     }
     let _ = std::fs::remove_dir_all(&options.data);
     print_rows(&contenders, &rows, cells);
     print_starts(&contenders, starts);
+    eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Starts a contender and adds a run of every row to its cells; gives how long it took to start, and its
+/// memory then.
+fn measure_contender(
+    options: &Options,
+    contender: &Contender,
+    rows: &[&Row],
+    cells: &mut [&mut Vec<Figures>],
+    started: Instant,
+) -> Result<(Duration, u64), BenchError> {
+    let plan = &options.plan;
+    memory::fill_page_cache(&options.data, plan.page_cache_time_max)?;
+    let data = options.data.join("server");
+    let server = contender.start(&data)?;
+    let start = (server.started_in, server.resident_bytes()?);
+    let is_over = || plan.time_max < started.elapsed();
+    if let Contender::Kafka { .. } = contender {
+        for row in rows.iter().take_while(|_| !is_over()) {
+            measure(row, contender, &server, plan.jvm_warm_up_seconds, plan)?;
+        }
+    }
+    for (row, cell) in rows.iter().zip(cells) {
+        if is_over() {
+            eprintln!("no time for {}, {}", row.name, contender.name());
+            continue;
+        }
+        sync_all_disks()?;
+        if let Some(figures) = measure(row, contender, &server, plan.seconds, plan)? {
+            eprintln!("{}, {}: {figures}", row.name, contender.name());
+            cell.push(figures);
+        }
+    }
+    drop(server);
+    std::fs::remove_dir_all(&data)?;
+    Ok(start)
 }
 
 fn print_rows(contenders: &[Contender], rows: &[&Row], cells: Vec<Vec<Vec<Figures>>>) {
@@ -116,10 +173,12 @@ fn print_starts(contenders: &[Contender], starts: Vec<Vec<(Duration, u64)>>) {
     );
     for (contender, mut starts) in contenders.iter().zip(starts) {
         starts.sort_unstable();
-        let (took, resident) = starts[starts.len() / 2];
+        let Some((took, resident)) = starts.get(starts.len() / 2) else {
+            continue;
+        };
         let ms = took.as_secs_f64() * 1000.0;
         let name = contender.name();
-        println!("| {name} | {ms:.0} | {:.1} |", resident as f64 / 1e6);
+        println!("| {name} | {ms:.0} | {:.1} |", *resident as f64 / 1e6);
     }
 }
 
@@ -230,8 +289,10 @@ fn measure(
     contender: &Contender,
     server: &Running,
     seconds: f64,
+    plan: &Plan,
 ) -> Result<Option<Figures>, BenchError> {
     let run = Run::new(&server.bootstrap, Some(server.pid()), seconds);
+    let run = run.settled_within(plan.settled_within);
     match &row.load {
         Load::Produce(load) => load.run(&run).map(Some),
         // Reading is the same whatever writing promised.
