@@ -440,6 +440,14 @@ fn io(operation: DiskOperation, path: &Path, message: &str) -> DiskError {
     }
 }
 
+fn refused(operation: DiskOperation, path: &Path, message: &str) -> DiskError {
+    DiskError::Refused {
+        operation,
+        path: path.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
 fn tree_error(error: TreeError, operation: DiskOperation, path: &Path) -> DiskError {
     match error {
         TreeError::NotFound => DiskError::NotFound {
@@ -450,8 +458,8 @@ fn tree_error(error: TreeError, operation: DiskOperation, path: &Path) -> DiskEr
             operation,
             path: path.to_owned(),
         },
-        TreeError::NotADirectory => io(operation, path, "not a directory"),
-        TreeError::IsADirectory => io(operation, path, "is a directory"),
-        TreeError::NotEmpty => io(operation, path, "the directory is not empty"),
+        TreeError::NotADirectory => refused(operation, path, "not a directory"),
+        TreeError::IsADirectory => refused(operation, path, "is a directory"),
+        TreeError::NotEmpty => refused(operation, path, "the directory is not empty"),
     }
 }

@@ -208,6 +208,17 @@ pub enum DiskError {
         /// The lock's path.
         path: PathBuf,
     },
+    /// What has this name is not what was looked for (a directory, no directory, not empty) or not ours to touch:
+    /// nothing is wrong with the device.
+    #[error("cannot {operation} {}: {message}", path.display())]
+    Refused {
+        /// What was tried.
+        operation: DiskOperation,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system says.
+        message: String,
+    },
     /// Anything else.
     #[error("cannot {operation} {}: {message}", path.display())]
     Io {
@@ -230,7 +241,20 @@ impl DiskError {
             DiskError::NotFound { .. }
             | DiskError::AlreadyExists { .. }
             | DiskError::AlreadyLocked { .. }
+            | DiskError::Refused { .. }
             | DiskError::Io { .. } => false,
+        }
+    }
+
+    /// True when the answer says something about what is at the path, and nothing about the device.
+    pub fn is_about_the_name(&self) -> bool {
+        match self {
+            DiskError::NotFound { .. }
+            | DiskError::AlreadyExists { .. }
+            | DiskError::Refused { .. } => true,
+            DiskError::Full { .. } | DiskError::AlreadyLocked { .. } | DiskError::Io { .. } => {
+                false
+            }
         }
     }
 

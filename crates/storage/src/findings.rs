@@ -44,7 +44,7 @@ pub enum Finding {
         /// What was synced.
         synced_size: u32,
     },
-    /// The device could not read it.
+    /// It could not be read: by the device, or because it is not what its name says.
     Unreadable {
         /// What was tried, and the answer.
         error: String,

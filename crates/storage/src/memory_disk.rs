@@ -103,10 +103,10 @@ impl MemoryDisk {
         let mut nodes = self.shared.nodes.lock();
         match (nodes.get(path), is_dir) {
             (None, _) => Err(not_found(operation, path)),
-            (Some(Node::File(_)), true) => Err(io(operation, path, "not a directory")),
-            (Some(Node::Dir), false) => Err(io(operation, path, "is a directory")),
+            (Some(Node::File(_)), true) => Err(refused(operation, path, "not a directory")),
+            (Some(Node::Dir), false) => Err(refused(operation, path, "is a directory")),
             (Some(Node::Dir), true) if children(&nodes, path).next().is_some() => {
-                Err(io(operation, path, "directory not empty"))
+                Err(refused(operation, path, "directory not empty"))
             }
             (Some(_), _) => {
                 nodes.remove(path);
@@ -145,7 +145,7 @@ impl Disk for MemoryDisk {
         let operation = DiskOperation::Open;
         let mut nodes = self.shared.nodes.lock();
         match (nodes.get(path), mode) {
-            (Some(Node::Dir), _) => Err(io(operation, path, "is a directory")),
+            (Some(Node::Dir), _) => Err(refused(operation, path, "is a directory")),
             (Some(Node::File(_)), OpenMode::CreateNew) => Err(DiskError::AlreadyExists {
                 operation,
                 path: path.to_owned(),
@@ -168,7 +168,9 @@ impl Disk for MemoryDisk {
         let nodes = self.shared.nodes.lock();
         match nodes.get(dir) {
             Some(Node::Dir) => {}
-            Some(Node::File(_)) => return Err(io(DiskOperation::List, dir, "not a directory")),
+            Some(Node::File(_)) => {
+                return Err(refused(DiskOperation::List, dir, "not a directory"));
+            }
             None => return Err(not_found(DiskOperation::List, dir)),
         }
         let mut entries: Vec<DirEntry> = children(&nodes, dir)
@@ -208,7 +210,11 @@ impl Disk for MemoryDisk {
         }
         if matches!(node, Node::Dir) {
             if to.starts_with(from) {
-                return Err(io(operation, from, "a directory cannot move into itself"));
+                return Err(refused(
+                    operation,
+                    from,
+                    "a directory cannot move into itself",
+                ));
             }
             let below: Vec<PathBuf> = children(&nodes, from)
                 .map(|(path, _)| path.clone())
@@ -382,7 +388,7 @@ fn check_parent(
     let parent = path.parent().unwrap_or(Path::new(""));
     match nodes.get(parent) {
         Some(Node::Dir) => Ok(()),
-        Some(Node::File(_)) => Err(io(operation, parent, "not a directory")),
+        Some(Node::File(_)) => Err(refused(operation, parent, "not a directory")),
         None => Err(not_found(operation, path)),
     }
 }
@@ -394,8 +400,8 @@ fn not_found(operation: DiskOperation, path: &Path) -> DiskError {
     }
 }
 
-fn io(operation: DiskOperation, path: &Path, message: &str) -> DiskError {
-    DiskError::Io {
+fn refused(operation: DiskOperation, path: &Path, message: &str) -> DiskError {
+    DiskError::Refused {
         operation,
         path: path.to_owned(),
         message: message.to_owned(),

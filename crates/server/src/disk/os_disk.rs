@@ -269,6 +269,17 @@ fn error(operation: DiskOperation, path: &Path, errno: Errno) -> DiskError {
         Errno::NOENT => DiskError::NotFound { operation, path },
         Errno::EXIST => DiskError::AlreadyExists { operation, path },
         Errno::NOSPC | Errno::DQUOT => DiskError::Full { operation, path },
+        Errno::NOTDIR
+        | Errno::ISDIR
+        | Errno::NOTEMPTY
+        | Errno::ACCESS
+        | Errno::PERM
+        | Errno::LOOP
+        | Errno::NAMETOOLONG => DiskError::Refused {
+            operation,
+            path,
+            message: errno.to_string(),
+        },
         errno => DiskError::Io {
             operation,
             path,
@@ -292,6 +303,27 @@ fn io_error(operation: DiskOperation, path: &Path, source: &std::io::Error) -> D
 mod tests {
     use super::*;
     use crate::test_dir::TestDir;
+
+    #[test]
+    fn what_is_in_the_way_is_no_failure_of_the_device() {
+        let dir = TestDir::new();
+        let disk = OsDisk::open(dir.path()).unwrap();
+        disk.create_dir(Path::new("full")).unwrap();
+        disk.open(Path::new("full/file"), OpenMode::CreateNew)
+            .unwrap();
+        disk.create_dir(Path::new("other")).unwrap();
+        let refused = [
+            disk.remove_dir(Path::new("full")),
+            disk.remove_file(Path::new("full")),
+            disk.rename(Path::new("other"), Path::new("full")),
+            disk.list(Path::new("full/file")).map(|_| ()),
+            disk.create_dir(Path::new(&"x".repeat(300))),
+        ];
+        for refused in refused {
+            let error = refused.unwrap_err();
+            assert!(error.is_about_the_name(), "{error}");
+        }
+    }
 
     #[test]
     fn it_is_a_disk() {

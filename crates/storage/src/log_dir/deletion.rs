@@ -3,7 +3,8 @@
 
 use super::LogDir;
 use super::work::TaskStep;
-use crate::disk::OpenMode;
+use crate::disk::{DiskError, OpenMode};
+use crate::findings::Finding;
 use crate::partition::Partition;
 use crate::planted::PlantedBug;
 use crate::segment::names::{self, FileKind};
@@ -86,11 +87,7 @@ impl Unlink {
         if self.partition.lock().standing == crate::partition::Standing::Dropped {
             return Ok(TaskStep::Done);
         }
-        match dir.disk.remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
+        dir.remove_unneeded(&path)?;
         Ok(if self.paths.is_empty() {
             TaskStep::Done
         } else {
@@ -106,6 +103,8 @@ pub(super) struct Removal {
     lsn: Lsn,
     partition: Option<Arc<Partition>>,
     stage: Stage,
+    /// The directory could not get another name: it is emptied under its own, which is free when that is done.
+    keeps_name: bool,
 }
 
 enum Stage {
@@ -132,6 +131,7 @@ impl Removal {
             lsn,
             partition,
             stage: Stage::Look,
+            keeps_name: false,
         }
     }
 
@@ -153,7 +153,7 @@ impl Removal {
     }
 
     fn renamed(&self) -> String {
-        if self.dir.ends_with(names::DELETED_SUFFIX) {
+        if self.keeps_name || self.dir.ends_with(names::DELETED_SUFFIX) {
             self.dir.to_string()
         } else {
             names::deleted_dir(&self.dir, self.id.topic_id)
@@ -164,15 +164,7 @@ impl Removal {
     pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
         match std::mem::replace(&mut self.stage, Stage::List) {
             Stage::Look => self.look(dir),
-            Stage::Rename => {
-                let to = self.renamed();
-                // A full disk may refuse: then this very step is tried again.
-                self.stage = Stage::Rename;
-                dir.removing.lock().insert(to.clone());
-                dir.disk.rename(Path::new(&*self.dir), Path::new(&to))?;
-                self.stage = Stage::SyncRoot;
-                Ok(TaskStep::More)
-            }
+            Stage::Rename => self.rename(dir),
             Stage::SyncRoot => {
                 if !dir.options.planted.is(PlantedBug::DirectoryNotSynced) {
                     dir.disk.sync_dir(Path::new(""))?;
@@ -183,10 +175,13 @@ impl Removal {
             Stage::List => {
                 let files = match dir.disk.list(Path::new(&self.renamed())) {
                     Ok(files) => files,
-                    Err(error) if error.is_not_found() => return Ok(TaskStep::Done),
+                    Err(error) if error.is_about_the_name() => return Ok(self.finish(dir)),
                     Err(error) => return Err(error.into()),
                 };
-                self.stage = Stage::Empty(files.into_iter().map(|file| file.name).collect());
+                let mut files: Vec<String> = files.into_iter().map(|file| file.name).collect();
+                // The last one to go: it says to whom the rest belongs.
+                files.sort_by_key(|name| name.as_str() != small_files::PARTITION_METADATA);
+                self.stage = Stage::Empty(files);
                 Ok(TaskStep::More)
             }
             Stage::Empty(mut files) => {
@@ -194,21 +189,56 @@ impl Removal {
                     self.stage = Stage::RemoveDir;
                     return Ok(TaskStep::More);
                 };
-                let path = Path::new(&self.renamed()).join(name);
-                dir.disk.remove_file(&path)?;
+                dir.remove_unneeded(&Path::new(&self.renamed()).join(name))?;
                 self.stage = Stage::Empty(files);
                 Ok(TaskStep::More)
             }
             Stage::RemoveDir => {
-                dir.disk.remove_dir(Path::new(&self.renamed()))?;
+                let path = PathBuf::from(self.renamed());
+                match dir.disk.remove_dir(&path) {
+                    Ok(()) => {}
+                    // Somebody keeps something in it: that was told.
+                    Err(error) if error.is_about_the_name() => {}
+                    Err(error) => return Err(error.into()),
+                }
                 self.stage = Stage::SyncRootAgain;
                 Ok(TaskStep::More)
             }
             Stage::SyncRootAgain => {
                 dir.disk.sync_dir(Path::new(""))?;
-                Ok(TaskStep::Done)
+                Ok(self.finish(dir))
             }
         }
+    }
+
+    fn rename(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        let to = self.renamed();
+        // A full disk may refuse: then this very step is tried again.
+        self.stage = Stage::Rename;
+        dir.removing.lock().insert(to.clone());
+        match dir.disk.rename(Path::new(&*self.dir), Path::new(&to)) {
+            Ok(()) => self.stage = Stage::SyncRoot,
+            Err(error) if error.is_about_the_name() => {
+                self.forget_name(dir);
+                self.keeps_name = true;
+                self.stage = Stage::List;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(TaskStep::More)
+    }
+
+    fn finish(&self, dir: &LogDir) -> TaskStep {
+        if self.keeps_name {
+            dir.name_is_free(self);
+        } else {
+            self.forget_name(dir);
+        }
+        TaskStep::Done
+    }
+
+    fn forget_name(&self, dir: &LogDir) {
+        dir.removing.lock().remove(&self.renamed());
     }
 
     /// Only the directory of this very topic may go: after a crash its name may belong to a successor.
@@ -221,7 +251,7 @@ impl Removal {
                 let text = String::from_utf8_lossy(&text[..size]).into_owned();
                 small_files::parse_partition_metadata(&text)
             }
-            Err(error) if error.is_not_found() => None,
+            Err(error) if error.is_about_the_name() => None,
             Err(error) => return Err(error.into()),
         };
         if owner == Some(self.id.topic_id) {
@@ -245,6 +275,21 @@ impl LogDir {
         let _ = now;
         let removal = Removal::new(partition.id(), dir, lsn, Some(partition));
         self.pump.lock().add_removal(removal);
+    }
+
+    /// Removes a file for which nobody has a use. Returns whether it was removed: one that is gone is as good, and what
+    /// is no file, or not ours to remove, is told and left alone.
+    pub(super) fn remove_unneeded(&self, path: &Path) -> Result<bool, DiskError> {
+        match self.disk.remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) if error.is_about_the_name() => {
+                let path = path.to_owned();
+                self.findings.note(Finding::Foreign { path });
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn name_is_free(&self, removal: &Removal) {

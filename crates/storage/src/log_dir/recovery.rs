@@ -79,6 +79,7 @@ impl LogDir {
                 DiskError::NotFound { .. }
                 | DiskError::AlreadyExists { .. }
                 | DiskError::Full { .. }
+                | DiskError::Refused { .. }
                 | DiskError::Io { .. } => OpenError::Disk(error),
             })?;
         let markers = Arc::new(Markers::new());

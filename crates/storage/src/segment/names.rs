@@ -50,11 +50,13 @@ pub fn partition_dir(topic_name: &str, partition: PartitionId) -> String {
     format!("{topic_name}-{partition}")
 }
 
-/// `<topic>-<partition>.<topic id>-delete`; a long topic name is cut so that the name fits.
+/// `<topic>-<partition>.<topic id>-delete`; a long topic name is cut so that the name fits. The partitions of a topic
+/// keep names of their own.
 pub fn deleted_dir(dir: &str, topic_id: TopicId) -> String {
-    let suffix = format!(".{topic_id}{DELETED_SUFFIX}");
+    let topic = dir.rfind('-').unwrap_or(dir.len());
+    let suffix = format!("{}.{topic_id}{DELETED_SUFFIX}", &dir[topic..]);
     let room = FILE_NAME_BYTES_MAX - suffix.len();
-    format!("{}{suffix}", &dir[..dir.len().min(room)])
+    format!("{}{suffix}", &dir[..topic.min(room)])
 }
 
 /// The topic that a name made by [`deleted_dir`] says.
@@ -153,7 +155,7 @@ mod tests {
         let dir = partition_dir(&"x".repeat(249), PartitionId::new(99_999));
         let deleted = deleted_dir(&dir, TopicId::new(Uuid::ZERO));
         assert_eq!(deleted.len(), FILE_NAME_BYTES_MAX);
-        assert!(deleted.ends_with(".AAAAAAAAAAAAAAAAAAAAAA-delete"));
+        assert!(deleted.ends_with("x-99999.AAAAAAAAAAAAAAAAAAAAAA-delete"));
         assert_eq!(deleted_topic(&deleted), Some(TopicId::new(Uuid::ZERO)));
         assert_eq!(deleted_topic("orders-3"), None);
         assert_eq!(deleted_topic("a-3.not an id-delete"), None);

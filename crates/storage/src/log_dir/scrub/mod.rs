@@ -11,6 +11,7 @@ mod root;
 use super::LogDir;
 use super::pump::PumpStep;
 use crate::disk::DiskError;
+use crate::findings::Finding;
 use contents::Contents;
 use names::Names;
 use ottla_types::{Mono, Now};
@@ -115,8 +116,11 @@ impl LogDir {
         if scrub.next_at <= now.mono
             && let Err(error) = scrub.step(self, now)
         {
-            // A full disk keeps the scrub from mending, nothing else.
-            if !error.is_full() {
+            if error.is_about_the_name() {
+                let error = error.to_string();
+                self.findings.note(Finding::Unreadable { error });
+            } else if !error.is_full() {
+                // A full disk keeps the scrub from mending, nothing else.
                 self.reads.failed(&error);
             }
             scrub.give_up(self);

@@ -221,13 +221,10 @@ impl Chores {
         match chore {
             Chore::Remove(name) => {
                 let path = Path::new(&*self.dir).join(name);
-                match dir.disk.remove_file(&path) {
-                    Ok(()) => {}
-                    Err(error) if error.is_not_found() => return Ok(()),
-                    Err(error) => return Err(error),
+                if dir.remove_unneeded(&path)? {
+                    dir.markers.reach(Marker::LeftoverRemoved);
+                    dir.findings.note(Finding::Leftover { path });
                 }
-                dir.markers.reach(Marker::LeftoverRemoved);
-                dir.findings.note(Finding::Leftover { path });
             }
             Chore::WriteMetadata => {
                 let text = small_files::partition_metadata(self.partition.id().topic_id);

@@ -80,7 +80,12 @@ fn known_dirs(dir: &LogDir) -> BTreeSet<Arc<str>> {
 fn look(dir: &LogDir, entry: &DirEntry) -> Result<(), DiskError> {
     let path = PathBuf::from(&entry.name);
     let owner = if entry.is_dir {
-        rebuild::owner(&*dir.disk, &entry.name)?
+        match rebuild::owner(&*dir.disk, &entry.name) {
+            Ok(owner) => owner,
+            // Nobody lets us look into it.
+            Err(error) if error.is_about_the_name() => None,
+            Err(error) => return Err(error),
+        }
     } else {
         None
     };
@@ -103,7 +108,15 @@ impl Leftover {
     /// Removes one file, then the directory. Returns true when it is gone or left alone.
     fn step(&mut self, dir: &LogDir) -> Result<bool, DiskError> {
         let Some(files) = &mut self.files else {
-            let files = dir.disk.list(&self.path)?;
+            let files = match dir.disk.list(&self.path) {
+                Ok(files) => files,
+                Err(error) if error.is_about_the_name() => {
+                    let path = self.path.clone();
+                    dir.findings.note(Finding::Foreign { path });
+                    return Ok(true);
+                }
+                Err(error) => return Err(error),
+            };
             let foreign = files
                 .iter()
                 .find(|entry| entry.is_dir || !names::is_ours(&entry.name));
@@ -116,10 +129,15 @@ impl Leftover {
             return Ok(false);
         };
         if let Some(file) = files.pop() {
-            dir.disk.remove_file(&self.path.join(file.name))?;
+            dir.remove_unneeded(&self.path.join(file.name))?;
             return Ok(false);
         }
-        dir.disk.remove_dir(&self.path)?;
+        match dir.disk.remove_dir(&self.path) {
+            Ok(()) => {}
+            // What keeps it was told, or came just now.
+            Err(error) if error.is_about_the_name() => return Ok(true),
+            Err(error) => return Err(error),
+        }
         dir.markers.reach(Marker::LeftoverRemoved);
         let path = std::mem::take(&mut self.path);
         dir.findings.note(Finding::Leftover { path });

@@ -1,11 +1,12 @@
 use super::harness::*;
 use crate::disk::{Disk, OpenMode};
-use crate::log_dir::{PumpStep, ReadError, ReadLimit};
+use crate::findings::Finding;
+use crate::log_dir::{DirHealth, PumpStep, ReadError, ReadLimit};
 use crate::partition::LogConfig;
 use crate::segment::{Access, ReadFault};
 use crate::wal::CommitStep;
-use ottla_types::{Offset, PartitionSlot};
-use std::path::Path;
+use ottla_types::{Offset, PartitionId, PartitionSlot, TopicPartition};
+use std::path::{Path, PathBuf};
 
 fn read(h: &Harness, path: &str) -> Vec<u8> {
     let file = h
@@ -236,6 +237,92 @@ fn dropped_partitions_leave_nothing_and_names_can_be_used_again() {
     assert_eq!(h.dir.slot(partition(1)), None);
     let successor = h.dir.slot(other).expect("recovered");
     assert_eq!(h.read_all(successor, 0, 1 << 20).len(), 1);
+}
+
+#[test]
+fn all_partitions_of_a_topic_with_the_longest_name_can_be_deleted() {
+    let mut h = Harness::new(small_options());
+    let name = "x".repeat(249);
+    let id = |number| TopicPartition {
+        topic_id: partition(1).topic_id,
+        partition: PartitionId::new(number),
+    };
+    let slots: Vec<_> = (0..12)
+        .map(|number| {
+            let slot = h
+                .dir
+                .create_partition(id(number), &name, LogConfig::default());
+            slot.expect("online")
+        })
+        .collect();
+    for slot in &slots {
+        h.append(*slot, &batch(None, &[1], b"old"));
+        h.flush(*slot);
+    }
+    for slot in slots {
+        h.dir.drop_partition(slot, h.now).expect("there");
+    }
+    h.settle();
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    assert_eq!(topic_dirs(&h), Vec::<String>::new());
+}
+
+fn topic_dirs(h: &Harness) -> Vec<String> {
+    let names = h.disk.list(Path::new("")).expect("listed").into_iter();
+    let own = ["wal", "checkpoints"];
+    names
+        .filter(|entry| entry.is_dir && !own.contains(&entry.name.as_str()))
+        .map(|entry| entry.name)
+        .collect()
+}
+
+#[test]
+fn what_others_keep_in_the_directory_of_a_deleted_topic_stays_and_does_no_harm() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1], b"old"));
+    h.flush(slot);
+    h.disk.create_dir(Path::new("topic1-1/mine")).expect("made");
+    h.dir.drop_partition(slot, h.now).expect("there");
+    h.settle();
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    let [kept] = &topic_dirs(&h)[..] else {
+        panic!("{:?}", topic_dirs(&h));
+    };
+    let inside = h.disk.list(Path::new(kept)).expect("listed");
+    assert_eq!(inside.len(), 1, "{inside:?}");
+    let expected = Finding::Foreign {
+        path: Path::new(kept).join("mine"),
+    };
+    assert_eq!(h.dir.findings().since(0), [expected]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_renamed_is_emptied_where_it_is() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1], b"old"));
+    h.flush(slot);
+    let id = partition(1).topic_id;
+    let taken = PathBuf::from(format!("topic1-1.{id}-delete"));
+    h.disk.create_dir(&taken).expect("made");
+    h.disk.create_dir(&taken.join("mine")).expect("made");
+    h.dir.drop_partition(slot, h.now).expect("there");
+    let mut other = partition(1);
+    other.topic_id = partition(2).topic_id;
+    let successor = h
+        .dir
+        .create_partition(other, "topic1", LogConfig::default());
+    let successor = successor.expect("online");
+    h.append(successor, &batch(None, &[1], b"new"));
+    h.settle();
+    h.flush(successor);
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    let metadata = String::from_utf8(read(&h, "topic1-1/partition.metadata")).expect("text");
+    assert!(metadata.contains(&other.topic_id.to_string()));
+    let log = read(&h, "topic1-1/00000000000000000000.log");
+    let only: Vec<u8> = h.read_all(successor, 0, 1 << 20).remove(0).2;
+    assert_eq!(log, only);
 }
 
 /// Appends until the journal cannot go on: every ring file is full of what this partition alone holds.

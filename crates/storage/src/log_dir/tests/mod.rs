@@ -3,6 +3,7 @@ mod harness;
 mod appends;
 mod damage;
 mod files;
+mod interrupted_disk;
 mod model;
 mod races;
 mod restarts;

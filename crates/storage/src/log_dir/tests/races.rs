@@ -1,91 +1,15 @@
 //! What threads may do to each other while one of them waits for the disk: the disk itself calls the other one.
 
 use super::harness::*;
-use crate::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, OpenMode, Space};
+use crate::disk::Disk;
 use crate::log_dir::{AppendError, LogDir};
-use crate::memory_disk::MemoryDisk;
 use crate::partition::LogConfig;
 use crate::segment::Access;
 use ottla_types::{LeaderEpoch, Offset, PartitionSlot};
-use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-type Meanwhile = Box<dyn FnOnce() + Send>;
-
-/// A memory disk that lets something happen before a file is opened, once.
-struct InterruptedDisk {
-    disk: MemoryDisk,
-    meanwhile: Mutex<Option<(PathBuf, Meanwhile)>>,
-}
-
-impl InterruptedDisk {
-    fn before_open(&self, path: PathBuf, meanwhile: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock() = Some((path, Box::new(meanwhile)));
-    }
-}
-
-impl Disk for InterruptedDisk {
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.create_dir(path)
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        let due = self.meanwhile.lock().take_if(|(at, _)| at == path);
-        if let Some((_, meanwhile)) = due {
-            meanwhile();
-        }
-        self.disk.open(path, mode)
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
-        self.disk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.sync_dir(path)
-    }
-
-    fn space(&self) -> Result<Space, DiskError> {
-        self.disk.space()
-    }
-
-    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
-        self.disk.lock(path)
-    }
-}
-
 impl Harness {
-    /// Another process, whose disk can be interrupted.
-    fn interrupted(self) -> (Harness, Arc<InterruptedDisk>) {
-        let Harness {
-            disk,
-            dir,
-            now,
-            options,
-            ..
-        } = self;
-        drop(dir);
-        let through = Arc::new(InterruptedDisk {
-            disk: disk.clone(),
-            meanwhile: Mutex::default(),
-        });
-        let h = Harness::open(disk, Arc::clone(&through) as Arc<dyn Disk>, options, now);
-        (h, through)
-    }
-
     /// A process in which an append of producer 3 has to read `snapshot`; `what` happens meanwhile.
     fn append_while_reading_a_snapshot(
         what: impl FnOnce(&LogDir, PartitionSlot) + Send + 'static,
@@ -102,7 +26,7 @@ impl Harness {
         let snapshot = h.file_of(".snapshot");
         disk.before_open(snapshot, move || what(&dir, slot));
         let refused = h.try_append(slot, &batch(Some((3, 0, 1)), &[1_000], b"w"));
-        assert!(disk.meanwhile.lock().is_none(), "the snapshot was read");
+        assert!(disk.is_past(), "the snapshot was read");
         (h, slot, refused.expect_err("things have changed"))
     }
 

@@ -3,7 +3,7 @@
 use super::harness::*;
 use crate::disk::{Disk, OpenMode};
 use crate::findings::Finding;
-use crate::log_dir::{PumpStep, ReadLimit};
+use crate::log_dir::{DirHealth, PumpStep, ReadLimit};
 use crate::partition::LogConfig;
 use crate::segment::Access;
 use ottla_types::{Offset, PartitionSlot};
@@ -184,6 +184,26 @@ fn what_is_not_ours_is_named_and_stays() {
     let expected = ["lost+found", "notes.txt", "topic1-1/core.1234"].map(foreign);
     assert_eq!(findings, expected);
     assert!(h.exists("notes.txt") && h.exists("topic1-1/core.1234"));
+}
+
+#[test]
+fn what_nobody_may_look_at_is_named_and_the_rest_goes_on() {
+    for (forbidden, touched) in [
+        ("backup-2024", "backup-2024/partition.metadata"),
+        ("topic1-1", "topic1-1"),
+        (FIRST, FIRST),
+    ] {
+        let (h, _) = filled();
+        let (mut h, disk) = h.interrupted();
+        h.disk.create_dir(Path::new("backup-2024")).expect("made");
+        disk.forbid(touched);
+        let findings = h.scrub();
+        assert_eq!(h.dir.health(), DirHealth::Online, "{forbidden}");
+        let is_named = |it: &Finding| it.to_string().contains(forbidden);
+        assert!(findings.iter().any(is_named), "{findings:?}");
+        // The contents of the other segments were looked at.
+        assert!(h.dir.scrub_stats().bytes_read > 0, "{forbidden}");
+    }
 }
 
 #[test]
