@@ -10,9 +10,9 @@ use crate::loggers::Loggers;
 use crate::metrics::BrokerMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::request::{Request, outcome};
-use crate::response::{CloseReason, CoreId, Outcome, Token};
+use crate::response::{CloseReason, CoreId, Outcome};
 use crate::view::View;
-use crate::waiting::Core;
+use crate::waiting::{Core, HeldBefore};
 use arc_swap::ArcSwap;
 use ottla_metadata::quorum::Quorum;
 use ottla_metadata::{Controller, Image};
@@ -157,9 +157,10 @@ impl Broker {
         Connection::new(info)
     }
 
-    /// A client is gone. Answers that were parked for it still come and are to be dropped.
+    /// A client is gone. Answers that were parked for it still come and are to be dropped; what was held
+    /// back until there is room is not carried out any more if an answer was wanted.
     pub fn disconnect(&self, connection: Connection) {
-        drop(connection);
+        connection.leave();
     }
 
     /// Carries out one request. `frame` is what follows the four bytes of its size.
@@ -167,19 +168,19 @@ impl Broker {
         self.carry_out(connection, frame, None, now)
     }
 
-    /// Carries out a request whose answer may be promised under `token` already.
+    /// Carries out a request that may have been held before.
     pub(crate) fn carry_out(
         &self,
         connection: &mut Connection,
         frame: &[u8],
-        token: Option<Token>,
+        held: Option<HeldBefore>,
         now: Now,
     ) -> Outcome {
         let mut reader = Reader::new(frame);
         let Ok(header) = RequestHeader::decode(&mut reader) else {
             return Outcome::Close(CloseReason::MalformedHeader);
         };
-        if token.is_none() {
+        if held.is_none() {
             self.metrics.request(header.api_key);
         }
         let Some(api) = Api::find(header.api_key) else {
@@ -204,7 +205,7 @@ impl Broker {
             key: api.key,
             frame,
             body: reader.rest(),
-            token,
+            held,
             view: self.view.load_full(),
             now,
         };

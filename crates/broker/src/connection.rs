@@ -3,6 +3,7 @@ use crate::response::CoreId;
 use core::net::SocketAddr;
 use ottla_metadata::Endpoint;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the server knows about a connection when it accepts it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Connection {
     pub(crate) peer: SocketAddr,
     /// What the client said it is.
     pub(crate) software: Option<(String, String)>,
+    /// Shared with its copies: whether the client has gone.
+    is_gone: Arc<AtomicBool>,
 }
 
 /// Where a client reached us: it is told addresses of the same listener.
@@ -44,6 +47,7 @@ impl Connection {
             },
             peer: info.peer,
             software: None,
+            is_gone: Arc::default(),
         }
     }
 
@@ -54,7 +58,18 @@ impl Connection {
             reached: self.reached.clone(),
             peer: self.peer,
             software: None,
+            is_gone: Arc::clone(&self.is_gone),
         }
+    }
+
+    /// The client has gone.
+    pub(crate) fn leave(self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has gone, also of a copy.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
     }
 
     /// The client's address.

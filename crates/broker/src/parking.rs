@@ -7,8 +7,8 @@ use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
-    ControllerAnswer, Core, CoreState, FailedReply, HeldRequest, JournalPlace, Parked, ParkedReply,
-    Waiter,
+    ControllerAnswer, Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest,
+    JournalPlace, Parked, ParkedReply, Waiter,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
@@ -94,33 +94,29 @@ impl Broker {
         self.log_dirs.iter().any(|log_dir| log_dir.is_congested())
     }
 
-    /// Keeps a produce request until there is room for it.
+    /// Keeps a produce request until there is room for it, and at most until `give_up`: then it is carried
+    /// out with [`HeldBefore::is_over`], to be refused.
     pub(crate) fn hold(
         &self,
         connection: &Connection,
         frame: &[u8],
-        token: Option<Token>,
+        patience: HeldPatience,
         now: Now,
     ) -> Token {
         let retry = now.mono.plus(CONGESTION_RETRY);
         let held = HeldRequest {
             frame: frame.to_vec(),
             connection: connection.copy_for_later(),
-            retry,
+            patience,
         };
         add(&self.metrics.held_requests, 1);
         self.held_bytes.fetch_add(frame.len(), Ordering::Relaxed);
         let mut state = self.cores[connection.core.index()].state.lock();
-        self.park_in(
-            connection.core,
-            &mut state,
-            Parked::Held(held),
-            Some(retry),
-            token,
-        )
+        let parked = Parked::Held(held);
+        self.park_in(connection.core, &mut state, parked, Some(retry), None)
     }
 
-    /// Carries out a held request, unless there is still no room.
+    /// Carries out a held request, unless there is still no room and time left.
     fn retry_held(
         &self,
         core: CoreId,
@@ -130,18 +126,29 @@ impl Broker {
         now: Now,
         out: &mut Vec<(Token, Outcome)>,
     ) {
-        if self.is_congested() {
-            held.retry = now.mono.plus(CONGESTION_RETRY);
+        let is_over = held.patience.give_up <= now.mono;
+        let is_unwanted = held.patience.is_awaited && held.connection.is_gone();
+        let is_congested = self.is_congested();
+        if is_congested && !is_over && !is_unwanted {
             let mut state = owner.state.lock();
-            state.deadlines.insert(held.retry, number);
+            let retry = now.mono.plus(CONGESTION_RETRY);
+            state.deadlines.insert(retry, number);
             state.parked.insert(number, Parked::Held(held));
             return;
         }
         let token = Token { core, number };
         self.held_bytes
             .fetch_sub(held.frame.len(), Ordering::Relaxed);
+        if is_unwanted {
+            out.push((token, Outcome::NoReply));
+            return;
+        }
         self.metrics.parked_requests.fetch_sub(1, Ordering::Relaxed);
-        match self.carry_out(&mut held.connection, &held.frame, Some(token), now) {
+        let before = HeldBefore {
+            token,
+            is_over: is_congested,
+        };
+        match self.carry_out(&mut held.connection, &held.frame, Some(before), now) {
             Outcome::Parked { .. } => {}
             outcome => {
                 add(&self.metrics.parked_requests, 1); // Taken off again with the other answers.
@@ -295,6 +302,10 @@ impl Broker {
             }
         }
         publish_awaited(owner, &state);
+        if self.is_something_reached(&state) {
+            // A reply that waits for another journal was put there after that one had got so far.
+            self.wake_core(core);
+        }
         drop(state);
         self.note_moved(&moved);
         for partition in committed {
@@ -303,6 +314,17 @@ impl Broker {
         for partition in failed {
             self.groups_failed(&partition);
         }
+    }
+
+    /// Whether a journal is where somebody waits for it.
+    fn is_something_reached(&self, state: &CoreState) -> bool {
+        let waits = self.log_dirs.iter().zip(&state.directories);
+        waits.into_iter().any(|(log_dir, waits)| {
+            let fsynced = log_dir.durable_lsn();
+            let written = log_dir.written_lsn().max(fsynced);
+            waits.fsynced.first().is_some_and(|lsn| lsn <= fsynced)
+                || waits.written.first().is_some_and(|lsn| lsn <= written)
+        })
     }
 
     fn serve_waiter(
@@ -400,17 +422,18 @@ impl Broker {
         };
         let deadline = fetch.deadline;
         let token = Token { core, number };
-        match self.resume_fetch(fetch, token, now) {
+        match self.resume_fetch(*fetch, token, now) {
             Ok(handled) => {
                 owner.state.lock().deadlines.remove(deadline, number);
                 out.push((token, outcome(handled)));
             }
             Err(fetch) => {
-                owner
-                    .state
-                    .lock()
-                    .parked
-                    .insert(number, Parked::Fetch(fetch));
+                let mut state = owner.state.lock();
+                if fetch.deadline != deadline {
+                    state.deadlines.remove(deadline, number);
+                    state.deadlines.insert(fetch.deadline, number);
+                }
+                state.parked.insert(number, Parked::Fetch(fetch));
             }
         }
     }
@@ -440,7 +463,7 @@ impl Broker {
                     out.push((token, Outcome::Reply(response)));
                 }
                 Some(Parked::Fetch(fetch)) => {
-                    out.push((token, outcome(self.finish_fetch(fetch, now))));
+                    out.push((token, outcome(self.finish_fetch(*fetch, token, now))));
                 }
                 Some(Parked::Held(held)) => self.retry_held(core, owner, number, held, now, out),
                 Some(Parked::Note { .. }) => match self.give_up(token) {
@@ -462,7 +485,7 @@ impl Broker {
         now: Now,
         out: &mut Vec<(Token, Outcome)>,
     ) {
-        let fetches: Vec<(u64, ParkedFetch)> = {
+        let fetches: Vec<(u64, Box<ParkedFetch>)> = {
             let mut state = owner.state.lock();
             let is_fetch = |_: &u64, parked: &mut Parked| matches!(parked, Parked::Fetch(_));
             let taken = state.parked.extract_if(.., is_fetch);
@@ -474,8 +497,8 @@ impl Broker {
         };
         for (number, fetch) in fetches {
             owner.state.lock().deadlines.remove(fetch.deadline, number);
-            let handled = self.finish_fetch(fetch, now);
-            out.push((Token { core, number }, outcome(handled)));
+            let token = Token { core, number };
+            out.push((token, outcome(self.finish_fetch(*fetch, token, now))));
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct LocalPartition {
     pub(crate) log_dir: Arc<LogDir>,
     pub(crate) slot: PartitionSlot,
     state: Mutex<PartitionState>,
+    /// Who waits for the cold read that is under way; `None` while none is.
+    cold_read: Mutex<Option<Vec<Token>>>,
 }
 
 struct PartitionState {
@@ -102,6 +104,7 @@ impl LocalPartition {
                 announced: None,
                 is_gone: false,
             }),
+            cold_read: Mutex::default(),
         }
     }
 
@@ -221,6 +224,22 @@ impl LocalPartition {
         self.log_dir
             .set_high_watermark(self.slot, told.high_watermark);
         tell(state)
+    }
+
+    /// A fetch needs a cold read, and `token` waits for it, if anybody does. Returns whether the caller
+    /// must do it: of one partition only one is under way at a time. Whoever needs another one asks again when
+    /// that one is over.
+    pub(crate) fn begin_cold_read(&self, token: Option<Token>) -> bool {
+        let mut cold_read = self.cold_read.lock();
+        let is_first = cold_read.is_none();
+        let waiting = cold_read.get_or_insert_default();
+        waiting.extend(token.filter(|token| !waiting.contains(token)));
+        is_first
+    }
+
+    /// The cold read is over. Returns who waits for it.
+    pub(crate) fn end_cold_read(&self) -> Vec<Token> {
+        self.cold_read.lock().take().unwrap_or_default()
     }
 
     /// The largest epoch not above `epoch` and where it ended, as of `read`: an epoch that is still

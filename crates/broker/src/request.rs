@@ -1,8 +1,9 @@
 use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::controller_desk::Patience;
-use crate::response::{CloseReason, Outcome, Response, Token};
+use crate::response::{CloseReason, Outcome, Response};
 use crate::view::View;
+use crate::waiting::HeldBefore;
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_types::{Mono, Now};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub(crate) struct Request<'a> {
     pub(crate) frame: &'a [u8],
     /// What follows the header.
     pub(crate) body: &'a [u8],
-    /// The token its answer was promised under, if it was held before.
-    pub(crate) token: Option<Token>,
+    /// Set if it was held before.
+    pub(crate) held: Option<HeldBefore>,
     /// The state of the cluster for this request, from beginning to end.
     pub(crate) view: Arc<View>,
     pub(crate) now: Now,

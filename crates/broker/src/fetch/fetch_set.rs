@@ -117,14 +117,24 @@ impl FetchSetState {
         index
     }
 
-    /// Takes an item out, for the caller to end its watch.
-    pub(crate) fn remove(&mut self, topic: TopicKey, partition: i32) -> Option<FetchItem> {
-        let index = self.by_key.remove(&(topic, partition))?;
-        let item = self.items.remove(index);
-        if item.queued {
-            self.queue.retain(|queued| *queued != index);
+    /// Takes items out, for the caller to end their watches. Keys that name none are passed over.
+    pub(crate) fn remove(
+        &mut self,
+        keys: impl IntoIterator<Item = (TopicKey, i32)>,
+    ) -> Vec<FetchItem> {
+        let indices: Vec<usize> = keys
+            .into_iter()
+            .filter_map(|key| self.by_key.remove(&key))
+            .collect();
+        let items = &mut self.items;
+        let removed: Vec<FetchItem> = indices
+            .into_iter()
+            .map(|index| items.remove(index))
+            .collect();
+        if removed.iter().any(|item| item.queued) {
+            self.queue.retain(|index| items.contains(*index));
         }
-        Some(item)
+        removed
     }
 
     /// Takes all items out.
@@ -147,9 +157,19 @@ impl FetchSetState {
         self.items.iter_mut()
     }
 
-    /// Who is to be woken when something moves.
-    pub(crate) fn set_parked(&mut self, token: Option<Token>) {
-        self.parked = token;
+    /// `token` is to be woken when something moves.
+    pub(crate) fn park(&mut self, token: Token) {
+        self.parked = Some(token);
+    }
+
+    /// `token` waits no more. Another request of the session that waits by now goes on.
+    pub(crate) fn unpark(&mut self, token: Token) {
+        self.parked = self.parked.filter(|parked| *parked != token);
+    }
+
+    /// Takes out who waits.
+    pub(crate) fn take_parked(&mut self) -> Option<Token> {
+        self.parked.take()
     }
 
     /// Whether partitions tell this set when they move.

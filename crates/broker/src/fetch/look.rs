@@ -4,12 +4,18 @@ use crate::error_map;
 use crate::partition::{LocalPartition, ReadView};
 use crate::response::ResponsePart;
 use crate::view::View;
-use ottla_storage::log_dir::{LogDir, Part, ReadError, ReadLimit, ReadTicket};
+use ottla_storage::log_dir::{Part, ReadError, ReadLimit, ReadTicket};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset};
 use std::sync::Arc;
 
+/// Cold partitions that one look has read: the others have their turn at the next one.
+const COLD_READS_MAX: usize = 64;
+
 /// A read that has to be done by a thread that may wait.
-pub(crate) type Blocked = Option<(Arc<LogDir>, ReadTicket)>;
+pub(crate) struct ColdRead {
+    pub(crate) partition: Arc<LocalPartition>,
+    pub(crate) ticket: ReadTicket,
+}
 
 /// Finds the partition an item means, as of `view`, if it is not known or gone. Returns whether it
 /// is another one now.
@@ -24,8 +30,8 @@ pub(crate) fn find_target(view: &View, item: &mut FetchItem) -> Result<bool, Err
     Ok(true)
 }
 
-/// Looks at the partition an item means. A cold read counts as data withheld.
-pub(crate) fn look(item: &FetchItem, budget: Budget, blocked: &mut Blocked) -> Look {
+/// Looks at the partition an item means. A cold read counts as data withheld, and goes to `cold`.
+pub(crate) fn look(item: &FetchItem, budget: Budget, cold: &mut Vec<ColdRead>) -> Look {
     let Some(target) = &item.target else {
         return Look::error(ErrorCode::UnknownTopicOrPartition);
     };
@@ -33,7 +39,7 @@ pub(crate) fn look(item: &FetchItem, budget: Budget, blocked: &mut Blocked) -> L
         Ok(read) => read,
         Err(code) => return Look::error(named(item, code)),
     };
-    let looked = look_at(target, &read, item, budget, blocked);
+    let looked = look_at(target, &read, item, budget, cold);
     looked.unwrap_or_else(|code| Look::error(named(item, target.error_unless_gone(code))))
 }
 
@@ -65,11 +71,11 @@ fn resolve(view: &View, item: &FetchItem) -> Result<Arc<LocalPartition>, ErrorCo
 }
 
 fn look_at(
-    target: &LocalPartition,
+    target: &Arc<LocalPartition>,
     read: &ReadView,
     item: &FetchItem,
     budget: Budget,
-    blocked: &mut Blocked,
+    cold: &mut Vec<ColdRead>,
 ) -> Result<Look, ErrorCode> {
     let position = &item.position;
     let from = Offset::from_wire(position.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
@@ -107,7 +113,12 @@ fn look_at(
     let plan = match target.log_dir.read(target.slot, from, limit) {
         Ok(plan) => plan,
         Err(ReadError::WouldBlock(ticket)) => {
-            blocked.get_or_insert((Arc::clone(&target.log_dir), ticket));
+            if cold.len() < COLD_READS_MAX {
+                cold.push(ColdRead {
+                    partition: Arc::clone(target),
+                    ticket,
+                });
+            }
             return Ok(Look {
                 is_withheld: true,
                 ..Look::empty(read.told())

@@ -12,6 +12,6 @@ mod tests;
 
 pub(crate) use fetch_item::{FetchItem, FetchPosition, Look, Looked, Told, TopicKey};
 pub(crate) use fetch_set::{Coverage, Evaluation, FetchLimits, FetchSet, FetchSetState};
-pub(crate) use look::{Blocked, find_target, look};
+pub(crate) use look::{ColdRead, find_target, look};
 pub(crate) use parked_fetch::{FetchReply, ParkedFetch, SessionUse};
 pub(crate) use session_cache::{FetchSession, SessionCache};

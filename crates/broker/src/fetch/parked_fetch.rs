@@ -30,6 +30,11 @@ pub(crate) struct ParkedFetch {
     pub(crate) set: Arc<FetchSet>,
     pub(crate) limits: FetchLimits,
     pub(crate) session: SessionUse,
+    /// Until then the client waits for data (exclusive).
+    pub(crate) data_deadline: Mono,
+    /// Until then it is worth to wait for a cold read, when there is nothing else to say (exclusive).
+    pub(crate) read_deadline: Mono,
+    /// When it is answered in any case: one of the two.
     pub(crate) deadline: Mono,
     pub(crate) reply: FetchReply,
 }

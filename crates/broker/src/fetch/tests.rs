@@ -172,8 +172,8 @@ fn a_removed_partition_is_forgotten() {
     let ends: BTreeMap<i32, i64> = [(0, 5), (1, 5)].into();
     let index = state.upsert(key(), 0, position(0));
     state.upsert(key(), 1, position(0));
-    assert!(state.remove(key(), 0).is_some());
-    assert!(state.remove(key(), 0).is_none());
+    assert_eq!(state.remove([(key(), 0), (key(), 7)]).len(), 1);
+    assert!(state.remove([(key(), 0)]).is_empty());
     state.moved_for_test(index);
     state.check();
     let answers = evaluate_and_commit(&mut state, &ends, limits(Coverage::Incremental, 10));

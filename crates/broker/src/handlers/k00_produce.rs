@@ -5,7 +5,7 @@ use crate::partition::LocalPartition;
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::view::View;
-use crate::waiting::{FailedReply, JournalPlace, ParkedReply};
+use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
@@ -87,22 +87,16 @@ struct Answer {
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ProduceRequest<'_> = request.decode()?;
-    if request.broker.is_congested() {
-        // Before its effect: nothing behind it on the connection may overtake it.
-        let token = request.broker.hold(
-            request.connection,
-            request.frame,
-            request.token,
-            request.now,
-        );
-        return Ok(Outcome::Parked {
-            token,
-            blocks_connection: true,
-        });
+    let acks = Acks::from_wire(message.acks);
+    let is_over = request.held.is_some_and(|held| held.is_over);
+    if request.held.is_none() && request.broker.is_congested() {
+        return Ok(hold(&request, &message, acks));
     }
     let reply_to = request.reply_to();
-    let refusal = refuse_all(&message);
-    let acks = Acks::from_wire(message.acks);
+    let refusal = match is_over {
+        true => Some(ErrorCode::RequestTimedOut),
+        false => refuse_all(&message),
+    };
     let (writer, start) = reply_to.begin();
     let mut answer = Answer {
         writer,
@@ -142,7 +136,25 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         deadline: Some(request.journal_deadline(message.timeout_ms)),
     };
     let core = request.connection.core;
-    Ok(request.broker.reply_or_park(core, reply, request.token))
+    let token = request.held.map(|held| held.token);
+    Ok(request.broker.reply_or_park(core, reply, token))
+}
+
+/// Keeps the request until there is room, about as long as its client waits for it.
+fn hold(request: &Request<'_>, message: &ProduceRequest<'_>, acks: Option<Acks>) -> Outcome {
+    let patience = HeldPatience {
+        give_up: request.journal_deadline(message.timeout_ms),
+        is_awaited: acks != Some(Acks::None),
+    };
+    let (connection, frame) = (&*request.connection, request.frame);
+    let token = request
+        .broker
+        .hold(connection, frame, patience, request.now);
+    Outcome::Parked {
+        token,
+        // Before its effect: nothing behind it on the connection may overtake it.
+        blocks_connection: true,
+    }
 }
 
 /// An error that strikes the whole request. Nothing is appended.

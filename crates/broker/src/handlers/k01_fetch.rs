@@ -2,8 +2,9 @@ use super::leader_hints::LeaderHints;
 use crate::broker::{BlockingWork, Broker};
 use crate::error_map;
 use crate::fetch::{
-    Blocked, Coverage, Evaluation, FetchItem, FetchLimits, FetchPosition, FetchReply, FetchSession,
-    FetchSet, FetchSetState, Look, Looked, ParkedFetch, SessionUse, TopicKey, find_target, look,
+    ColdRead, Coverage, Evaluation, FetchItem, FetchLimits, FetchPosition, FetchReply,
+    FetchSession, FetchSet, FetchSetState, Look, Looked, ParkedFetch, SessionUse, TopicKey,
+    find_target, look,
 };
 use crate::metrics::add;
 use crate::request::{Handled, ReplyTo, Request};
@@ -16,8 +17,7 @@ use ottla_protocol::messages::fetch_response::{
     PartitionData,
 };
 use ottla_protocol::{ApiKey, Message, Records};
-use ottla_storage::log_dir::{LogDir, ReadTicket};
-use ottla_types::{ErrorCode, LeaderEpoch, Now, Offset, TopicId, Uuid};
+use ottla_types::{ErrorCode, LeaderEpoch, Mono, Now, Offset, TopicId, Uuid};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,9 @@ use std::time::Duration;
 const EPOCH_INITIAL: i32 = 0;
 /// Session epoch of a request that wants none.
 const EPOCH_FINAL: i32 = -1;
+/// How long an answer that would be empty waits for a cold read, also when its client allows no time: Kafka reads
+/// before it answers.
+const COLD_READ_PATIENCE: Duration = Duration::from_secs(5);
 /// The first version with topic ids.
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
 
@@ -98,6 +101,7 @@ fn read_request(
     };
     let requested_bytes = usize::try_from(message.max_bytes).unwrap_or(0);
     let wait = Duration::from_millis(u64::try_from(message.max_wait_ms).unwrap_or(0));
+    let data_deadline = request.now.mono.plus(wait);
     Ok(ParkedFetch {
         set,
         limits: FetchLimits {
@@ -106,7 +110,9 @@ fn read_request(
             coverage,
         },
         session,
-        deadline: request.now.mono.plus(wait),
+        data_deadline,
+        read_deadline: data_deadline.max(request.now.mono.plus(COLD_READ_PATIENCE)),
+        deadline: data_deadline,
         reply: FetchReply {
             version,
             correlation_id: request.header.correlation_id,
@@ -123,19 +129,21 @@ fn update_session(
     message: &FetchRequest<'_>,
     uses_topic_ids: bool,
 ) -> Option<Arc<FetchSet>> {
-    let size = {
+    let forgotten = message.forgotten_topics_data.iter().flat_map(|topic| {
+        let key = topic_key(&topic.topic, topic.topic_id, uses_topic_ids);
+        let partitions = topic.partitions.iter();
+        partitions.map(move |partition| (key.clone(), *partition))
+    });
+    let (size, superseded) = {
         let mut state = session.set.state.lock();
-        for topic in &message.forgotten_topics_data {
-            let key = topic_key(&topic.topic, topic.topic_id, uses_topic_ids);
-            for partition in &topic.partitions {
-                if let Some(item) = state.remove(key.clone(), *partition) {
-                    unwatch(&session.set, &item);
-                }
-            }
+        for item in state.remove(forgotten) {
+            unwatch(&session.set, &item);
         }
         upsert_all(&mut state, &message.topics, uses_topic_ids);
-        state.len()
+        (state.len(), state.take_parked())
     };
+    // An earlier request of the session that still waits is nobody's any more: it is answered at once.
+    broker.note_moved(superseded.as_slice());
     if size == 0 {
         broker.end_session(session.id);
         return None;
@@ -186,62 +194,95 @@ impl Broker {
     /// what moves, and gives the fetch back.
     pub(crate) fn resume_fetch(
         &self,
-        fetch: ParkedFetch,
+        mut fetch: ParkedFetch,
         token: Token,
         now: Now,
-    ) -> Result<Handled, ParkedFetch> {
+    ) -> Result<Handled, Box<ParkedFetch>> {
         let view = self.view.load_full();
-        let mut state = fetch.set.state.lock();
-        let (mut evaluation, mut blocked) = evaluate(&mut state, &fetch.set, fetch.limits, &view);
-        let may_wait = now.mono < fetch.deadline && state.len() != 0 && !self.is_draining();
-        let is_done = |evaluation: &Evaluation, blocked: &Blocked| {
-            evaluation.is_enough && (blocked.is_none() || evaluation.has_records())
-        };
-        if !is_done(&evaluation, &blocked) && may_wait {
+        let set = Arc::clone(&fetch.set);
+        let mut state = set.state.lock();
+        let (mut evaluation, mut cold) = evaluate(&mut state, &set, fetch.limits, &view);
+        if self.waits_until(&fetch, &state, &evaluation, &cold, now) != now.mono {
             if !state.is_subscribed() {
                 // Parking: register, then look again.
-                subscribe(&mut state, &fetch.set);
-                (evaluation, blocked) = evaluate(&mut state, &fetch.set, fetch.limits, &view);
+                subscribe(&mut state, &set);
+                (evaluation, cold) = evaluate(&mut state, &set, fetch.limits, &view);
             }
-            if !is_done(&evaluation, &blocked) {
-                state.set_parked(Some(token));
+            let deadline = self.waits_until(&fetch, &state, &evaluation, &cold, now);
+            if deadline != now.mono {
+                fetch.deadline = deadline;
+                state.park(token);
                 drop(state);
-                if let Some((log_dir, ticket)) = blocked {
-                    self.read_ahead(log_dir, ticket, token);
-                }
-                return Err(fetch);
+                self.read_ahead(cold, Some(token));
+                return Err(Box::new(fetch));
             }
         }
-        Ok(self.answer_fetch(&fetch, state, evaluation, &view, now))
+        let handled = self.answer_fetch(&fetch, token, state, evaluation, &view, now);
+        // Nobody waits for these, but the next request finds them read.
+        self.read_ahead(cold, None);
+        Ok(handled)
+    }
+
+    /// Until when the fetch waits if nothing moves; `now` when it is to be answered.
+    fn waits_until(
+        &self,
+        fetch: &ParkedFetch,
+        state: &FetchSetState,
+        evaluation: &Evaluation,
+        cold: &[ColdRead],
+        now: Now,
+    ) -> Mono {
+        let is_superseded = match &fetch.session {
+            SessionUse::Of(session, epoch) => !self.sessions.is_current(session.id, *epoch),
+            SessionUse::Wanted | SessionUse::None => false,
+        };
+        if is_superseded || state.len() == 0 || self.is_draining() {
+            return now.mono;
+        }
+        if !cold.is_empty() && !evaluation.has_records() {
+            return fetch.read_deadline.max(now.mono);
+        }
+        match evaluation.is_enough {
+            true => now.mono,
+            false => fetch.data_deadline.max(now.mono),
+        }
     }
 
     /// Answers a fetch with what there is.
-    pub(crate) fn finish_fetch(&self, fetch: ParkedFetch, now: Now) -> Handled {
+    pub(crate) fn finish_fetch(&self, fetch: ParkedFetch, token: Token, now: Now) -> Handled {
         let view = self.view.load_full();
         let mut state = fetch.set.state.lock();
-        let (evaluation, _) = evaluate(&mut state, &fetch.set, fetch.limits, &view);
-        self.answer_fetch(&fetch, state, evaluation, &view, now)
+        let (evaluation, cold) = evaluate(&mut state, &fetch.set, fetch.limits, &view);
+        let handled = self.answer_fetch(&fetch, token, state, evaluation, &view, now);
+        self.read_ahead(cold, None);
+        handled
     }
 
-    /// Has a cold read done by a thread that may wait, and the fetch looked at again afterwards.
-    fn read_ahead(&self, log_dir: Arc<LogDir>, ticket: ReadTicket, token: Token) {
-        let broker = self.shared();
-        self.wake.block(BlockingWork::new(move || {
-            // Its error shows when the fetch is looked at again.
-            let _ = log_dir.finish_read(ticket);
-            broker.note_moved(&[token]);
-        }));
+    /// Has cold reads done by threads that may wait, and the fetch of `token` looked at again after each.
+    fn read_ahead(&self, cold: Vec<ColdRead>, token: Option<Token>) {
+        for ColdRead { partition, ticket } in cold {
+            if !partition.begin_cold_read(token) {
+                continue;
+            }
+            let broker = self.shared();
+            self.wake.block(BlockingWork::new(move || {
+                // Its error shows when the fetch is looked at again.
+                let _ = partition.log_dir.finish_read(ticket);
+                broker.note_moved(&partition.end_cold_read());
+            }));
+        }
     }
 
     fn answer_fetch(
         &self,
         fetch: &ParkedFetch,
+        token: Token,
         mut state: parking_lot::MutexGuard<'_, FetchSetState>,
         mut evaluation: Evaluation,
         view: &View,
         now: Now,
     ) -> Handled {
-        state.set_parked(None);
+        state.unpark(token);
         let mut session_id = 0;
         let mut error = ErrorCode::None;
         match &fetch.session {
@@ -407,14 +448,14 @@ fn end_watches(set: &Arc<FetchSet>) {
     items.iter().for_each(|item| unwatch(set, item));
 }
 
-/// Looks at what may have something to say. The first cold read that stands in the way comes along.
+/// Looks at what may have something to say. The cold reads that stand in the way come along.
 fn evaluate(
     state: &mut FetchSetState,
     set: &Arc<FetchSet>,
     limits: FetchLimits,
     view: &View,
-) -> (Evaluation, Blocked) {
-    let mut blocked = None;
+) -> (Evaluation, Vec<ColdRead>) {
+    let mut cold = Vec::new();
     let is_subscribed = state.is_subscribed();
     let evaluation = state.evaluate(limits, &mut |index, item, budget| {
         if let Err(code) = find_target(view, item) {
@@ -424,9 +465,9 @@ fn evaluate(
             // Watched before it is read: what moves after the look is heard of.
             watch(set, index, item);
         }
-        look(item, budget, &mut blocked)
+        look(item, budget, &mut cold)
     });
-    (evaluation, blocked)
+    (evaluation, cold)
 }
 
 /// Makes an item hear of moves.

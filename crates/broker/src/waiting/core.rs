@@ -3,7 +3,7 @@ use super::journal_waits::JournalWaits;
 use crate::connection::Connection;
 use crate::fetch::ParkedFetch;
 use crate::partition::LocalPartition;
-use crate::response::{Outcome, Response};
+use crate::response::{Outcome, Response, Token};
 use ottla_records::Scratch;
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, Mono};
@@ -70,7 +70,7 @@ pub(crate) enum Parked {
     /// A finished reply that may not leave before the journal is so far.
     Reply(ParkedReply),
     /// A long poll.
-    Fetch(ParkedFetch),
+    Fetch(Box<ParkedFetch>),
     /// The controller has the request, or somebody else; the answer comes as a note.
     Note {
         /// When the client does not wait any longer.
@@ -85,8 +85,26 @@ pub(crate) struct HeldRequest {
     /// What follows the frame's size.
     pub(crate) frame: Vec<u8>,
     pub(crate) connection: Connection,
-    /// When to try again.
-    pub(crate) retry: Mono,
+    pub(crate) patience: HeldPatience,
+}
+
+/// How long a request may be held, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldPatience {
+    /// Then it is refused if there is still no room.
+    pub(crate) give_up: Mono,
+    /// Whether the client waits for the answer: when it has gone it will send again, elsewhere, and the
+    /// request is dropped. What was sent without acknowledgement is carried out all the same.
+    pub(crate) is_awaited: bool,
+}
+
+/// What a request that was held before has to know when it is carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldBefore {
+    /// Its answer was promised under this.
+    pub(crate) token: Token,
+    /// There was no room in time: it must be refused.
+    pub(crate) is_over: bool,
 }
 
 /// A finished reply and what it waits for.

@@ -2,6 +2,7 @@ use crate::harness::{
     Called, Harness, START, batch, batch_with, body, fetch_request, produce_request, read, records,
     records_of,
 };
+use ottla_broker::BlockingWork;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use ottla_protocol::messages::fetch_response::{FetchResponse, PartitionData};
@@ -358,4 +359,82 @@ fn a_shutdown_answers_polls_at_once() {
     assert!(harness.broker.is_drained());
     let answered = harness.send(ApiKey::Fetch, 11, &fetch_request("t", 0, 0, 500));
     assert!(matches!(answered, Called::Answered(_)));
+}
+
+/// Two partitions, of which the first has been read since the start and the second not.
+fn warm_and_cold() -> Harness {
+    let mut harness = Harness::new();
+    harness.create_topic("t", 2, &[]);
+    for partition in 0..2 {
+        harness
+            .produce("t", partition, &batch(&["x"]))
+            .expect("appended");
+    }
+    harness.flush();
+    let mut harness = harness.restart();
+    assert_eq!(harness.fetch("t", 0, 0).expect("readable").len(), 1);
+    *harness.wake.deferred.lock() = Some(Vec::new());
+    harness
+}
+
+#[test]
+fn a_fetch_that_may_not_wait_waits_for_a_cold_read_it_has_nothing_to_say_without() {
+    let mut harness = warm_and_cold();
+    let request = fetch_request("t", 1, 0, 0);
+    let Called::Waiting(token) = harness.send(ApiKey::Fetch, 11, &request) else {
+        panic!("an empty answer would come for ever");
+    };
+    let Called::Waiting(other) = harness.send(ApiKey::Fetch, 11, &request) else {
+        panic!("it is not read yet");
+    };
+    harness.collect();
+    assert_eq!(taken(&mut harness, token, 11), None);
+    let reads = harness.deferred_reads();
+    assert_eq!(reads.len(), 1, "both wait for the same read");
+    reads.into_iter().for_each(BlockingWork::run);
+    harness.collect();
+    for token in [token, other] {
+        let found = taken(&mut harness, token, 11);
+        assert_eq!(found, Some(vec![(0, "x".to_owned())]));
+    }
+}
+
+#[test]
+fn a_cold_partition_is_read_while_a_warm_one_answers() {
+    let mut harness = warm_and_cold();
+    let mut request = fetch_request("t", 0, 0, 500);
+    let mut cold = request.topics[0].partitions[0].clone();
+    cold.partition = 1;
+    request.topics[0].partitions.push(cold);
+    let count = |harness: &mut Harness| {
+        harness.call(ApiKey::Fetch, 11, &request, |body| {
+            let response: FetchResponse<'_> = read(body, 11);
+            let partitions = response.responses[0].partitions.iter();
+            let counts = partitions.map(|data| records(records_of(data)).len());
+            counts.collect::<Vec<usize>>()
+        })
+    };
+    assert_eq!(count(&mut harness), [1, 0]);
+    assert_eq!(count(&mut harness), [1, 0]);
+    let reads = harness.deferred_reads();
+    assert_eq!(
+        reads.len(),
+        1,
+        "a read that is under way is not begun again"
+    );
+    reads.into_iter().for_each(BlockingWork::run);
+    assert_eq!(count(&mut harness), [1, 1]);
+    assert!(harness.deferred_reads().is_empty());
+}
+
+#[test]
+fn a_cold_read_that_hangs_is_not_waited_for_for_ever() {
+    let mut harness = warm_and_cold();
+    let Called::Waiting(token) = harness.send(ApiKey::Fetch, 11, &fetch_request("t", 1, 0, 0))
+    else {
+        panic!("an empty answer would come for ever");
+    };
+    harness.pass(Duration::from_secs(5));
+    assert_eq!(taken(&mut harness, token, 11), Some(vec![]));
+    assert!(harness.broker.is_drained());
 }

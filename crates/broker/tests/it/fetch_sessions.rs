@@ -316,3 +316,21 @@ fn records_that_are_deleted_are_news() {
     );
     assert_eq!(consumer.fetch(&mut harness, &[], &[]).partitions, []);
 }
+
+#[test]
+fn a_request_that_is_superseded_in_its_session_leaves_at_once_and_takes_no_wake_along() {
+    let mut harness = Harness::new();
+    let topic = harness.create_topic("t", 1, &[]);
+    let mut consumer = Consumer::new(topic);
+    consumer.fetch(&mut harness, &[(0, 0)], &[]);
+    let older = consumer.park(&mut harness, &[]);
+    consumer.epoch += 1;
+    let newer = consumer.park(&mut harness, &[]);
+    harness.collect();
+    let answer = consumer.taken(&mut harness, older).expect("at once");
+    assert_eq!((answer.error, answer.session_id), (71, 0));
+    assert_eq!(consumer.taken(&mut harness, newer), None);
+    harness.produce("t", 0, &batch(&["x"])).expect("appended");
+    let answer = consumer.taken(&mut harness, newer).expect("woken");
+    assert_eq!((answer.error, answer.partitions.len()), (0, 1));
+}

@@ -1,20 +1,21 @@
+use crate::failing_disk::FailingDisk;
 use ottla_broker::config::{BrokerConfig, ConfigSources};
 use ottla_broker::{
-    Broker, BrokerStart, CloseReason, Connection, ConnectionInfo, CoreId, Directory, Outcome,
-    Response, ResponsePart, Token, Wake,
+    BlockingWork, Broker, BrokerStart, CloseReason, Connection, ConnectionInfo, CoreId, Directory,
+    Outcome, Response, ResponsePart, Token, Wake,
 };
 use ottla_metadata::quorum::Voter;
 use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
 use ottla_protocol::{ApiKey, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_records::{BatchBuilder, Codec, Compressor, Decompressor, batches};
-use ottla_storage::log_dir::{LogDir, LogDirOptions};
+use ottla_storage::log_dir::{LogDir, LogDirOptions, PumpStep};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_storage::wal::CommitStep;
 use ottla_types::{BrokerId, DirectoryId, IncarnationId, Mono, Now, Timestamp, Uuid};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// When every test begins, in milliseconds since 1970.
@@ -26,6 +27,8 @@ pub struct CountingWake {
     pub wakes: AtomicUsize,
     /// One per core: whether it was woken since it last waited.
     woken: [(Mutex<bool>, Condvar); 2],
+    /// Work that waits for a disk is put here instead of being done at once, if this is there.
+    pub deferred: Mutex<Option<Vec<BlockingWork>>>,
 }
 
 impl CountingWake {
@@ -53,6 +56,13 @@ impl Wake for CountingWake {
         *woken.lock() = true;
         signal.notify_all();
     }
+
+    fn block(&self, work: BlockingWork) {
+        if let Some(deferred) = &mut *self.deferred.lock() {
+            return deferred.push(work);
+        }
+        work.run();
+    }
 }
 
 /// A broker with everything around it; nothing moves unless a test moves it.
@@ -62,6 +72,8 @@ pub struct Harness {
     pub wake: Arc<CountingWake>,
     pub now: Now,
     disk: MemoryDisk,
+    /// Makes the log directory's device fail from now on.
+    pub is_broken: Arc<AtomicBool>,
     settings: Vec<String>,
     pub quorum: Arc<LocalQuorum>,
     connection: Connection,
@@ -139,8 +151,13 @@ impl Harness {
             reserve_percent: 0,
             ..LogDirOptions::default()
         };
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let device = FailingDisk {
+            disk: disk.clone(),
+            is_broken: Arc::clone(&is_broken),
+        };
         let (log_dir, _report) =
-            LogDir::open(Arc::new(disk.clone()), options, now).expect("the directory opens");
+            LogDir::open(Arc::new(device), options, now).expect("the directory opens");
         let log_dir = Arc::new(log_dir);
         let incarnation_id = IncarnationId::new(Uuid::from_bytes([incarnation; 16]));
         let config = config(&settings);
@@ -202,6 +219,7 @@ impl Harness {
             wake,
             now,
             disk,
+            is_broken,
             settings,
             quorum,
             connection,
@@ -246,6 +264,25 @@ impl Harness {
         }
         self.collect();
         !events.is_empty()
+    }
+
+    /// Everything that is in memory goes to segment files; the next broker on them finds them cold.
+    pub fn flush(&mut self) {
+        self.settle();
+        let log_dir = Arc::clone(&self.log_dir);
+        let later = self.now.mono.plus(Duration::from_secs(3600));
+        let later = Now {
+            mono: later,
+            wall: self.now.wall,
+        };
+        while matches!(log_dir.flush_step(later), PumpStep::Worked) {
+            self.settle();
+        }
+    }
+
+    /// Hands out the reads that were put off.
+    pub fn deferred_reads(&mut self) -> Vec<BlockingWork> {
+        std::mem::take(self.wake.deferred.lock().get_or_insert_default())
     }
 
     /// One step of the journal.
@@ -340,6 +377,11 @@ impl Harness {
     /// Whether a parked request ended without an answer.
     pub fn take_silent(&mut self, token: Token) -> bool {
         matches!(self.completed.remove(&token), Some(Outcome::NoReply))
+    }
+
+    /// Whether a parked request closed its connection.
+    pub fn take_closed(&mut self, token: Token) -> bool {
+        matches!(self.completed.remove(&token), Some(Outcome::Close(_)))
     }
 
     /// Sends a request and makes everything happen until it is answered; returns the whole frame.

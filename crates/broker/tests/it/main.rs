@@ -1,5 +1,6 @@
 //! The broker on a disk in memory, spoken to in frames, one module per API.
 
+mod failing_disk;
 mod harness;
 
 mod admin;

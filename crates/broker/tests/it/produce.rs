@@ -447,3 +447,90 @@ fn producers_wait_while_memory_is_full() {
     assert_eq!(records.len(), 2, "nothing was lost and nothing came twice");
     assert!(harness.broker.is_drained());
 }
+
+/// The error of the answer with this token, if it has come.
+fn taken(harness: &mut Harness, token: ottla_broker::Token) -> Option<i16> {
+    let frame = harness.take(token)?;
+    let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+    let response: ProduceResponse<'_> = read(body(&frame, ApiKey::Produce, 9, correlation_id), 9);
+    Some(response.responses[0].partition_responses[0].error_code)
+}
+
+/// Fills memory so that the next producer is held.
+fn fill_memory() -> Harness {
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    harness.create_topic("t", 1, &[]);
+    let large = batch(&["x".repeat(700_000).as_str()]);
+    let request = produce_request("t", 0, &large, 1);
+    let called = harness.send(ApiKey::Produce, 9, &request);
+    assert!(matches!(called, Called::Waiting(_)));
+    harness
+}
+
+#[test]
+fn a_directory_that_failed_holds_nobody_back() {
+    let mut harness = fill_memory();
+    let small = batch(&["y"]);
+    let request = produce_request("t", 0, &small, -1);
+    let Called::Waiting(held) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!("there is no room")
+    };
+    harness
+        .is_broken
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    harness.settle();
+    harness.pass(Duration::from_millis(5));
+    assert_eq!(taken(&mut harness, held), Some(56), "a storage error");
+    assert_eq!(harness.produce("t", 0, &small), Err(56));
+    assert!(harness.broker.is_drained());
+}
+
+#[test]
+fn who_is_held_hears_in_time_that_there_was_no_room() {
+    let mut harness = fill_memory();
+    let small = batch(&["y"]);
+    let mut request = produce_request("t", 0, &small, -1);
+    request.timeout_ms = 1500;
+    let Called::Waiting(held) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!("there is no room")
+    };
+    request.acks = 0;
+    let mut silent = harness.connect(1);
+    let Called::Waiting(unanswered) = harness.send_on(&mut silent, ApiKey::Produce, 9, &request)
+    else {
+        panic!("there is no room")
+    };
+    let stall = |harness: &mut Harness, millis| {
+        // The journal does nothing.
+        harness.now.mono = harness.now.mono.plus(Duration::from_millis(millis));
+        harness.collect();
+    };
+    stall(&mut harness, 1499);
+    assert_eq!(taken(&mut harness, held), None);
+    stall(&mut harness, 5);
+    assert_eq!(taken(&mut harness, held), Some(7), "a timeout");
+    assert!(harness.take_closed(unanswered), "how acks=0 hears of it");
+    let held_bytes = harness.broker.held_bytes();
+    assert_eq!(held_bytes.load(std::sync::atomic::Ordering::Relaxed), 0);
+    harness.settle();
+    let records = harness.fetch("t", 0, 0).expect("readable");
+    assert_eq!(records.len(), 1, "what was refused is not appended later");
+}
+
+#[test]
+fn what_was_held_for_a_client_that_has_gone_is_dropped_if_an_answer_was_wanted() {
+    let mut harness = fill_memory();
+    let small = batch(&["y"]);
+    for acks in [-1, 0] {
+        let mut connection = harness.connect(0);
+        let request = produce_request("t", 0, &small, acks);
+        let called = harness.send_on(&mut connection, ApiKey::Produce, 9, &request);
+        assert!(matches!(called, Called::Waiting(_)));
+        harness.broker.disconnect(connection);
+    }
+    harness.pass(Duration::from_millis(5));
+    harness.pass(Duration::from_millis(5));
+    assert!(harness.broker.is_drained());
+    let records = harness.fetch("t", 0, 1).expect("readable");
+    assert_eq!(records, [(1, "y".to_owned())], "the one with acks=0");
+}

@@ -242,8 +242,12 @@ impl LogDir {
 
     /// True when producers should wait before they send more: tails or the journal's queue hold more than they
     /// should. Asked before an append is tried; appends themselves are not refused. What a replay left in tails is
-    /// memory that is taken already: it makes nobody wait, and goes as it is flushed.
+    /// memory that is taken already: it makes nobody wait, and goes as it is flushed. Nor does a directory that
+    /// refuses every append: the refusal is the answer.
     pub fn is_congested(&self) -> bool {
+        if self.admit().is_err() {
+            return false;
+        }
         let tails_max = self.options.tail_bytes_max + self.options.tail_bytes_max / 2;
         tails_max + self.replayed_excess.load(Ordering::Relaxed)
             < self.tail_bytes.load(Ordering::Relaxed)

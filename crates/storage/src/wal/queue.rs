@@ -100,6 +100,8 @@ impl Queue {
         let mut inner = self.inner.lock();
         inner.is_closed = true;
         let entries = std::mem::take(&mut inner.entries);
+        // Nothing is written any more: what the pump holds is forgotten too.
+        self.queued_bytes.store(0, Ordering::Relaxed);
         drop(inner);
         // Freed outside the lock: there may be many.
         drop(entries);
@@ -127,7 +129,11 @@ impl Queue {
 
     pub(crate) fn publish_written(&self, last: Lsn, bytes: u64) {
         self.written.store(last.get(), Ordering::Release);
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // A journal that was closed meanwhile has forgotten them already.
+        let less = |queued: u64| Some(queued.saturating_sub(bytes));
+        let _ = self
+            .queued_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     pub(crate) fn publish_durable(&self, last: Lsn) {
