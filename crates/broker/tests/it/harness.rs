@@ -270,13 +270,13 @@ impl Harness {
     pub fn flush(&mut self) {
         self.settle();
         let log_dir = Arc::clone(&self.log_dir);
-        let later = self.now.mono.plus(Duration::from_secs(3600));
-        let later = Now {
-            mono: later,
-            wall: self.now.wall,
-        };
-        while matches!(log_dir.flush_step(later), PumpStep::Worked) {
-            self.settle();
+        let mut now = self.now;
+        while log_dir.stats().dirty_partitions_count != 0 {
+            match log_dir.flush_step(now) {
+                PumpStep::Worked => self.settle(),
+                PumpStep::Waiting { until } => now.mono = until,
+                PumpStep::Offline => panic!("the disk is good"),
+            }
         }
     }
 
