@@ -24,6 +24,8 @@ mod leader_epochs;
 pub mod producer_state;
 pub mod segment;
 
+mod batch_sums;
+
 pub mod partition;
 
 pub mod log_dir;

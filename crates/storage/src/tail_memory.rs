@@ -67,17 +67,22 @@ impl TailMemory {
 
     /// A copy of `bytes` in memory of its own.
     pub(crate) fn copy(&self, bytes: &[u8]) -> TailBuffer {
-        if bytes.len() <= class_size(0) / 2 {
-            return TailBuffer::Small(BytesMut::from(bytes));
+        let mut buffer = self.buffer(bytes.len());
+        buffer.extend(bytes);
+        buffer
+    }
+
+    /// An empty buffer for `size` bytes.
+    pub(crate) fn buffer(&self, size: usize) -> TailBuffer {
+        if size <= class_size(0) / 2 {
+            return TailBuffer::Small(BytesMut::with_capacity(size));
         }
-        let Some(class) = (0..CLASSES_COUNT).find(|class| bytes.len() <= class_size(*class)) else {
-            return TailBuffer::Small(BytesMut::from(bytes));
+        let Some(class) = (0..CLASSES_COUNT).find(|class| size <= class_size(*class)) else {
+            return TailBuffer::Small(BytesMut::with_capacity(size));
         };
         let kept = self.shared.free.lock().take(class);
-        let mut buffer = kept.unwrap_or_else(|| Vec::with_capacity(class_size(class)));
-        buffer.extend_from_slice(bytes);
         TailBuffer::Pooled(Pooled {
-            bytes: buffer,
+            bytes: kept.unwrap_or_else(|| Vec::with_capacity(class_size(class))),
             class,
             shared: Arc::clone(&self.shared),
         })
@@ -112,6 +117,14 @@ impl Free {
 }
 
 impl TailBuffer {
+    /// Puts `bytes` at its end.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        match self {
+            TailBuffer::Small(buffer) => buffer.extend_from_slice(bytes),
+            TailBuffer::Pooled(pooled) => pooled.bytes.extend_from_slice(bytes),
+        }
+    }
+
     /// Its bytes, to be changed.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {

@@ -1,8 +1,10 @@
 use super::{AppendError, LogDir};
+use crate::batch_sums::{BatchSums, UnstampedSums};
 use crate::marker::Marker;
 use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatch};
 use crate::planted::PlantedBug;
 use crate::producer_state::{ProducedBatch, SequenceCheck};
+use crate::segment::sidecar::UNIT_BYTES_MAX;
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
 use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
@@ -63,7 +65,13 @@ impl LogDir {
             return Err(AppendError::Large);
         }
         // Copied before the lock is taken; stamped under it, when the offset is known.
-        let mut bytes = self.tail_memory.copy(batch.bytes);
+        let (mut bytes, sums) = if UNIT_BYTES_MAX < batch.bytes.len() {
+            let mut buffer = self.tail_memory.buffer(batch.bytes.len());
+            let sums = UnstampedSums::copy(batch.bytes, &mut buffer);
+            (buffer, Some(sums))
+        } else {
+            (self.tail_memory.copy(batch.bytes), None)
+        };
         let mut state = partition.lock();
         let epoch = loop {
             // Again after every wait: meanwhile there may be another leader, or no partition any more.
@@ -96,7 +104,23 @@ impl LogDir {
             argument: now.wall.as_millis() as u64,
         };
         let class = entry_class(&state);
-        let entry = Entry::new(header, class, bytes.clone());
+        let (entry, sums) = match sums.map(|sums| sums.stamped(&bytes)) {
+            Some(sums) => {
+                let entry = Entry::with_crc(header, class, bytes.clone(), sums.whole);
+                (entry, sums)
+            }
+            None => {
+                let entry = Entry::new(header, class, bytes.clone());
+                let whole = entry.body_crc();
+                (
+                    entry,
+                    BatchSums {
+                        whole,
+                        pieces: None,
+                    },
+                )
+            }
+        };
         let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
         let (had_pin, size) = (state.pin, bytes.len());
         let tail = TailBatch {
@@ -106,6 +130,7 @@ impl LogDir {
             max_timestamp,
             appended_at: now.wall,
             bytes,
+            sums: Some(sums),
         };
         state.push_batch(tail, epoch);
         state.pending.push(lsn, base_offset);

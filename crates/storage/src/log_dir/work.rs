@@ -277,6 +277,7 @@ impl FlushTask {
             base_offset: batch.base_offset,
             last_offset: batch.last_offset,
             max_timestamp: batch.max_timestamp,
+            sums: batch.sums.as_ref(),
         });
         let units = sidecar::cut(plan.segment_base, plan.position, flushed);
         Ok(self.go(Stage::WriteSums(write, units)))

@@ -667,6 +667,7 @@ pub(crate) fn tail_batch(
         max_timestamp: view.max_timestamp(),
         appended_at,
         bytes,
+        sums: None,
     }
 }
 

@@ -1,3 +1,4 @@
+use crate::batch_sums::BatchSums;
 use bytes::Bytes;
 use ottla_types::{Lsn, Offset, Timestamp};
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ pub(crate) struct TailBatch {
     pub(crate) appended_at: Timestamp,
     /// The whole batch, shared with the journal's queue.
     pub(crate) bytes: Bytes,
+    /// Its checksums, unless it was replayed.
+    pub(crate) sums: Option<BatchSums>,
 }
 
 /// The end of a log that is only in memory (and in the journal).

@@ -459,6 +459,7 @@ pub(crate) fn flushed<'a>(batch: &BatchView<'a>) -> FlushedBatch<'a> {
         base_offset: batch.base_offset(),
         last_offset: batch.last_offset(),
         max_timestamp: batch.max_timestamp(),
+        sums: None,
     }
 }
 

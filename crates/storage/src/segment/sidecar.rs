@@ -6,6 +6,8 @@
 //! It is not synced: after a power cut its end may be missing or torn, and is made again from the batches,
 //! which then are checked link by link ([`crate::segment::chain`]).
 
+use crate::batch_sums::BatchSums;
+use crate::checksum::crc32c_joined;
 use ottla_records::crc32c;
 use ottla_types::{Offset, Timestamp};
 
@@ -194,6 +196,48 @@ pub struct FlushedBatch<'a> {
     pub last_offset: Offset,
     /// Its largest timestamp.
     pub max_timestamp: Timestamp,
+    /// Its checksums, if they are known.
+    pub(crate) sums: Option<&'a BatchSums>,
+}
+
+/// A batch of this size is cheaper to join by its checksum than to read.
+const JOINED_SIZE_MIN: usize = 8 * 1024;
+
+/// The checksum of a unit while batches are added.
+struct UnitCrc {
+    crc: u32,
+    /// Small batches behind those that `crc` covers.
+    pending: crc_fast::Digest,
+    pending_size: usize,
+}
+
+impl UnitCrc {
+    fn new() -> UnitCrc {
+        UnitCrc {
+            crc: 0, // That of nothing.
+            pending: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi),
+            pending_size: 0,
+        }
+    }
+
+    fn add(&mut self, batch: &FlushedBatch<'_>) {
+        let known = batch.sums.filter(|_| JOINED_SIZE_MIN <= batch.bytes.len());
+        let Some(known) = known else {
+            self.pending.update(batch.bytes);
+            self.pending_size += batch.bytes.len();
+            return;
+        };
+        self.join_pending();
+        self.crc = crc32c_joined(self.crc, known.whole, batch.bytes.len());
+    }
+
+    fn join_pending(&mut self) {
+        if self.pending_size > 0 {
+            let pending = self.pending.finalize_reset() as u32;
+            self.crc = crc32c_joined(self.crc, pending, self.pending_size);
+            self.pending_size = 0;
+        }
+    }
 }
 
 /// Cuts the batches that are written at `position` into units.
@@ -203,12 +247,13 @@ pub fn cut<'a>(
     batches: impl Iterator<Item = FlushedBatch<'a>>,
 ) -> Vec<Unit> {
     let mut units = Vec::new();
-    let mut open: Option<(Unit, crc_fast::Digest)> = None;
+    let mut open: Option<(Unit, UnitCrc)> = None;
     for batch in batches {
         let base_delta = segment_base.distance_to(batch.base_offset) as u32;
         let last_delta = segment_base.distance_to(batch.last_offset) as u32;
         if batch.bytes.len() > UNIT_BYTES_MAX {
             units.extend(open.take().map(close));
+            let known = batch.sums.and_then(|sums| sums.pieces.as_ref());
             for (index, piece) in batch.bytes.chunks(UNIT_BYTES_MAX).enumerate() {
                 units.push(Unit {
                     position,
@@ -217,7 +262,7 @@ pub fn cut<'a>(
                     base_delta,
                     last_delta,
                     first_last_delta: last_delta,
-                    crc: crc32c(piece),
+                    crc: known.map_or_else(|| crc32c(piece), |known| known[index]),
                     max_timestamp: batch.max_timestamp,
                     max_timestamp_delta: last_delta,
                 });
@@ -225,7 +270,7 @@ pub fn cut<'a>(
             }
             continue;
         }
-        let (unit, digest) = open.get_or_insert_with(|| {
+        let (unit, crc) = open.get_or_insert_with(|| {
             let unit = Unit {
                 position,
                 size: 0,
@@ -237,10 +282,7 @@ pub fn cut<'a>(
                 max_timestamp: batch.max_timestamp,
                 max_timestamp_delta: last_delta,
             };
-            (
-                unit,
-                crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi),
-            )
+            (unit, UnitCrc::new())
         });
         unit.size += batch.bytes.len() as u32;
         unit.last_delta = last_delta;
@@ -248,7 +290,7 @@ pub fn cut<'a>(
             unit.max_timestamp = batch.max_timestamp;
             unit.max_timestamp_delta = last_delta;
         }
-        digest.update(batch.bytes);
+        crc.add(&batch);
         position += batch.bytes.len() as u32;
         if UNIT_BYTES_MIN <= unit.size as usize {
             units.extend(open.take().map(close));
@@ -258,8 +300,9 @@ pub fn cut<'a>(
     units
 }
 
-fn close((mut unit, digest): (Unit, crc_fast::Digest)) -> Unit {
-    unit.crc = digest.finalize() as u32;
+fn close((mut unit, mut crc): (Unit, UnitCrc)) -> Unit {
+    crc.join_pending();
+    unit.crc = crc.crc;
     unit
 }
 
@@ -278,6 +321,7 @@ mod tests {
             base_offset: Offset::new(100 + 10 * index as i64),
             last_offset: Offset::new(109 + 10 * index as i64),
             max_timestamp: Timestamp::from_millis(1_000 - index as i64),
+            sums: None,
         });
         (cut(Offset::new(100), 0, batches), bytes.concat())
     }
@@ -288,6 +332,47 @@ mod tests {
             file.extend_from_slice(&unit.encode());
         }
         file
+    }
+
+    #[test]
+    fn known_checksums_give_the_same_units() {
+        let sizes = [
+            100,
+            9_000,
+            10,
+            20,
+            12_000,
+            30_000,
+            2 * UNIT_BYTES_MAX + 5,
+            8_192,
+            7,
+        ];
+        let (expected, bytes) = units(&sizes);
+        let mut rest = &bytes[..];
+        let sums: Vec<BatchSums> = sizes
+            .iter()
+            .map(|size| {
+                let (batch, behind) = rest.split_at(*size);
+                rest = behind;
+                BatchSums {
+                    whole: crc32c(batch),
+                    pieces: Some(batch.chunks(UNIT_BYTES_MAX).map(crc32c).collect()),
+                }
+            })
+            .collect();
+        let mut rest = &bytes[..];
+        let batches = sums.iter().enumerate().map(|(index, sums)| {
+            let (bytes, behind) = rest.split_at(sizes[index]);
+            rest = behind;
+            FlushedBatch {
+                bytes,
+                base_offset: Offset::new(100 + 10 * index as i64),
+                last_offset: Offset::new(109 + 10 * index as i64),
+                max_timestamp: Timestamp::from_millis(1_000 - index as i64),
+                sums: Some(sums),
+            }
+        });
+        assert_eq!(cut(Offset::new(100), 0, batches), expected);
     }
 
     #[test]

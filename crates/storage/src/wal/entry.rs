@@ -129,6 +129,17 @@ impl Entry {
             Body::One(bytes) => crc32c(bytes),
             Body::Many(parts) => crc32c_parts(parts.iter().map(|part| &part[..])),
         };
+        Entry::with_crc(header, class, body, body_crc)
+    }
+
+    /// The same for a body whose checksum is known.
+    pub fn with_crc(
+        header: EntryHeader,
+        class: DurabilityClass,
+        body: impl Into<Body>,
+        body_crc: u32,
+    ) -> Entry {
+        let body = body.into();
         Entry {
             header,
             class,
@@ -146,6 +157,11 @@ impl Entry {
     /// What has to happen before it counts.
     pub fn class(&self) -> DurabilityClass {
         self.class
+    }
+
+    /// CRC-32C of its bytes.
+    pub fn body_crc(&self) -> u32 {
+        self.body_crc
     }
 
     /// Its bytes.
