@@ -31,11 +31,13 @@ mod batch_view;
 mod batches;
 
 mod batch_builder;
+mod batch_filter;
 mod control;
 mod produce_batch;
 mod stamp;
 
 pub use batch_builder::BatchBuilder;
+pub use batch_filter::{BatchFilter, Filtered, write_empty_batch};
 pub use batch_view::{BatchError, BatchView, ProducerBatch, RecordsError, TimestampType};
 pub use batches::{Batches, batches};
 pub use codec::{

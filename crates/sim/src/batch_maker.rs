@@ -8,6 +8,8 @@ use ottla_types::{LeaderEpoch, Offset, Prng, ProducerEpoch, ProducerId, Sequence
 /// Makes batches as clients do: no two of a run hold the same records.
 pub struct BatchMaker {
     next_value: u64,
+    /// How many keys there are, and some records delete theirs; `None`: no two records have the same key.
+    keys_count: Option<u64>,
     compressor: Compressor,
     scratch: Scratch,
 }
@@ -37,9 +39,15 @@ impl BatchMaker {
     pub fn new() -> BatchMaker {
         BatchMaker {
             next_value: 0,
+            keys_count: None,
             compressor: Compressor::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// From now on records have one of so many keys, and some delete theirs.
+    pub fn use_keys(&mut self, count: u64) {
+        self.keys_count = Some(count);
     }
 
     /// The number that the next record will hold in the first eight bytes of its value.
@@ -76,6 +84,12 @@ impl BatchMaker {
             let count = value.len().min(8);
             value[..count].copy_from_slice(&number[8 - count..]);
             let timestamp = Timestamp::from_millis(now.as_millis() + prng.below(10) as i64);
+            if let Some(keys) = self.keys_count {
+                let key = prng.below(keys).to_be_bytes();
+                let deletes = prng.chance(1, 6);
+                builder.push(timestamp, Some(&key), (!deletes).then_some(&value[..]), &[]);
+                continue;
+            }
             let key = prng.chance(1, 2).then_some(&number[..]);
             builder.push(timestamp, key, Some(&value), &[]);
         }

@@ -74,6 +74,7 @@ struct RunArguments {
 enum WorldArgument {
     Journal,
     Storage,
+    Compaction,
     Broker,
     Groups,
 }
@@ -83,6 +84,7 @@ impl From<WorldArgument> for World {
         match argument {
             WorldArgument::Journal => World::Journal,
             WorldArgument::Storage => World::Storage,
+            WorldArgument::Compaction => World::Compaction,
             WorldArgument::Broker => World::Broker,
             WorldArgument::Groups => World::Groups,
         }

@@ -1,9 +1,11 @@
 //! What must be true, kept beside the real code and compared with it after every step.
 
+mod compacted;
 mod history;
 mod log_state;
 mod one_value;
 
+pub use compacted::{CompactionRule, difference as compacted_difference};
 pub use history::{Change, Floor, History, Producers, Recovered};
 pub use log_state::{LogState, SequenceVerdict, StoredBatch};
 pub use one_value::OneValue;

@@ -14,6 +14,8 @@ pub enum World {
     Journal,
     /// `LogDir` alone.
     Storage,
+    /// `LogDir` alone, its logs compacted.
+    Compaction,
     /// The broker on all of it, with clients.
     Broker,
     /// The broker on all of it, with members of a group.
@@ -22,14 +24,20 @@ pub enum World {
 
 impl World {
     /// Every world.
-    pub const ALL: &'static [World] =
-        &[World::Journal, World::Storage, World::Broker, World::Groups];
+    pub const ALL: &'static [World] = &[
+        World::Journal,
+        World::Storage,
+        World::Compaction,
+        World::Broker,
+        World::Groups,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             World::Journal => "journal",
             World::Storage => "storage",
+            World::Compaction => "compaction",
             World::Broker => "broker",
             World::Groups => "groups",
         }
@@ -65,6 +73,9 @@ impl Run {
         let result = catch_unwind(AssertUnwindSafe(|| match self.world {
             World::Journal => JournalWorld::run(self.seed, self.steps, self.planted, trace),
             World::Storage => StorageWorld::run(self.seed, self.steps, self.planted, trace),
+            World::Compaction => {
+                StorageWorld::run_compacted(self.seed, self.steps, self.planted, trace)
+            }
             World::Broker => BrokerWorld::run(self.seed, self.steps, self.planted, trace),
             World::Groups => GroupsWorld::run(self.seed, self.steps, self.planted, trace),
         }));

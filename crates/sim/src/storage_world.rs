@@ -60,7 +60,21 @@ impl StorageWorld {
         planted: Planted,
         trace: Trace,
     ) -> Result<RunReport, Violation> {
-        let mut world = StorageWorld::new(seed, planted, trace);
+        StorageWorld::new(seed, planted, trace, Regime::draw).live(steps)
+    }
+
+    /// Likewise, with logs that are compacted.
+    pub fn run_compacted(
+        seed: u64,
+        steps: u64,
+        planted: Planted,
+        trace: Trace,
+    ) -> Result<RunReport, Violation> {
+        StorageWorld::new(seed, planted, trace, Regime::draw_compacted).live(steps)
+    }
+
+    fn live(self, steps: u64) -> Result<RunReport, Violation> {
+        let mut world = self;
         world.reopen(crash::Trouble::Allowed)?;
         for step in 0..steps {
             world.report.steps = step + 1;
@@ -74,9 +88,18 @@ impl StorageWorld {
         Ok(world.report)
     }
 
-    fn new(seed: u64, planted: Planted, trace: Trace) -> StorageWorld {
+    fn new(
+        seed: u64,
+        planted: Planted,
+        trace: Trace,
+        draw: impl Fn(&mut Prng) -> Regime,
+    ) -> StorageWorld {
         let mut prng = Prng::new(seed);
-        let regime = Regime::draw(&mut prng);
+        let regime = draw(&mut prng);
+        let mut maker = BatchMaker::new();
+        if let Some(compaction) = regime.compaction {
+            maker.use_keys(compaction.keys);
+        }
         trace!(trace, "seed {seed}: {regime:?}");
         let disk = SimDisk::new(prng.next_u64(), DISK_BYTES, trace.clone());
         StorageWorld {
@@ -86,7 +109,7 @@ impl StorageWorld {
             trace,
             clock: Clock::new(),
             planted,
-            maker: BatchMaker::new(),
+            maker,
             dir: None,
             partitions: BTreeMap::new(),
             dropped: BTreeMap::new(),

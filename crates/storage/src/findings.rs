@@ -73,6 +73,13 @@ pub enum Finding {
         /// The file or directory.
         path: PathBuf,
     },
+    /// A log cannot be compacted because a part of it cannot be read. It grows until that is mended.
+    Uncleanable {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        reason: String,
+    },
     /// A file that follows from others was missing or wrong and is made again.
     Mended {
         /// The file.
@@ -92,6 +99,7 @@ impl Finding {
             Finding::Foreign { .. }
             | Finding::Stray { .. }
             | Finding::Leftover { .. }
+            | Finding::Uncleanable { .. }
             | Finding::Mended { .. } => false,
         }
     }
@@ -110,6 +118,7 @@ impl Finding {
             Finding::Leftover { path } => (6, path.clone(), 0),
             Finding::Mended { path } => (7, path.clone(), 0),
             Finding::CutOff { path, .. } => (8, path.clone(), 0),
+            Finding::Uncleanable { partition, .. } => (9, PathBuf::from(partition.to_string()), 0),
         }
     }
 }
@@ -182,6 +191,10 @@ impl fmt::Display for Finding {
                 f,
                 "{} was left by an operation that was interrupted; it is removed",
                 path.display()
+            ),
+            Finding::Uncleanable { partition, reason } => write!(
+                f,
+                "partition {partition} is not compacted any more and grows: {reason}"
             ),
             Finding::Mended { path } => write!(
                 f,

@@ -28,8 +28,11 @@ mod batch_sums;
 
 pub mod partition;
 
+mod cleaner;
+
 pub mod log_dir;
 
+pub use cleaner::CleanerOptions;
 pub use findings::{Finding, Findings};
 pub use leader_epochs::{EpochStart, LeaderEpochs};
 

@@ -77,6 +77,12 @@ markers! {
     ScrubFoundDamage,
     /// The scrub removed what an interrupted operation had left.
     LeftoverRemoved,
+    /// Compacted segments were put in the place of others.
+    SegmentsSwapped,
+    /// A round of compaction came to its end.
+    LogCompacted,
+    /// Recovery gave compacted segments their names.
+    SwapRedone,
 }
 
 /// Counts how often each [`Marker`] was reached.

@@ -39,6 +39,14 @@ pub enum PlantedBug {
     FullDiskLosesTail,
     /// Producer snapshots are dropped.
     SnapshotDropped,
+    /// Compacted segments are swapped in without being synced.
+    SwapBeforeSync,
+    /// Compacted segments take the names of others before their entry is durable.
+    SwapBeforeEntry,
+    /// Recovery does not finish a swap that a crash interrupted.
+    SwapNotRedone,
+    /// Compaction removes markers of deletion at once.
+    TombstoneForgotten,
 }
 
 impl PlantedBug {
@@ -62,6 +70,10 @@ impl PlantedBug {
         PlantedBug::DirectoryNotSynced,
         PlantedBug::FullDiskLosesTail,
         PlantedBug::SnapshotDropped,
+        PlantedBug::SwapBeforeSync,
+        PlantedBug::SwapBeforeEntry,
+        PlantedBug::SwapNotRedone,
+        PlantedBug::TombstoneForgotten,
     ];
 }
 

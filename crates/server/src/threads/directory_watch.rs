@@ -55,7 +55,7 @@ impl DirectoryWatch {
             self.findings_told += 1;
             let path = &self.path;
             match &finding {
-                Finding::Foreign { .. } | Finding::Stray { .. } => {
+                Finding::Foreign { .. } | Finding::Stray { .. } | Finding::Uncleanable { .. } => {
                     tracing::warn!("{path}: {finding}");
                 }
                 Finding::Leftover { .. } | Finding::Mended { .. } => {

@@ -1,4 +1,5 @@
 use super::Violation;
+use super::compacted::CompactionRule;
 use super::log_state::{LogState, StoredBatch};
 use crate::hold;
 use ottla_types::{Lsn, Offset};
@@ -100,7 +101,18 @@ impl History {
 
     /// After a crash: `found` must be the state after some prefix that reaches `floor`. It becomes the
     /// durable state. Says how many changes were lost.
-    pub fn recovered(&mut self, found: &LogState, floor: Floor) -> Result<Recovered, Violation> {
+    ///
+    /// With a `rule` the log may have been compacted: then `found` is what that may leave of the state.
+    pub fn recovered(
+        &mut self,
+        found: &LogState,
+        floor: Floor,
+        rule: Option<CompactionRule>,
+    ) -> Result<Recovered, Violation> {
+        let difference_of = |candidate: &LogState| match rule {
+            Some(rule) => candidate.difference_compacted(found, rule),
+            None => candidate.difference(found),
+        };
         let promised = self.durable_count(floor);
         let mut state = self.durable.clone();
         let mut without_starts = self.durable.clone();
@@ -124,14 +136,14 @@ impl History {
                     candidate.move_log_start(found.log_start);
                 }
                 let same = candidate.exists == found.exists
-                    && (!candidate.exists || candidate.difference(found).is_none());
+                    && (!candidate.exists || difference_of(&candidate).is_none());
                 if same {
                     let knows_same =
                         |best: &(usize, LogState)| best.1.knows_same_producers(&candidate);
                     same_producers &= best.as_ref().is_none_or(knows_same);
                     best = Some((count, candidate));
                 } else if count == promised {
-                    difference = state.difference(found).unwrap_or_default();
+                    difference = difference_of(&state).unwrap_or_default();
                 }
             }
         }

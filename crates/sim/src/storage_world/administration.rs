@@ -48,12 +48,16 @@ impl StorageWorld {
                 producers: Vec::new(),
                 acknowledgements: Vec::new(),
                 drop_lsn: None,
+                delete_retention_ms: config.delete_retention_ms,
                 lossy: false,
             };
             for number in 0..self.regime.producers {
                 partition
                     .producers
                     .push(ModelProducer::new(ProducerId::new(1000 + number as i64)));
+            }
+            if self.regime.compaction.is_some() {
+                dir.set_high_watermark(slot, Offset::ZERO);
             }
             let epoch = partition.epoch;
             let _ = dir.bump_leader_epoch(slot, epoch);
@@ -74,6 +78,10 @@ impl StorageWorld {
         trace!(self.trace, "config of {id}: {config:?}");
         dir.set_config(partition.slot, config);
         partition.config = config;
+        let shorter = partition
+            .delete_retention_ms
+            .min(config.delete_retention_ms);
+        partition.delete_retention_ms = shorter;
         Ok(())
     }
 
@@ -171,6 +179,9 @@ impl StorageWorld {
             ends.durable_end
         );
         partition.high_watermark = partition.high_watermark.max(ends.durable_end);
+        if self.regime.compaction.is_some() {
+            dir.set_high_watermark(partition.slot, partition.high_watermark);
+        }
         Ok(())
     }
 
@@ -235,7 +246,7 @@ fn draw_config(prng: &mut ottla_types::Prng, regime: &super::Regime) -> LogConfi
         true => Durability::Os,
         false => Durability::Fsync,
     };
-    LogConfig {
+    let mut config = LogConfig {
         segment_bytes: match prng.below(4) {
             0 => 4_096,
             1 => 1 << 20,
@@ -247,5 +258,14 @@ fn draw_config(prng: &mut ottla_types::Prng, regime: &super::Regime) -> LogConfi
         file_delete_delay_ms: *prng.pick(&[0, 1_000, 60_000]),
         durability,
         ..LogConfig::default()
+    };
+    if regime.compaction.is_some() {
+        config.compacts = prng.chance(7, 8);
+        config.deletes = prng.chance(1, 3);
+        config.min_cleanable_ppm = *prng.pick(&[0, 10_000, 500_000]);
+        config.min_compaction_lag_ms = *prng.pick(&[0, 0, 50, 5_000]);
+        config.max_compaction_lag_ms = *prng.pick(&[i64::MAX, 1_000]);
+        config.delete_retention_ms = *prng.pick(&[0, 100, 10_000, 86_400_000]);
     }
+    config
 }

@@ -3,7 +3,7 @@ use super::model::Floors;
 use super::reads::read_all;
 use crate::disk::{CrashKind, DiskFaults};
 use crate::hold;
-use crate::oracle::{LogState, Producers, Violation};
+use crate::oracle::{CompactionRule, LogState, Producers, Violation};
 use crate::trace;
 use ottla_storage::disk::Disk;
 use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
@@ -208,7 +208,11 @@ impl StorageWorld {
             false => partition.config.durability,
         };
         let floor = self.floors.after(kind, durability);
-        let result = partition.history.recovered(&found, floor);
+        let rule = self.regime.compaction.map(|_| CompactionRule {
+            now_ms: self.clock.now().wall.as_millis(),
+            delete_retention_ms: partition.delete_retention_ms,
+        });
+        let result = partition.history.recovered(&found, floor, rule);
         match result {
             Ok(recovered) => {
                 self.report.changes_lost += recovered.changes_lost as u64;
@@ -258,6 +262,9 @@ impl StorageWorld {
             partition.high_watermark
         );
         partition.high_watermark = partition.high_watermark.min(end);
+        if self.regime.compaction.is_some() {
+            dir.set_high_watermark(partition.slot, partition.high_watermark);
+        }
         partition.acknowledgements.clear();
         // A leader may not append in an epoch that it had before it died.
         if !self.planted.is(PlantedBug::SameEpochAfterRestart) {
@@ -294,7 +301,7 @@ impl StorageWorld {
                 let never = partition.history.durable() == &LogState::empty();
                 if !acknowledged && !never && !partition.lossy && !self.damaged {
                     let floor = self.floors.after(CrashKind::PowerLoss, Durability::Fsync);
-                    partition.history.recovered(&nothing, floor)?;
+                    partition.history.recovered(&nothing, floor, None)?;
                 }
                 continue;
             };

@@ -19,6 +19,8 @@ pub(super) struct ModelPartition {
     pub(super) producers: Vec<ModelProducer>,
     /// Answers that wait: for which number, and which offset they promise.
     pub(super) acknowledgements: Vec<(Lsn, Offset)>,
+    /// The shortest `delete.retention.ms` that it ever had.
+    pub(super) delete_retention_ms: i64,
     /// Damage or a crash has taken its history away: nothing is promised any more.
     pub(super) lossy: bool,
     /// The number of the entry that drops it, once that was asked for.

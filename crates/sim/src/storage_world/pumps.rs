@@ -3,6 +3,7 @@ use crate::disk::{DiskFaults, Failure, FileClass, PlannedFailure};
 use crate::hold;
 use crate::oracle::Violation;
 use crate::trace;
+use ottla_storage::CleanerOptions;
 use ottla_storage::disk::DiskOperation;
 use ottla_storage::log_dir::{LogDirOptions, PumpStep};
 use ottla_storage::wal::{CommitStep, WalOptions, ZeroStep};
@@ -12,7 +13,8 @@ impl StorageWorld {
     /// One step of one pump.
     pub(super) fn pump(&mut self) -> Result<(), Violation> {
         let now = self.clock.now();
-        let which = self.prng.below(20);
+        let is_cleaner = self.regime.compaction.is_some() && self.prng.chance(2, 5);
+        let which = if is_cleaner { 20 } else { self.prng.below(20) };
         let Some(dir) = &self.dir else { return Ok(()) };
         match which {
             0..9 => {
@@ -26,6 +28,10 @@ impl StorageWorld {
             16 => {
                 let step = dir.zero_step(now);
                 trace!(self.trace, "zero: {step:?}");
+            }
+            20 => {
+                let step = dir.clean_step(now);
+                trace!(self.trace, "clean: {step:?}");
             }
             17 => {
                 let step = dir.scrub_step(now);
@@ -59,6 +65,9 @@ impl StorageWorld {
             let Some(dir) = &self.dir else { return Ok(()) };
             let commit = dir.commit_step(now);
             let flush = dir.flush_step(now);
+            if self.regime.compaction.is_some() {
+                dir.clean_step(now);
+            }
             let zero = dir.zero_step(now);
             let commit_rests = matches!(
                 commit,
@@ -162,6 +171,12 @@ impl StorageWorld {
             open_files_max: 4,
             around_bytes: 24 << 10,
             scrub_bytes_per_second: 1 << 20,
+            cleaner: CleanerOptions {
+                dedupe_bytes: 0, // as small as it gets
+                backoff: Duration::from_millis(20),
+                io_bytes_per_second: self.regime.compaction.and_then(|it| it.bytes_per_second),
+                ..CleanerOptions::default()
+            },
             planted: self.planted,
             ..LogDirOptions::default()
         }

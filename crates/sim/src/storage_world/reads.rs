@@ -1,6 +1,6 @@
 use super::StorageWorld;
 use crate::hold;
-use crate::oracle::{LogState, StoredBatch, Violation};
+use crate::oracle::{CompactionRule, LogState, StoredBatch, Violation, compacted_difference};
 use crate::trace;
 use bytes::Bytes;
 use ottla_records::batches;
@@ -58,6 +58,10 @@ impl StorageWorld {
             state.log_start,
             state.end
         );
+        let compacted = self.regime.compaction.map(|_| CompactionRule {
+            now_ms: self.clock.now().wall.as_millis(),
+            delete_retention_ms: partition.delete_retention_ms,
+        });
         let expected = expected_bytes(state, from, limit);
         trace!(
             self.trace,
@@ -65,6 +69,9 @@ impl StorageWorld {
             plan.parts.len(),
             plan.size
         );
+        if let Some(rule) = compacted {
+            return self.check_compacted(id, from, plan, rule);
+        }
         if self.prng.chance(1, 20) && !plan.parts.is_empty() {
             self.held.push(HeldRead {
                 partition: id,
@@ -75,6 +82,41 @@ impl StorageWorld {
         }
         let loaded = self.load(&plan);
         self.check_loaded(id, from, loaded, &expected)
+    }
+
+    /// What a reader gets of a compacted log.
+    fn check_compacted(
+        &mut self,
+        id: TopicPartition,
+        from: Offset,
+        plan: ReadPlan,
+        rule: CompactionRule,
+    ) -> Result<(), Violation> {
+        let bytes = match self.load(&plan) {
+            Loaded::Bytes(bytes) => bytes,
+            refused @ Loaded::Refused(_) => {
+                return self.check_loaded(id, from, refused, &Bytes::new());
+            }
+        };
+        let state = self.partitions[&id].history.now();
+        if !bytes.is_empty() {
+            let difference = compacted_difference(state, from, &bytes, rule);
+            hold!(
+                difference.is_none(),
+                "compaction keeps the newest record of each key",
+                "{id} from {from}: {}",
+                difference.unwrap_or_default()
+            );
+        }
+        if self.prng.chance(1, 10) && !plan.parts.is_empty() {
+            // Whatever the cleaner does meanwhile, these bytes stay what they are.
+            self.held.push(HeldRead {
+                partition: id,
+                plan,
+                expected: bytes,
+            });
+        }
+        Ok(())
     }
 
     /// Sends a reply that was planned some steps ago.

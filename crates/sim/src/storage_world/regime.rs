@@ -1,6 +1,15 @@
 use crate::disk::{DiskFaults, SyncDamage};
 use ottla_types::Prng;
 
+/// How logs are compacted in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactionRegime {
+    /// Keys of all records.
+    pub keys: u64,
+    /// `log.cleaner.io.max.bytes.per.second`.
+    pub bytes_per_second: Option<u64>,
+}
+
 /// What a seed draws once for its whole run: how small everything is and what goes wrong. Runs that
 /// differ in kind find more than runs that all do a little of everything.
 #[derive(Clone, Debug)]
@@ -27,6 +36,8 @@ pub struct Regime {
     pub os_topics: bool,
     /// Of 1,000 steps, how many append.
     pub appends_per_mille: u64,
+    /// Logs are compacted: how many keys there are, and how much memory for them.
+    pub compaction: Option<CompactionRegime>,
     /// The faults of the disk while the run is in its safety phase.
     pub faults: DiskFaults,
 }
@@ -76,7 +87,20 @@ impl Regime {
             disk_lies,
             os_topics: prng.chance(1, 3),
             appends_per_mille: *prng.pick(&[200, 400, 600]),
+            compaction: None,
             faults,
         }
+    }
+
+    /// The regime of a seed whose logs are compacted. What a disk that lies leaves of such a log has no oracle.
+    pub fn draw_compacted(prng: &mut Prng) -> Regime {
+        let mut regime = Regime::draw(prng);
+        regime.disk_lies = false;
+        regime.faults.sync_damage = SyncDamage::default();
+        regime.compaction = Some(CompactionRegime {
+            keys: *prng.pick(&[2, 10, 60, 2_000]),
+            bytes_per_second: *prng.pick(&[None, None, Some(100_000)]),
+        });
+        regime
     }
 }

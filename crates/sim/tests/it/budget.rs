@@ -7,6 +7,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
     match world {
         World::Journal => 0..800,
         World::Storage => 0..1500,
+        World::Compaction => 0..400,
         World::Broker => 0..1000,
         World::Groups => 0..100,
     }

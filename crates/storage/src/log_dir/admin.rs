@@ -188,7 +188,7 @@ impl LogDir {
     pub fn truncate(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         loop {
-            let (generation, place) = {
+            let (generation, swaps_count, place) = {
                 let mut state = partition.lock();
                 let (log_start, end) = (state.log_start, state.appended_end());
                 if end < to {
@@ -196,6 +196,7 @@ impl LogDir {
                 }
                 (
                     state.generation,
+                    state.swaps_count,
                     self.truncation_place(&partition, &mut state, to),
                 )
             };
@@ -204,7 +205,8 @@ impl LogDir {
                 Some((file, written_size)) => self.position_of(&file, written_size, to)?,
             };
             let mut state = partition.lock();
-            if state.generation != generation || state.written_end() <= to && position != 0 {
+            let is_other = state.generation != generation || state.swaps_count != swaps_count;
+            if is_other || state.written_end() <= to && position != 0 {
                 continue; // flushed or truncated meanwhile: look again
             }
             return Ok(self.truncate_at(&partition, &mut state, to, position)?);

@@ -4,3 +4,6 @@
 pub(super) const SEGMENT_ADDED: u64 = 1;
 /// Segments with base offsets in `base_offset..end_offset` were removed.
 pub(super) const SEGMENTS_REMOVED: u64 = 2;
+/// Segments with base offsets in `base_offset..end_offset` were replaced by those that the body names; it also says up to
+/// where the log is compacted.
+pub(super) const SEGMENTS_REPLACED: u64 = 3;

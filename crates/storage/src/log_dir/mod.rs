@@ -2,7 +2,8 @@
 //!
 //! Requests call [`LogDir::append`] and [`LogDir::read`], which never wait for a device. What has to wait is done
 //! by pumps that somebody else calls: [`LogDir::commit_step`] (the journal), [`LogDir::flush_step`] (segments,
-//! checkpoints, deletions), [`LogDir::retention_step`], [`LogDir::scrub_step`], [`LogDir::zero_step`].
+//! checkpoints, deletions), [`LogDir::retention_step`], [`LogDir::clean_step`], [`LogDir::scrub_step`],
+//! [`LogDir::zero_step`].
 
 mod cache;
 mod changes;
@@ -20,6 +21,7 @@ mod read;
 mod timestamps;
 
 mod checkpointing;
+mod cleaner;
 mod deletion;
 mod healing;
 mod pump;
@@ -35,6 +37,7 @@ mod tests;
 
 pub use crate::partition::{Durability, Ends, LogConfig};
 pub use append::{AppendBatch, AppendOrigin, Appended};
+pub use cleaner::CleanerStats;
 pub use error::{AppendError, OpenError, ReadError, ReadTicket, StorageError};
 pub use file_range::FileRange;
 pub use health::DirHealth;
@@ -67,7 +70,7 @@ use table::Table;
 
 /// A log directory, open.
 ///
-/// Lock order: table, partition, then pins or the journal's queue. The pump's lock is taken before any of them.
+/// The cleaner's lock is taken before all others. Lock order: table, partition, then pins or the journal's queue. The pump's lock is taken before any of them.
 pub struct LogDir {
     disk: Arc<dyn Disk>,
     options: LogDirOptions,
@@ -84,6 +87,12 @@ pub struct LogDir {
     checkpoints: Mutex<checkpointing::Checkpoints>,
     retention: Mutex<retention::Sweep>,
     scrub: Mutex<scrub::Scrub>,
+    cleaner: Mutex<cleaner::Cleaner>,
+    /// Options that the cleaner has not taken up yet.
+    cleaner_wanted: Mutex<Option<crate::cleaner::CleanerOptions>>,
+    cleaner_stats: cleaner::SharedStats,
+    /// Compacted segments that wait for their names.
+    swaps: Mutex<Vec<cleaner::swap::SwapTask>>,
     health: Arc<Health>,
     findings: Arc<Findings>,
     markers: Arc<Markers>,

@@ -1,3 +1,4 @@
+use crate::cleaner::CleanerOptions;
 use crate::planted::Planted;
 use crate::wal::WalOptions;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct LogDirOptions {
     pub scrub_delay: Duration,
     /// How long the scrub rests between two passes.
     pub scrub_interval: Duration,
+    /// How logs are compacted.
+    pub cleaner: CleanerOptions,
     /// Names beside the logs in the directory that belong to its user: the scrub does not call them foreign.
     pub known_names: Vec<String>,
     /// A fault that tests must find.
@@ -74,6 +77,7 @@ impl Default for LogDirOptions {
             scrub_bytes_per_second: 4 << 20,
             scrub_delay: Duration::from_secs(10),
             scrub_interval: Duration::from_secs(3_600),
+            cleaner: CleanerOptions::default(),
             known_names: Vec::new(),
             planted: Planted::none(),
         }

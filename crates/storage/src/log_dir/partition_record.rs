@@ -53,10 +53,11 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
     put(&mut out, &tail_lsn.get().to_le_bytes());
     let epoch = state.leader_epoch.map_or(-1, LeaderEpoch::get);
     put(&mut out, &epoch.to_le_bytes());
-    put_segments(&mut out, state, appended_end);
+    put_segments(&mut out, &state.durable_segments(durable), appended_end);
     put_epochs(&mut out, state, appended_end);
     put_producers(&mut out, state, appended_end);
-    put(&mut out, &state.cleaned_end.get().to_le_bytes());
+    let cleaned_end = state.durable_cleaned_end(durable).min(appended_end);
+    put(&mut out, &cleaned_end.get().to_le_bytes());
     (state_lsn, out)
 }
 
@@ -75,13 +76,8 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     put(out, &count.to_le_bytes());
 }
 
-fn put_segments(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
-    let segments = || {
-        state
-            .segments
-            .iter()
-            .filter(|segment| segment.base_offset <= end)
-    };
+fn put_segments(out: &mut Vec<u8>, segments: &[Segment], end: Offset) {
+    let segments = || segments.iter().filter(|segment| segment.base_offset <= end);
     put_count(out, segments().count());
     for segment in segments() {
         put(out, &segment.base_offset.get().to_le_bytes());

@@ -2,6 +2,7 @@
 
 use super::LogDir;
 use super::checkpointing::CheckpointTask;
+use super::cleaner::swap::SwapTask;
 use super::deletion::{Removal, Unlink};
 use super::snapshots::SnapshotTask;
 use super::work::{FlushTask, Goal, TaskStep};
@@ -80,6 +81,7 @@ enum Task {
     Remove(Removal),
     Unlink(Unlink),
     Checkpoint(Box<CheckpointTask>),
+    Swap(Box<SwapTask>),
 }
 
 impl Pump {
@@ -153,6 +155,7 @@ impl LogDir {
             Task::Remove(task) => task.step(self),
             Task::Unlink(task) => task.step(self),
             Task::Checkpoint(task) => task.step(self),
+            Task::Swap(task) => task.step(self),
         };
         (task, step)
     }
@@ -171,6 +174,10 @@ impl LogDir {
 
             Task::Remove(removal) => pump.removals.push(removal),
             Task::Unlink(unlink) => self.unlinks.lock().push(unlink),
+            Task::Swap(task) => {
+                task.fail();
+                self.swaps.lock().push(*task);
+            }
         }
     }
 
@@ -224,6 +231,10 @@ impl LogDir {
             }
         }
         pump.removals = waiting;
+        let may_start = |swap: &mut SwapTask| swap.start(self);
+        for swap in self.swaps.lock().extract_if(.., may_start) {
+            pump.tasks.push_back(Task::Swap(Box::new(swap)));
+        }
         let is_due = |unlink: &mut Unlink| unlink.is_due(self, now, checkpoints_count);
         for unlink in self.unlinks.lock().extract_if(.., is_due) {
             pump.tasks.push_back(Task::Unlink(unlink));
@@ -444,6 +455,6 @@ fn finish_task(pump: &mut Pump, task: Task) {
             }
         }
         Task::Snapshot(task) => task.release(),
-        Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) => {}
+        Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) | Task::Swap(_) => {}
     }
 }

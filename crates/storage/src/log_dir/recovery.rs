@@ -4,6 +4,8 @@
 use super::cache::FileCache;
 use super::changes;
 use super::checkpointing::{Checkpoints, Restored, RestoredPartition};
+use super::cleaner::Cleaner;
+use super::cleaner::swap::{Redo, Replacement};
 use super::deletion::Removal;
 use super::file_range::ReadShared;
 use super::health::Health;
@@ -108,6 +110,12 @@ impl LogDir {
         }
         disk.sync_dir(Path::new(""))?;
         replay.finish();
+        if !options.planted.is(PlantedBug::SwapNotRedone) {
+            let dir_of = |id| replay.partitions.get(&id)?.state.dir.clone();
+            if 0 < replay.redo.carry_out(&*disk, dir_of)? {
+                markers.reach(Marker::SwapRedone);
+            }
+        }
         // An unreadable entry is no loss when the segments, or later entries, have what it said.
         let is_lossy = replay.is_unnamed || replay.was_rebuilt || !replay.damaged().is_empty();
         let verdict = if is_lossy {
@@ -147,6 +155,10 @@ impl LogDir {
             checkpoints: Mutex::new(checkpoints),
             retention: Mutex::new(Sweep::default()),
             scrub: Mutex::new(Scrub::new(now, options.scrub_delay)),
+            cleaner: Mutex::new(Cleaner::new(options.cleaner)),
+            cleaner_wanted: Mutex::default(),
+            cleaner_stats: Mutex::default(),
+            swaps: Mutex::default(),
             health,
             findings,
             markers,
@@ -257,6 +269,8 @@ struct Replay {
     /// Entries of which not even the names are known were lost.
     is_unnamed: bool,
     failure: Option<DiskError>,
+    /// Compacted segments whose files may not have their names yet.
+    redo: Redo,
 }
 
 impl Replay {
@@ -284,6 +298,7 @@ impl Replay {
             markers,
             is_unnamed: false,
             failure: None,
+            redo: Redo::default(),
         }
     }
 
@@ -324,6 +339,7 @@ impl Replay {
         if self.dropped.contains(&id) {
             return; // a flush that was under way; ids do not come back
         }
+        self.redo.note(entry);
         let recovering = self
             .partitions
             .entry(id)
@@ -584,6 +600,13 @@ impl Recovering {
     fn give_up(&mut self) {
         if let Some(hole) = self.hole.take() {
             damage(&mut self.state, &hole.reason);
+            // What was compacted below the loss has its files already.
+            for entry in &hole.waiting {
+                let is_below = entry.header.end_offset <= self.state.synced_end;
+                if is_below && entry.header.argument == changes::SEGMENTS_REPLACED {
+                    self.segments(entry);
+                }
+            }
             let end = self.state.appended_end();
             self.cut_after_damage(end);
         }
@@ -796,6 +819,12 @@ impl Recovering {
             state
                 .segments
                 .retain(|segment| segment.base_offset < base || end <= segment.base_offset);
+        } else if entry.header.argument == changes::SEGMENTS_REPLACED {
+            let is_there = entry.header.end_offset <= state.appended_end();
+            match Replacement::decode(&entry.body).filter(|_| is_there) {
+                Some(replacement) => replacement.redo(state, &entry.header),
+                None => damage(state, "compacted segments lie behind a loss"),
+            }
         }
     }
 }

@@ -112,6 +112,10 @@ impl LogDir {
         state: &mut PartitionState,
         now: Now,
     ) -> Result<(), WalError> {
+        // Files that change their names at the moment are removed under the new ones.
+        if state.swap.is_some() {
+            return Ok(());
+        }
         // Not before the new start is durable: a crash may take it back, and then the segments are needed.
         let start = state.durable_log_start(self.durable_lsn());
         let mut count = 0;

@@ -9,7 +9,7 @@ pub use config::{Durability, LogConfig};
 pub use ends::Ends;
 
 pub(crate) use ends::PendingAppends;
-pub(crate) use segment::{NO_TIMESTAMP, Segment};
+pub(crate) use segment::{NO_TIMESTAMP, PendingSwap, Segment};
 pub(crate) use tail::{Tail, TailBatch};
 
 use crate::findings::Findings;
@@ -131,6 +131,12 @@ pub(crate) struct PartitionState {
     pub(crate) segments: Vec<Segment>,
     /// Below it the log was compacted: no two records there have the same key.
     pub(crate) cleaned_end: Offset,
+    /// Segments were replaced, and the files do not have their names yet.
+    pub(crate) swap: Option<PendingSwap>,
+    /// Moves with every replacement of segments.
+    pub(crate) swaps_count: u64,
+    /// The token in the names of files that compaction writes at the moment.
+    pub(crate) cleaning: Option<Lsn>,
     pub(crate) tail: Tail,
     pub(crate) pending: PendingAppends,
     /// The journal must keep this entry and all after it: the oldest one that is not synced in a segment.
@@ -179,6 +185,9 @@ impl PartitionState {
             synced_end: Offset::ZERO,
             segments: Vec::new(),
             cleaned_end: Offset::ZERO,
+            swap: None,
+            swaps_count: 0,
+            cleaning: None,
             tail: Tail::empty_at(Offset::ZERO),
             pending: PendingAppends::default(),
             pin: None,
@@ -373,6 +382,43 @@ impl PartitionState {
             Arc::new(SegmentFile::new(id, dir, base_offset, findings))
         };
         Arc::clone(segment.file.get_or_insert_with(new))
+    }
+
+    /// Whether `file` is the one of a segment.
+    pub(crate) fn holds(&self, file: &Arc<SegmentFile>) -> bool {
+        let is_it = |it: &Segment| it.file.as_ref().is_some_and(|it| Arc::ptr_eq(it, file));
+        self.segments.iter().any(is_it)
+    }
+
+    /// Puts `new` in the place of the segments with base offsets in `base..end`, which are returned.
+    pub(crate) fn replace_segments(
+        &mut self,
+        base: Offset,
+        end: Offset,
+        new: Vec<Segment>,
+    ) -> Vec<Segment> {
+        let first = self.segments.partition_point(|it| it.base_offset < base);
+        let behind = self.segments.partition_point(|it| it.base_offset < end);
+        self.swaps_count += 1;
+        self.segments
+            .splice(first..behind.max(first), new)
+            .collect()
+    }
+
+    /// The segments as they are for a journal that is durable up to `durable`: without a swap that it does not know.
+    pub(crate) fn durable_segments(&self, durable: Lsn) -> Vec<Segment> {
+        let Some(swap) = self.swap.as_ref().filter(|swap| durable < swap.lsn) else {
+            return self.segments.clone();
+        };
+        let below = self.segments.iter().filter(|it| it.base_offset < swap.base);
+        let above = self.segments.iter().filter(|it| swap.end <= it.base_offset);
+        below.chain(&swap.old).chain(above).cloned().collect()
+    }
+
+    /// Likewise up to where the log is compacted.
+    pub(crate) fn durable_cleaned_end(&self, durable: Lsn) -> Offset {
+        let undurable = self.swap.as_ref().filter(|swap| durable < swap.lsn);
+        undurable.map_or(self.cleaned_end, |swap| swap.cleaned_before)
     }
 
     /// Bytes of all segments, the tail included.

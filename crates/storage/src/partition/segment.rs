@@ -1,5 +1,5 @@
 use crate::segment::SegmentFile;
-use ottla_types::{Offset, Timestamp};
+use ottla_types::{Lsn, Offset, Timestamp};
 use std::sync::Arc;
 
 /// "No record has a timestamp", as Kafka writes it.
@@ -33,6 +33,21 @@ pub(crate) struct Segment {
     pub(crate) is_verified: bool,
     /// Its file, once somebody needed it.
     pub(crate) file: Option<Arc<SegmentFile>>,
+}
+
+/// Segments that compaction replaced, as long as their files are not gone.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingSwap {
+    /// The entry that says so.
+    pub(crate) lsn: Lsn,
+    /// Base offset of the first of them.
+    pub(crate) base: Offset,
+    /// Where the last of them ended.
+    pub(crate) end: Offset,
+    /// They are what a crash brings back as long as the entry is not durable; readers may still hold them.
+    pub(crate) old: Vec<Segment>,
+    /// Where the compacted part of the log ended before.
+    pub(crate) cleaned_before: Offset,
 }
 
 impl Segment {

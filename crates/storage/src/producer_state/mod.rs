@@ -106,6 +106,12 @@ impl ProducerState {
             .map(|entry| &**entry)
     }
 
+    /// Where the oldest open transaction begins; producers that only the snapshot knows are not asked.
+    pub fn first_open_transaction(&self) -> Option<Offset> {
+        let entries = self.entries.values();
+        entries.filter_map(|entry| entry.transaction_start()).min()
+    }
+
     /// The producer's entry, if it is in memory.
     pub fn get(&self, id: ProducerId) -> Option<&ProducerEntry> {
         self.entries.get(&id).map(|entry| &**entry)

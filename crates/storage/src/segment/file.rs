@@ -5,7 +5,7 @@ use crate::segment::names::{self, FileKind};
 use crate::segment::sidecar::{self, FlushedBatch, Sidecar, Unit};
 use crate::segment::units::Units;
 use ottla_records::BatchView;
-use ottla_types::{Offset, TopicPartition};
+use ottla_types::{Lsn, Offset, TopicPartition};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +68,10 @@ struct State {
     corrupt: Vec<u32>,
     allocated_size: u32,
     is_used: bool,
+    /// Its log and units stay in memory as long as anybody wants that: they cannot be had again by name.
+    pins_count: u32,
+    /// Its files do not have their own names yet, but those of a compaction.
+    token: Option<Lsn>,
 }
 
 impl std::fmt::Debug for SegmentFile {
@@ -93,6 +97,43 @@ impl SegmentFile {
         }
     }
 
+    /// A segment that compaction wrote and that has not got its own name yet. It is held open until it has.
+    pub(crate) fn cleaned(
+        partition: TopicPartition,
+        dir: Arc<str>,
+        base_offset: Offset,
+        findings: Arc<Findings>,
+        token: Lsn,
+        log: Arc<dyn DiskFile>,
+        units: Units,
+    ) -> SegmentFile {
+        let file = SegmentFile::new(partition, dir, base_offset, findings);
+        {
+            let mut state = file.state.lock();
+            state.log = Some(log);
+            state.units = Some(Arc::new(units));
+            state.pins_count = 1;
+            state.token = Some(token);
+        }
+        file
+    }
+
+    /// Keeps what is in memory of it, and what comes, until [`SegmentFile::unpin`].
+    pub(crate) fn pin(&self) {
+        self.state.lock().pins_count += 1;
+    }
+
+    /// Ends one [`SegmentFile::pin`].
+    pub(crate) fn unpin(&self) {
+        let mut state = self.state.lock();
+        state.pins_count = state.pins_count.saturating_sub(1);
+    }
+
+    /// Its files have their own names now.
+    pub(crate) fn named(&self) {
+        self.state.lock().token = None;
+    }
+
     /// The segment's base offset.
     pub fn base_offset(&self) -> Offset {
         self.base_offset
@@ -100,7 +141,10 @@ impl SegmentFile {
 
     /// Where a file of the segment lies.
     pub fn path(&self, kind: FileKind) -> PathBuf {
-        names::file(&self.dir, self.base_offset, kind)
+        match self.state.lock().token {
+            Some(token) => names::cleaned(&self.dir, self.base_offset, kind, token),
+            None => names::file(&self.dir, self.base_offset, kind),
+        }
     }
 
     /// The open `.log`, if it is open.
@@ -167,7 +211,7 @@ impl SegmentFile {
     /// Lets go of the open file and the units, unless they were used since the last call.
     pub(crate) fn cool_down(&self) -> bool {
         let mut state = self.state.lock();
-        if std::mem::take(&mut state.is_used) {
+        if std::mem::take(&mut state.is_used) || 0 < state.pins_count {
             return false;
         }
         state.log = None;

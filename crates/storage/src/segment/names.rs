@@ -1,7 +1,7 @@
 //! Names of directories and files, as Kafka gives them.
 
 use crate::segment::small_files;
-use ottla_types::{Offset, PartitionId, TopicId};
+use ottla_types::{Lsn, Offset, PartitionId, TopicId};
 use std::path::{Path, PathBuf};
 
 /// File names hold at most this many bytes on common file systems.
@@ -75,6 +75,12 @@ pub fn file(dir: &str, base_offset: Offset, kind: FileKind) -> PathBuf {
     Path::new(dir).join(file_name(base_offset, kind))
 }
 
+/// `<dir>/<20 digits of the base offset>.<suffix>.<token>.cleaned`: what compaction wrote, until it is swapped in.
+pub fn cleaned(dir: &str, base_offset: Offset, kind: FileKind, token: Lsn) -> PathBuf {
+    let name = file_name(base_offset, kind);
+    Path::new(dir).join(format!("{name}.{}{CLEANED_SUFFIX}", token.get()))
+}
+
 /// A file in a partition's directory that we make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnFile {
@@ -84,15 +90,26 @@ pub enum OwnFile {
     Small,
     /// Not finished: an operation was interrupted, or goes on.
     Draft,
+    /// Written by the compaction with this token.
+    Cleaned(Lsn),
 }
 
 /// Ends the name of a file that is being written and gets its own name when it is whole.
 pub const DRAFT_SUFFIX: &str = ".tmp";
 
+/// Ends the name of a file that compaction wrote.
+pub const CLEANED_SUFFIX: &str = ".cleaned";
+
 /// What a file in a partition's directory is; `None` when it is none of ours.
 pub fn own_file(name: &str) -> Option<OwnFile> {
     if let Some(whole) = name.strip_suffix(DRAFT_SUFFIX) {
         return parse(whole).map(|_| OwnFile::Draft);
+    }
+    if let Some(whole) = name.strip_suffix(CLEANED_SUFFIX) {
+        let (whole, token) = whole.rsplit_once('.')?;
+        return parse(whole)
+            .zip(token.parse().ok())
+            .map(|(_, token)| OwnFile::Cleaned(Lsn::new(token)));
     }
     let is_small = [
         small_files::PARTITION_METADATA,
@@ -148,6 +165,15 @@ mod tests {
         );
         assert_eq!(own_file("leader-epoch-checkpoint"), Some(OwnFile::Small));
         assert_eq!(own_file("00000000000000001234.log.bak"), None);
+        let path = cleaned(&dir, Offset::new(1234), FileKind::Sums, Lsn::new(77));
+        assert_eq!(
+            path,
+            Path::new("orders-3/00000000000000001234.sums.77.cleaned")
+        );
+        let name = path.file_name().and_then(|name| name.to_str());
+        let own = own_file(name.expect("text"));
+        assert_eq!(own, Some(OwnFile::Cleaned(Lsn::new(77))));
+        assert_eq!(parse(name.expect("text")), None);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Reading {
     /// The first synced segment of the partition behind the base offset `after`.
     fn next(partition: Arc<Partition>, after: Option<Offset>) -> Option<Reading> {
         let mut state = partition.lock();
-        if state.is_gone() {
+        // Files that are about to change their names are looked at in the next pass.
+        if state.is_gone() || state.swap.is_some() {
             return None;
         }
         let index = state.segments.iter().position(|segment| {
@@ -249,14 +250,8 @@ impl Reading {
     /// Believes what was found, unless the segment was cut or replaced meanwhile.
     fn if_unchanged(&self, dir: &LogDir, note: impl FnOnce(&SegmentFile) -> ReadFault) {
         let state = self.partition.lock();
-        let is_there = |it: &crate::partition::Segment| {
-            it.file
-                .as_ref()
-                .is_some_and(|file| Arc::ptr_eq(file, &self.file))
-        };
-        let is_unchanged = state.generation == self.generation
-            && !state.is_gone()
-            && state.segments.iter().any(is_there);
+        let is_unchanged =
+            state.generation == self.generation && !state.is_gone() && state.holds(&self.file);
         drop(state);
         if is_unchanged {
             dir.markers.reach(Marker::ScrubFoundDamage);
@@ -304,7 +299,8 @@ impl Reading {
     /// Keeps others from working on the partition's files, unless they do or the segment is not what it was.
     fn take_over(&self) -> bool {
         let mut state = self.partition.lock();
-        if state.is_in_work || state.is_gone() || state.generation != self.generation {
+        let is_other = state.generation != self.generation || !state.holds(&self.file);
+        if state.is_in_work || state.is_gone() || is_other {
             return false;
         }
         state.is_in_work = true;

@@ -35,6 +35,7 @@ enum Chore {
 struct Expected {
     dir: Arc<str>,
     generation: u64,
+    swaps_count: u64,
     /// Base offsets and synced sizes.
     segments: Vec<(Offset, u32)>,
 }
@@ -74,13 +75,14 @@ impl Names {
 impl Expected {
     fn of(partition: &Partition) -> Option<Expected> {
         let state = partition.lock();
-        if state.is_gone() || !state.has_dir {
+        if state.is_gone() || !state.has_dir || state.swap.is_some() {
             return None;
         }
         let synced = state.segments.iter().filter(|it| it.synced_size > 0);
         Some(Expected {
             dir: state.dir.clone()?,
             generation: state.generation,
+            swaps_count: state.swaps_count,
             segments: synced.map(|it| (it.base_offset, it.synced_size)).collect(),
         })
     }
@@ -94,7 +96,9 @@ fn compare(
     entries: &[DirEntry],
 ) -> Option<Chores> {
     let mut state = partition.lock();
-    if state.is_gone() || state.generation != expected.generation {
+    let is_other =
+        state.generation != expected.generation || state.swaps_count != expected.swaps_count;
+    if state.is_gone() || is_other {
         return None; // looked at again in the next pass
     }
     for (base_offset, synced_size) in &expected.segments {
@@ -170,7 +174,10 @@ fn is_cut_off(state: &PartitionState, name: &str) -> bool {
     let is_known = |base| state.segments.iter().any(|it| it.base_offset == base);
     match names::own_file(name) {
         Some(OwnFile::Segment(base, FileKind::Log)) => is_damaged(state) && !is_known(base),
-        None | Some(OwnFile::Small | OwnFile::Draft | OwnFile::Segment(..)) => false,
+        None
+        | Some(OwnFile::Small | OwnFile::Draft | OwnFile::Cleaned(_) | OwnFile::Segment(..)) => {
+            false
+        }
     }
 }
 
@@ -184,7 +191,9 @@ fn is_needed(dir: &LogDir, state: &PartitionState, name: &str) -> bool {
         None | Some(OwnFile::Small) => true,
         Some(OwnFile::Draft) => false,
         // Nobody but the operator decides about what a loss has cut off.
-        Some(OwnFile::Segment(..)) if is_damaged(state) => true,
+        Some(OwnFile::Segment(..) | OwnFile::Cleaned(_)) if is_damaged(state) => true,
+        // Of the compaction that goes on, or of one that was interrupted.
+        Some(OwnFile::Cleaned(token)) => state.cleaning == Some(token),
         // A restart may fall back to a checkpoint that this process found.
         Some(OwnFile::Segment(offset, FileKind::Snapshot)) => {
             state.producers.snapshot_offset() == Some(offset) || dir.checkpoints.lock().count() < 2

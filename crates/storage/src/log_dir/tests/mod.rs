@@ -1,6 +1,7 @@
 mod harness;
 
 mod appends;
+mod compaction;
 mod damage;
 mod files;
 mod interrupted_disk;
