@@ -350,6 +350,10 @@ impl Broker {
     }
 
     fn configure_all(&self, view: &View) {
+        let cleaner = with_layers(self, &view.image, |layers| layers.cleaner_options());
+        for log_dir in self.log_dirs.iter() {
+            log_dir.configure_cleaner(cleaner);
+        }
         for topic in view.image.topics() {
             self.configure_topic(view, topic);
         }

@@ -323,7 +323,11 @@ fn produce_rules(config: &TopicConfig) -> ProduceRules {
         },
         timestamp_before_max_ms: config.timestamp_before_max_ms,
         timestamp_after_max_ms: config.timestamp_after_max_ms,
-        keys: KeyRule::Optional,
+        keys: if config.compacts {
+            KeyRule::Required
+        } else {
+            KeyRule::Optional
+        },
         record_bytes_max: config.max_decompressed_record_bytes as usize,
     }
 }

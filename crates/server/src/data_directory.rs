@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::directory_identity::{self, DirectoryIdentity};
 use crate::disk::{FaultyDisk, OsDisk, PowerCutDisk};
 use crate::opened_disks::{METADATA_DIR, METADATA_LOCK};
+use crate::random::random_bytes;
 use crate::start::DataPlace;
 use crate::start_error::StartError;
 
@@ -64,7 +65,9 @@ pub fn open_logs(
     clock: Clock,
 ) -> Result<Arc<LogDir>, StartError> {
     let started = clock.now();
-    let opened = LogDir::open(Arc::clone(disk), options(config), started);
+    let mut options = options(config);
+    options.cleaner.hash_key = random_bytes()?;
+    let opened = LogDir::open(Arc::clone(disk), options, started);
     let (log_dir, report) = opened.map_err(|source| match source {
         OpenError::Locked => StartError::Locked {
             path: path.to_owned(),
@@ -87,6 +90,7 @@ fn options(config: &BrokerConfig) -> LogDirOptions {
             .unwrap_or(i64::MAX),
         scrub_bytes_per_second: limits.scrub_bytes_per_second,
         scrub_interval: limits.scrub_interval,
+        cleaner: limits.cleaner,
         known_names: directory_identity::FILES
             .into_iter()
             .chain([METADATA_LOCK, METADATA_DIR])

@@ -1,3 +1,4 @@
+mod compaction;
 mod metadata;
 mod process;
 mod requests;
@@ -119,6 +120,7 @@ impl Report for ServerReport {
         self.topics(&mut text);
         self.sizes(&mut text);
         self.storage(&mut text);
+        self.compaction(&mut text);
         text.into_text()
     }
 }

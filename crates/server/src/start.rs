@@ -19,7 +19,7 @@ use crate::quorum_slot::QuorumSlot;
 use crate::random::{random_bytes, random_id};
 use crate::report::{ReportedDirectory, ServerReport};
 use crate::start_error::StartError;
-use crate::threads::{BlockingPool, Flusher, Journal, JournalCounters, Scrubber};
+use crate::threads::{BlockingPool, Cleaner, Flusher, Journal, JournalCounters, Scrubber};
 
 /// Threads that flush one directory.
 const FLUSHERS: usize = 2;
@@ -73,6 +73,7 @@ pub struct Server {
     pub(crate) quorum: MetadataQuorum,
     pub(crate) journals: Vec<Journal>,
     pub(crate) flushers: Vec<Flusher>,
+    pub(crate) cleaners: Vec<Cleaner>,
     pub(crate) scrubbers: Vec<Scrubber>,
 }
 
@@ -136,6 +137,12 @@ impl Server {
             .iter()
             .enumerate()
             .map(|(number, dir)| Flusher::start(number, FLUSHERS, dir, clock))
+            .collect::<Result<_, _>>()
+            .map_err(no_threads)?;
+        let cleaners = log_dirs
+            .iter()
+            .enumerate()
+            .map(|(number, dir)| Cleaner::start(number, Arc::clone(dir), clock))
             .collect::<Result<_, _>>()
             .map_err(no_threads)?;
         let scrubbers = directories
@@ -206,6 +213,7 @@ impl Server {
             quorum,
             journals,
             flushers,
+            cleaners,
             scrubbers,
         })
     }

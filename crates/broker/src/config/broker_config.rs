@@ -1,7 +1,9 @@
 use super::definition::split_list;
 use super::listener::Listeners;
 use super::static_config::{ConfigFault, ConfigNote, ConfigSources, Findings, StaticConfig};
+use super::topic_config::{BrokerLayers, ConfigMap};
 use ottla_records::Codec;
+use ottla_storage::CleanerOptions;
 use ottla_types::BrokerId;
 use std::time::Duration;
 
@@ -125,6 +127,8 @@ pub struct StorageLimits {
     pub retention_check: Duration,
     /// Idle time after which a producer's state is forgotten.
     pub producer_expiration: Duration,
+    /// How logs are compacted, as long as nothing else is set while the broker runs.
+    pub cleaner: CleanerOptions,
 }
 
 /// A configuration a broker can start with, and what a person should know about it.
@@ -225,6 +229,12 @@ impl BrokerConfig {
                 scrub_interval: millis("ottla.scrub.interval.ms"),
                 retention_check: millis("log.retention.check.interval.ms"),
                 producer_expiration: millis("producer.id.expiration.ms"),
+                cleaner: BrokerLayers {
+                    this_broker: &ConfigMap::new(),
+                    all_brokers: &ConfigMap::new(),
+                    started_with: &values,
+                }
+                .cleaner_options(),
             },
             worker_threads: size("ottla.worker.threads"),
             metrics_level: some("ottla.metrics.level").unwrap_or_default(),

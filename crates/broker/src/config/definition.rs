@@ -378,10 +378,6 @@ pub fn split_list(text: &str) -> Vec<&str> {
 /// Why a value of a config that otherwise works is refused for now.
 fn not_built_yet(name: &str, printed: &str) -> Option<&'static str> {
     match name {
-        "cleanup.policy" | "log.cleanup.policy" if printed.contains("compact") => Some(
-            "log compaction comes with a later release; accepting it now would delete or keep the \
-             wrong records",
-        ),
         "compression.type" if printed != "producer" => Some(
             "recompression by the broker comes with a later release; only 'producer' is accepted",
         ),

@@ -17,6 +17,8 @@ mod static_config;
 mod listener;
 mod topic_config;
 
+mod cleaner_config;
+
 mod broker_config;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,6 @@ pub use environment::{Variable, variable};
 pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
 pub use properties::{PropertiesError, Property, parse_properties};
 pub use reference::reference;
-pub(crate) use registry::topic_accepts;
 pub use registry::{
     broker_definition, broker_definitions, listener_override, near_miss, topic_definition,
     topic_definitions,

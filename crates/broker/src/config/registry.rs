@@ -18,11 +18,6 @@ pub fn broker_definition(name: &str) -> Option<&'static Definition> {
     find(BROKER, name).or_else(|| find(OTTLA_BROKER, name))
 }
 
-/// Whether a topic may have this value of this config.
-pub(crate) fn topic_accepts(name: &str, value: &str) -> bool {
-    topic_definition(name).is_some_and(|definition| definition.parse(value).is_ok())
-}
-
 /// The topic config with this name.
 pub fn topic_definition(name: &str) -> Option<&'static Definition> {
     find(TOPIC, name).or_else(|| find(OTTLA_TOPIC, name))
@@ -180,8 +175,6 @@ mod tests {
             assert_eq!(judge(name, value), Err(text.to_owned()));
         }
         for (name, value) in [
-            ("cleanup.policy", "compact"),
-            ("cleanup.policy", "compact,delete"),
             ("compression.type", "zstd"),
             ("remote.storage.enable", "true"),
         ] {

@@ -110,13 +110,13 @@ fn later_sources_win() {
 
 #[test]
 fn all_faults_are_reported_together() {
-    let file = "num.partitions=none\nnode.id=-4\nlog.cleanup.policy=compact\nlisteners=SSL://:9093,bad\n\
+    let file = "num.partitions=none\nnode.id=-4\nlog.cleanup.policy=shrink\nlisteners=SSL://:9093,bad\n\
                 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\ncompression.type=gzip";
     let faults = load(file, &[], &["oops"]).expect_err("faulty");
     for part in [
         "num.partitions: Not a number of type INT (server.properties:1)",
         "node.id: Value must be at least 0 (server.properties:2)",
-        "compaction comes with a later release",
+        "log.cleanup.policy",
         "listener SSL uses SSL, which comes with a later release",
         "unable to parse 'bad' as a listener",
         "authorizer.class.name: this comes with a later release",

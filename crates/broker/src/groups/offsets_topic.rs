@@ -1,5 +1,4 @@
 use crate::broker::Broker;
-use crate::config::topic_accepts;
 use ottla_metadata::{Command, Mode, NewTopic};
 
 /// Kafka's topic of groups and offsets.
@@ -9,13 +8,8 @@ impl Broker {
     /// What makes the offsets topic, as Kafka's `AutoTopicCreationManager` does.
     pub(crate) fn create_offsets_topic(&self) -> Command {
         let groups = &self.config.groups;
-        // Until there is a cleaner everything is kept: no policy at all, not deletion by age.
-        let policy = match topic_accepts("cleanup.policy", "compact") {
-            true => "compact",
-            false => "",
-        };
         let configs = [
-            ("cleanup.policy", policy.to_owned()),
+            ("cleanup.policy", "compact".to_owned()),
             ("compression.type", "producer".to_owned()),
             ("segment.bytes", groups.offsets_segment_bytes.to_string()),
         ];

@@ -128,7 +128,7 @@ fn topics_that_cannot_be_are_refused_one_by_one() {
     let mut compacted = topic("compacted", 1, 1);
     compacted.configs = vec![ct::CreatableTopicConfig {
         name: "cleanup.policy".into(),
-        value: Some("compact".into()),
+        value: Some("shrink".into()),
     }];
     let mut misspelt = topic("misspelt", 1, 1);
     misspelt.configs = vec![ct::CreatableTopicConfig {
