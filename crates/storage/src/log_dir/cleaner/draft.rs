@@ -103,6 +103,7 @@ impl Draft {
                 base_offset: batch.base_offset(),
                 last_offset: batch.last_offset(),
                 max_timestamp: batch.max_timestamp(),
+                sums: None,
             }
         });
         for unit in sidecar::cut(self.segment.base_offset, position, batches) {
