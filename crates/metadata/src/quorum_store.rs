@@ -215,6 +215,37 @@ impl QuorumStore {
         })
     }
 
+    /// Makes the store in `dir` of `disk`, which holds none, of a node that joins the quorum of the cluster
+    /// `cluster_id`: it has voted for nobody and knows nobody, until a leader tells it.
+    pub fn create_joining(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &QuorumStoreOptions,
+        me: Voter,
+        cluster_id: &str,
+    ) -> Result<QuorumStore, QuorumStoreError> {
+        let log = RaftLog::create(
+            Arc::clone(&disk),
+            dir,
+            options.log,
+            Arc::clone(&options.markers),
+            RaftIdentity {
+                cluster_id: cluster_id.to_owned(),
+                node_id: me.node,
+                directory_id: me.directory,
+            },
+            RaftBatch::default(),
+        )?;
+        sync_parent(&*disk, dir)?;
+        Ok(QuorumStore {
+            disk,
+            log,
+            vote: None,
+            snapshot: None,
+            entries_size: 0,
+        })
+    }
+
     fn found(
         disk: Arc<dyn Disk>,
         dir: &Path,

@@ -1,7 +1,8 @@
 //! The metadata quorum on openraft: a thread of its own, apart from client work and the data WAL.
 //!
 //! What is persisted is `metadata`'s `QuorumStore`, in our own format; openraft decides, this module
-//! carries out and translates. Today's quorum has one voter, which leads from its first write on.
+//! carries out and translates. Today's quorum has one voter, which leads from its first write on; that the
+//! same path carries three is what the tests with a network within one process show.
 
 mod events;
 mod log_store;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use events::Events;
 use log_store::LogStore;
 use machine::Machine;
+use network::Peers;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
@@ -23,6 +25,7 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use ottla_metadata::quorum::{NotLeader, Quorum, QuorumStatus, Ticket, Voter};
 use ottla_metadata::{QuorumStore, QuorumStoreError, Record, codec};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,6 +49,22 @@ pub struct QuorumOptions {
     /// How long after the last write it is proven by another one, so that damage to it can be told from a
     /// torn write.
     pub proof_pause: Duration,
+    /// Whether there are others to hear from.
+    pub pace: Pace,
+}
+
+/// What a member does as time passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Nothing: a quorum of one needs no clock, and an idle node is not woken.
+    Alone,
+    /// It says that it leads, or asks to lead when nobody says so.
+    Among {
+        /// How often a leader is heard.
+        heartbeat: Duration,
+        /// After how much silence a member asks for votes; the longer ones differ by chance.
+        election: Range<Duration>,
+    },
 }
 
 impl Default for QuorumOptions {
@@ -54,16 +73,27 @@ impl Default for QuorumOptions {
         QuorumOptions {
             snapshot_entries_size: 4 << 20,
             proof_pause: Duration::from_millis(20),
+            pace: Pace::Alone,
         }
     }
 }
 
 impl OpenraftQuorum {
-    /// Joins the quorum with `store`. Events come from the quorum's own thread from now on.
+    /// Is the quorum, with `store`. Events come from the quorum's own thread from now on.
     pub fn start(
         store: QuorumStore,
         options: &QuorumOptions,
         sink: EventSink,
+    ) -> io::Result<OpenraftQuorum> {
+        OpenraftQuorum::start_among(store, options, sink, network::Nobody)
+    }
+
+    /// Joins the quorum whose other members are reached through `peers`.
+    fn start_among(
+        store: QuorumStore,
+        options: &QuorumOptions,
+        sink: EventSink,
+        peers: impl Peers,
     ) -> io::Result<OpenraftQuorum> {
         let (me, _) = store.owner();
         let log_store = LogStore::new(store);
@@ -74,13 +104,14 @@ impl OpenraftQuorum {
             log_store: log_store.clone(),
             events: Arc::clone(&events),
             proof_pause: options.proof_pause,
+            pace: options.pace.clone(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
         let thread = std::thread::Builder::new()
             .name("metadata-quorum".to_owned())
-            .spawn(move || runtime.block_on(member.run(incoming)))?;
+            .spawn(move || runtime.block_on(member.run(incoming, peers)))?;
         Ok(OpenraftQuorum {
             events,
             log_store,
@@ -149,27 +180,34 @@ struct Member {
     log_store: LogStore,
     events: Arc<Events>,
     proof_pause: Duration,
+    pace: Pace,
 }
 
 impl Member {
-    async fn run(self, incoming: mpsc::UnboundedReceiver<Batch>) {
-        if let Err(error) = self.serve(incoming).await {
+    async fn run(self, incoming: mpsc::UnboundedReceiver<Batch>, peers: impl Peers) {
+        if let Err(error) = self.serve(incoming, peers).await {
             self.events.failed(error.to_string());
         }
     }
 
-    async fn serve(&self, mut incoming: mpsc::UnboundedReceiver<Batch>) -> Result<(), StopReason> {
+    async fn serve(
+        &self,
+        mut incoming: mpsc::UnboundedReceiver<Batch>,
+        peers: impl Peers,
+    ) -> Result<(), StopReason> {
         let machine = Machine::new(self.log_store.clone(), Arc::clone(&self.events));
+        let join = peers.joining();
         let raft = Raft::new(
             self.me,
-            Arc::new(config()),
-            network::Nobody,
+            Arc::new(config(&self.pace)),
+            peers,
             self.log_store.clone(),
             machine,
         )
         .await?;
+        join(&raft);
         let mut metrics = raft.server_metrics();
-        if !self.observe(&metrics) {
+        if !self.observe(&metrics) && self.pace == Pace::Alone {
             raft.trigger().elect(false).await?;
         }
         let mut is_proven = false;
@@ -227,21 +265,44 @@ impl Member {
     }
 }
 
-/// A quorum of one needs no clock: no heartbeats, no election timeouts, no wake-ups while idle.
-fn config() -> Config {
-    Config {
+fn config(pace: &Pace) -> Config {
+    let config = Config {
         cluster_name: "metadata".to_owned(),
-        enable_tick: false,
-        enable_heartbeat: false,
-        enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
-        enable_leader_restore: Some(true),
         ..Config::default()
+    };
+    match pace {
+        Pace::Alone => Config {
+            enable_tick: false,
+            enable_heartbeat: false,
+            enable_elect: false,
+            enable_leader_restore: Some(true),
+            ..config
+        },
+        Pace::Among {
+            heartbeat,
+            election,
+        } => Config {
+            heartbeat_interval: millis(*heartbeat),
+            election_timeout_min: millis(election.start),
+            election_timeout_max: millis(election.end),
+            // Others may have led since: only they can say.
+            enable_leader_restore: Some(false),
+            ..config
+        },
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod counting_disk;
+#[cfg(test)]
+mod switchboard;
 #[cfg(test)]
 mod tests;

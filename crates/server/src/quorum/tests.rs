@@ -37,6 +37,7 @@ fn start_with(disk: &Arc<dyn Disk>, proof_pause: Duration) -> Started {
     let options = QuorumOptions {
         snapshot_entries_size: SNAPSHOT,
         proof_pause,
+        pace: Pace::Alone,
     };
     let sink = Box::new(move |event| drop(sender.send(event)));
     let quorum = OpenraftQuorum::start(store(disk), &options, sink);
