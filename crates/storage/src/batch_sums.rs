@@ -66,7 +66,7 @@ mod tests {
         let memory = TailMemory::new(0);
         for size in [UNIT_BYTES_MAX + 1, 2 * UNIT_BYTES_MAX, 1_000_000] {
             let bytes: Vec<u8> = (0..size).map(|at| ((at * 7) >> 5) as u8).collect();
-            let mut buffer = memory.buffer(size);
+            let mut buffer = memory.buffer_for(size, 0);
             let sums = UnstampedSums::copy(&bytes, &mut buffer);
             buffer.bytes_mut()[..HEADER_SIZE].fill(9);
             let stamped = buffer.freeze();

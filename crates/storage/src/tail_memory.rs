@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// Four sizes per power of two, from 8 KiB to 14 MiB: at most a fifth of a buffer is unused.
 const CLASSES_COUNT: usize = 44;
 
+/// What direct writes are made of.
+const BLOCK: usize = 4096;
+
 /// Buffers of tails, used again and again. Small batches are left to the allocator, which keeps their memory itself.
 #[derive(Clone, Debug)]
 pub(crate) struct TailMemory {
@@ -46,6 +49,8 @@ pub(crate) enum TailBuffer {
 #[derive(Debug)]
 pub(crate) struct Pooled {
     bytes: Vec<u8>,
+    /// Where the batch begins; what is before it is only there for the sake of its place in memory.
+    start: usize,
     class: usize,
     shared: Arc<Shared>,
 }
@@ -72,17 +77,34 @@ impl TailMemory {
         buffer
     }
 
-    /// An empty buffer for `size` bytes.
-    pub(crate) fn buffer(&self, size: usize) -> TailBuffer {
+    fn buffer(&self, size: usize) -> TailBuffer {
         if size <= class_size(0) / 2 {
             return TailBuffer::Small(BytesMut::with_capacity(size));
         }
-        let Some(class) = (0..CLASSES_COUNT).find(|class| size <= class_size(*class)) else {
+        match self.pooled(size) {
+            Some(pooled) => TailBuffer::Pooled(pooled),
+            None => TailBuffer::Small(BytesMut::with_capacity(size)),
+        }
+    }
+
+    /// An empty buffer for `size` bytes that are to be written at `position` of a file: blocks of the file are
+    /// blocks of memory too, so that they can be written from there.
+    pub(crate) fn buffer_for(&self, size: usize, position: u64) -> TailBuffer {
+        let Some(mut pooled) = self.pooled(size + BLOCK) else {
             return TailBuffer::Small(BytesMut::with_capacity(size));
         };
+        let border = pooled.bytes.as_ptr().align_offset(BLOCK) % BLOCK;
+        pooled.start = (border + (position % BLOCK as u64) as usize) % BLOCK;
+        pooled.bytes.resize(pooled.start, 0);
+        TailBuffer::Pooled(pooled)
+    }
+
+    fn pooled(&self, size: usize) -> Option<Pooled> {
+        let class = (0..CLASSES_COUNT).find(|class| size <= class_size(*class))?;
         let kept = self.shared.free.lock().take(class);
-        TailBuffer::Pooled(Pooled {
+        Some(Pooled {
             bytes: kept.unwrap_or_else(|| Vec::with_capacity(class_size(class))),
+            start: 0,
             class,
             shared: Arc::clone(&self.shared),
         })
@@ -129,7 +151,7 @@ impl TailBuffer {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             TailBuffer::Small(bytes) => bytes,
-            TailBuffer::Pooled(pooled) => &mut pooled.bytes,
+            TailBuffer::Pooled(pooled) => &mut pooled.bytes[pooled.start..],
         }
     }
 
@@ -137,7 +159,7 @@ impl TailBuffer {
     pub(crate) fn len(&self) -> usize {
         match self {
             TailBuffer::Small(bytes) => bytes.len(),
-            TailBuffer::Pooled(pooled) => pooled.bytes.len(),
+            TailBuffer::Pooled(pooled) => pooled.bytes.len() - pooled.start,
         }
     }
 
@@ -152,7 +174,7 @@ impl TailBuffer {
 
 impl AsRef<[u8]> for Pooled {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.start..]
     }
 }
 
@@ -205,6 +227,22 @@ mod tests {
         let again = memory.copy(&[3; 17_000]).freeze();
         assert_eq!(again.as_ptr(), place);
         assert_eq!(again[..], [3; 17_000]);
+    }
+
+    #[test]
+    fn a_buffer_for_a_place_in_a_file_lies_like_it() {
+        let memory = TailMemory::new(1 << 20);
+        for position in [0, 1, 4_095, 4_096, 123_457] {
+            let bytes: Vec<u8> = (0..200_000).map(|at| at as u8).collect();
+            let mut buffer = memory.buffer_for(bytes.len(), position);
+            buffer.extend(&bytes);
+            assert_eq!(buffer.len(), bytes.len());
+            buffer.bytes_mut()[0] = 0;
+            let frozen = buffer.freeze();
+            assert_eq!(frozen, bytes);
+            assert_eq!(frozen.as_ptr() as u64 % 4_096, position % 4_096);
+        }
+        assert!(kept(&memory) < 300_000, "the same one each time");
     }
 
     #[test]

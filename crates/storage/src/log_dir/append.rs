@@ -66,7 +66,10 @@ impl LogDir {
         }
         // Copied before the lock is taken; stamped under it, when the offset is known.
         let (mut bytes, sums) = if UNIT_BYTES_MAX < batch.bytes.len() {
-            let mut buffer = self.tail_memory.buffer(batch.bytes.len());
+            // Where it will lie in its segment, unless somebody comes between or a segment begins.
+            let position = partition.lock().active_size();
+            let size = batch.bytes.len();
+            let mut buffer = self.tail_memory.buffer_for(size, position.into());
             let sums = UnstampedSums::copy(batch.bytes, &mut buffer);
             (buffer, Some(sums))
         } else {

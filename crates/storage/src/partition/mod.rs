@@ -286,6 +286,11 @@ impl PartitionState {
         high_watermark.map_or(durable_end, |it| it.min(durable_end))
     }
 
+    /// Size in bytes of the active segment, what is in the tail included.
+    pub(crate) fn active_size(&self) -> u32 {
+        self.segments.last().map_or(0, |active| active.size)
+    }
+
     /// Whether a batch must go into a new segment (Kafka's `LogSegment.shouldRoll`).
     pub(crate) fn must_roll(
         &self,
