@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::marker::Markers;
 use crate::partition::{PartitionState, Standing};
 use crate::segment::ReadFault;
-use crate::wal::{Urgency, WalStart};
+use crate::wal::{Urgency, WalPosition, WalStart};
 use ottla_types::{Lsn, Mono, Now, Offset, TopicPartition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,6 +90,15 @@ impl Checkpoints {
             },
             restored,
         ))
+    }
+
+    fn begin(&self, position: WalPosition, now: Now) -> CheckpointTask {
+        CheckpointTask {
+            write: Some(self.store.begin(position)),
+            next_slot: 0,
+            is_finished: false,
+            now: now.mono,
+        }
     }
 
     /// How many were written by this process.
@@ -231,16 +240,24 @@ impl LogDir {
             return None;
         }
         let position = self.wal.position_for_checkpoint(needed);
-        let is_useless = position.frame_seq <= newest_frame && position.frame_seq <= kept_frame;
-        if is_useless && self.wal.pressure(now).is_some() {
-            return None;
+        // Under pressure the one before the newest, which holds files of the ring, has to get on as well.
+        let known_frame = match self.wal.pressure(now) {
+            Some(_) => newest_frame.min(kept_frame),
+            None => newest_frame,
+        };
+        if known.is_some() && position.frame_seq <= known_frame {
+            return None; // it would say the same again
         }
-        let write = checkpoints.store.begin(position);
-        Some(CheckpointTask {
-            write: Some(write),
-            next_slot: 0,
-            is_finished: false,
-            now: now.mono,
-        })
+        Some(checkpoints.begin(position, now))
+    }
+
+    /// A checkpoint whether one is due or not.
+    #[cfg(test)]
+    pub(super) fn checkpoint_at_once(&self, now: Now) -> CheckpointTask {
+        let durable = self.wal.durable_lsn();
+        let pin = self.pins.lock().oldest();
+        let needed = pin.map_or(durable.next(), |pin| pin.min(durable.next()));
+        let position = self.wal.position_for_checkpoint(needed);
+        self.checkpoints.lock().begin(position, now)
     }
 }

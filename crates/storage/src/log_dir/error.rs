@@ -3,6 +3,7 @@ use crate::segment::{Access, ReadFault};
 use ottla_types::{
     LeaderEpoch, Lsn, Offset, PartitionSlot, ProducerEpoch, Sequence, Timestamp, TopicPartition,
 };
+use std::sync::Arc;
 
 /// Why a batch was not appended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -182,8 +183,15 @@ pub enum OpenError {
     #[error("{0}")]
     Format(String),
     /// Two directories claim the same partition.
-    #[error("two directories claim partition {0}")]
-    Twice(TopicPartition),
+    #[error("{first} and {second} both say that they hold partition {id}: move one of them away")]
+    Twice {
+        /// The partition.
+        id: TopicPartition,
+        /// One directory.
+        first: Arc<str>,
+        /// The other one.
+        second: Arc<str>,
+    },
 }
 
 impl Access {

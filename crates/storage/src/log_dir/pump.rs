@@ -28,7 +28,7 @@ const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const IDLE_FLUSH_PAUSE_BUSY: Duration = Duration::from_millis(20);
 /// After the last commit that somebody waited for, so long.
 const BUSY_FOR: Duration = Duration::from_millis(100);
-/// How long a flush waits after the disk was full.
+/// How long flushes, checkpoints or removals wait after one failed, as on a full disk.
 const FULL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Tails are rewritten forward in the journal in portions of this size, with commits in between.
 const REWRITE_BYTES_MAX: usize = 1 << 20;
@@ -63,7 +63,12 @@ pub(super) struct Pump {
     /// Partitions that the last sweep found idle, and when the next of them is flushed.
     idle: VecDeque<PartitionSlot>,
     next_idle_flush: Mono,
+    /// A flush failed: none begins before.
     blocked_until: Mono,
+    /// Likewise checkpoints ...
+    next_checkpoint: Mono,
+    /// ... and removals of directories and files, and compacted segments that get their names.
+    next_deletion: Mono,
     is_draining: bool,
 }
 
@@ -166,15 +171,30 @@ impl LogDir {
             // Named already; the partition is set aside and the others go on.
             ReadFault::Corrupt { .. } | ReadFault::NewerVersion { .. } => {}
         }
-        pump.blocked_until = now.mono.plus(FULL_RETRY_INTERVAL);
+        let retry_at = now.mono.plus(FULL_RETRY_INTERVAL);
         match task {
-            Task::Flush(task) => task.fail(self),
-            Task::Snapshot(task) => task.release(),
-            Task::Checkpoint(mut task) => task.abandon(),
-
-            Task::Remove(removal) => pump.removals.push(removal),
-            Task::Unlink(unlink) => self.unlinks.lock().push(unlink),
+            Task::Flush(task) => {
+                pump.blocked_until = retry_at;
+                task.fail(self);
+            }
+            Task::Snapshot(task) => {
+                pump.blocked_until = retry_at;
+                task.release();
+            }
+            Task::Checkpoint(mut task) => {
+                pump.next_checkpoint = retry_at;
+                task.abandon();
+            }
+            Task::Remove(removal) => {
+                pump.next_deletion = retry_at;
+                pump.removals.push(removal);
+            }
+            Task::Unlink(unlink) => {
+                pump.next_deletion = retry_at;
+                self.unlinks.lock().push(unlink);
+            }
             Task::Swap(task) => {
+                pump.next_deletion = retry_at;
                 task.fail();
                 self.swaps.lock().push(*task);
             }
@@ -194,7 +214,8 @@ impl LogDir {
             self.relieve_memory(pump);
             self.flush_idle(pump, now);
         }
-        if pump.tasks.is_empty() && pump.stepping_count == 0 {
+        let is_alone = pump.tasks.is_empty() && pump.stepping_count == 0;
+        if is_alone && pump.next_checkpoint <= now.mono {
             self.start_checkpoint(pump, now);
         }
         !pump.tasks.is_empty()
@@ -221,6 +242,9 @@ impl LogDir {
 
     fn start_deletions(&self, pump: &mut Pump, now: Now) {
         self.finish_drops();
+        if now.mono < pump.next_deletion {
+            return;
+        }
         let checkpoints_count = self.checkpoints.lock().count();
         let mut waiting = Vec::new();
         for removal in std::mem::take(&mut pump.removals) {

@@ -180,9 +180,11 @@ impl LogDir {
             return Ok(Start::Memory(batches, next));
         }
         state.note_file_read();
-        let index = state
-            .segment_index(from)
-            .expect("what is written lies in a segment");
+        let Some(index) = state.segment_index(from) else {
+            // What damage left of it is not sound.
+            let end = state.appended_end();
+            return Err(ReadError::OutOfRange { log_start, end });
+        };
         let next = state.segment_end(index);
         let written_end = state.written_end();
         Ok(Start::File(FileStart {

@@ -106,7 +106,7 @@ impl LogDir {
             &mut |replayed| replay.apply(replayed),
         )?;
         if let Some(error) = replay.failure.take() {
-            return Err(error.into());
+            return Err(error);
         }
         disk.sync_dir(Path::new(""))?;
         replay.finish();
@@ -184,7 +184,6 @@ impl LogDir {
         let mut table = self.table.write();
         for (id, recovering) in replay.partitions {
             let state = recovering.state;
-            state.check();
             self.add_tail_bytes(state.tail.bytes());
             self.count_producers(state.producers.count(), 0);
             let pin = state.pin;
@@ -268,7 +267,7 @@ struct Replay {
     markers: Arc<Markers>,
     /// Entries of which not even the names are known were lost.
     is_unnamed: bool,
-    failure: Option<DiskError>,
+    failure: Option<OpenError>,
     /// Compacted segments whose files may not have their names yet.
     redo: Redo,
 }
@@ -309,10 +308,15 @@ impl Replay {
             Ok((partitions, bytes_read)) => {
                 self.restored.bytes_read += bytes_read;
                 for record in partitions {
-                    self.partitions.insert(record.id, Recovering::of(record));
+                    let (id, dir) = (record.id, record.state.dir.clone());
+                    let other = self.partitions.insert(id, Recovering::of(record));
+                    if let Some(other) = other {
+                        let [first, second] = [other.state.dir, dir].map(Option::unwrap_or_default);
+                        self.failure = Some(OpenError::Twice { id, first, second });
+                    }
                 }
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => self.failure = Some(error.into()),
         }
     }
 
@@ -406,7 +410,7 @@ impl Replay {
             }
             // Not in these files, or not any more: a later entry may prove it.
             Ok(None) => {}
-            Err(error) => self.failure = Some(error),
+            Err(error) => self.failure = Some(error.into()),
         }
     }
 
@@ -484,6 +488,12 @@ impl Replay {
                 segment.date(self.now.wall);
             }
             state.pin = state.tail.first().map(|batch| batch.lsn);
+            if let Err(contradiction) = state.check() {
+                // Of one partition only: the others are served.
+                state.damage(format!(
+                    "what recovery made of it is not sound: {contradiction}"
+                ));
+            }
         }
     }
 
@@ -571,7 +581,8 @@ impl Recovering {
     /// Something is missing up to `end`.
     fn tear(&mut self, end: Offset, reason: String) {
         if self.state.standing != Standing::Good {
-            return;
+            // Nothing heals it, so it ends here, again earlier than it said.
+            return self.cut_after_damage(self.state.appended_end());
         }
         let known_end = self.state.appended_end().max(self.expected_end);
         let hole = self.hole.get_or_insert_with(|| Hole {
@@ -819,6 +830,8 @@ impl Recovering {
             state
                 .segments
                 .retain(|segment| segment.base_offset < base || end <= segment.base_offset);
+            // Said before, unless that entry is unreadable.
+            state.start_from(end_here);
         } else if entry.header.argument == changes::SEGMENTS_REPLACED {
             let is_there = entry.header.end_offset <= state.appended_end();
             match Replacement::decode(&entry.body).filter(|_| is_there) {

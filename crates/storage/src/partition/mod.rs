@@ -625,36 +625,42 @@ impl PartitionState {
         })
     }
 
-    /// Panics when an invariant is broken.
-    pub(crate) fn check(&self) {
-        self.tail.check();
-        assert!(
-            self.log_start <= self.appended_end(),
-            "the log starts in itself"
-        );
-        assert!(
-            self.synced_end <= self.written_end(),
-            "what is synced is written"
-        );
+    /// Whether the invariants hold; the first one that does not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        self.tail.check()?;
         let ascending = |pair: &[Segment]| pair[0].base_offset < pair[1].base_offset;
-        assert!(self.segments.windows(2).all(ascending), "segments ascend");
-        for segment in &self.segments {
-            assert!(
-                segment.synced_size <= segment.written_size,
-                "synced is written"
-            );
-            assert!(segment.written_size <= segment.size, "written is there");
-        }
-        let unwritten: usize = self
-            .segments
-            .iter()
-            .map(|segment| (segment.size - segment.written_size) as usize)
-            .sum();
-        assert_eq!(
-            unwritten,
-            self.tail.bytes(),
-            "the tail is what is not written"
-        );
+        let is_nested =
+            |it: &Segment| it.synced_size <= it.written_size && it.written_size <= it.size;
+        let begins = |first: &Segment| first.base_offset <= self.log_start;
+        let has_start =
+            self.log_start == self.appended_end() || self.segments.first().is_some_and(begins);
+        let unwritten = |it: &Segment| it.size.saturating_sub(it.written_size) as usize;
+        let unwritten: usize = self.segments.iter().map(unwritten).sum();
+        let invariants = [
+            (
+                self.log_start <= self.appended_end(),
+                "the log starts behind its end",
+            ),
+            (
+                self.synced_end <= self.written_end(),
+                "more is synced than written",
+            ),
+            (
+                self.segments.windows(2).all(ascending),
+                "segments do not ascend",
+            ),
+            (
+                self.segments.iter().all(is_nested),
+                "a segment has more synced than written",
+            ),
+            (has_start, "no segment holds the start of the log"),
+            (
+                unwritten == self.tail.bytes(),
+                "the tail is not what is not written",
+            ),
+        ];
+        let broken = invariants.iter().find(|(holds, _)| !holds);
+        broken.map_or(Ok(()), |(_, what)| Err(what))
     }
 }
 

@@ -133,16 +133,23 @@ impl Tail {
         }
     }
 
-    /// Panics when an invariant is broken.
-    pub(crate) fn check(&self) {
+    /// Whether the invariants hold; the first one that does not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         let mut end = self.base;
         let mut bytes = 0;
         for batch in &self.batches {
-            assert!(end <= batch.base_offset, "batches overlap");
+            if batch.base_offset < end {
+                return Err("batches of the tail overlap");
+            }
             end = batch.last_offset.next();
             bytes += batch.bytes.len();
         }
-        assert!(end <= self.end, "the tail ends behind its last batch");
-        assert_eq!(bytes, self.bytes);
+        if self.end < end {
+            return Err("the tail ends before its last batch");
+        }
+        if bytes != self.bytes {
+            return Err("the tail's size is not that of its batches");
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! Bits that flip in the journal and in checkpoints: found, named, and the rest is served.
 
 use super::harness::*;
-use crate::disk::{Disk, OpenMode};
-use crate::log_dir::{AppendError, Verdict};
+use crate::disk::{DirEntry, Disk, OpenMode};
+use crate::log_dir::work::TaskStep;
+use crate::log_dir::{AppendError, LogDir, PumpStep, ReadError, ReadLimit, Verdict};
 use crate::marker::Marker;
 use crate::partition::LogConfig;
+use crate::segment::Access;
 use ottla_types::{Offset, PartitionSlot};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 impl Harness {
     /// Flips a bit in the middle of the journal's copies of `needle`.
@@ -261,6 +264,137 @@ fn without_any_checkpoint_everything_is_read_and_served() {
         let again = h.append(slot, &batch(Some((7, 0, 3)), &[1_000], &value(3)));
         assert!(again.duplicate);
         produce(&mut h, slot, 4);
+    }
+}
+
+impl Harness {
+    fn checkpoint(&self) {
+        let mut task = self.dir.checkpoint_at_once(self.now);
+        while task.step(&self.dir).expect("written") == TaskStep::More {}
+    }
+
+    fn journal(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let read = |entry: DirEntry| {
+            let path = Path::new("wal").join(entry.name);
+            let file = self.disk.open(&path, OpenMode::Read).expect("there");
+            let mut bytes = vec![0; file.size().expect("a size") as usize];
+            file.read_at(0, &mut bytes).expect("readable");
+            (path, bytes)
+        };
+        let entries = self.disk.list(Path::new("wal")).expect("listed");
+        entries.into_iter().map(read).collect()
+    }
+}
+
+#[test]
+fn a_second_loss_in_a_damaged_partition_ends_it_earlier_and_stops_no_start() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    for number in 0..5 {
+        produce(&mut h, slot, number);
+    }
+    h.dir
+        .delete_records(slot, Offset::new(2))
+        .expect("in range");
+    h.prove();
+    h.flip_in_journal(&value(4));
+    let mut h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    let ends = h.dir.ends(slot).expect("there");
+    assert_eq!(ends.appended_end, Offset::new(4), "{:?}", h.report);
+    h.prove();
+    h.checkpoint();
+    h.flip_in_journal(&value(0));
+    let h = h.restart();
+    assert_eq!(h.report.damaged.len(), 1, "{:?}", h.report);
+    let slot = h.create(1, LogConfig::default());
+    let ends = h.dir.ends(slot).expect("there");
+    assert_eq!(
+        (ends.log_start, ends.appended_end),
+        (Offset::ZERO, Offset::ZERO)
+    );
+}
+
+#[test]
+fn a_removal_whose_log_start_is_unreadable_moves_it_all_the_same() {
+    let mut h = Harness::new(small_options());
+    let config = LogConfig {
+        segment_bytes: 1_500,
+        ..LogConfig::default()
+    };
+    let slot = h.create(1, config);
+    for number in 0..5 {
+        produce(&mut h, slot, number);
+    }
+    h.flush(slot);
+    h.prove();
+    let before = h.journal();
+    h.dir
+        .delete_records(slot, Offset::new(4))
+        .expect("in range");
+    h.commit();
+    let after = h.journal();
+    h.dir.retention_now();
+    while h.dir.retention_step(h.now) == PumpStep::Worked {}
+    h.prove();
+    assert_eq!(h.dir.sizes(slot).expect("there").segments_count, 1);
+    let changed = before.iter().zip(&after).find_map(|(before, after)| {
+        let pairs = before.1.iter().zip(&after.1);
+        let at = pairs.enumerate().find(|(_, (a, b))| a != b)?.0;
+        Some((before.0.clone(), at))
+    });
+    let (path, at) = changed.expect("the entry was written");
+    h.flip_at(&path, at as u64 + 8);
+    let h = h.restart();
+    assert_eq!(h.report.verdict, Verdict::Lossy, "{:?}", h.report);
+    let slot = h.create(1, config);
+    assert_eq!(h.dir.ends(slot).expect("there").log_start, Offset::new(4));
+    let limit = ReadLimit {
+        end: Offset::new(5),
+        bytes_max: 1 << 20,
+        at_least_one_batch: true,
+    };
+    let read = h.dir.read_with(slot, Offset::ZERO, limit, Access::Wait);
+    assert!(
+        matches!(read, Err(ReadError::OutOfRange { .. })),
+        "{read:?}"
+    );
+    assert_eq!(h.read_all(slot, 4, 1 << 20).len(), 1);
+}
+
+#[test]
+fn two_directories_of_one_partition_are_not_guessed_between() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    produce(&mut h, slot, 0);
+    let h = h.shut_down();
+    h.disk
+        .create_dir(Path::new("backup-topic1-1"))
+        .expect("made");
+    for entry in h.disk.list(Path::new("topic1-1")).expect("listed") {
+        let from = Path::new("topic1-1").join(&entry.name);
+        let from = h.disk.open(&from, OpenMode::Read).expect("there");
+        let mut bytes = vec![0; entry.size as usize];
+        from.read_at(0, &mut bytes).expect("readable");
+        let to = Path::new("backup-topic1-1").join(&entry.name);
+        let to = h.disk.open(&to, OpenMode::CreateNew).expect("made");
+        to.write_at(0, &[&bytes]).expect("written");
+    }
+    for path in h.checkpoints() {
+        h.flip_at(&path, 100);
+    }
+    let Harness {
+        disk,
+        dir,
+        options,
+        now,
+        ..
+    } = h;
+    drop(dir);
+    let opened = LogDir::open(Arc::new(disk), options, now).map(|_| ());
+    let error = opened.expect_err("nobody knows which is right").to_string();
+    for part in ["topic1-1", "backup-topic1-1", "move one"] {
+        assert!(error.contains(part), "{error}");
     }
 }
 

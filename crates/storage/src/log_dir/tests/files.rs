@@ -325,6 +325,65 @@ fn a_directory_that_cannot_be_renamed_is_emptied_where_it_is() {
     assert_eq!(log, only);
 }
 
+impl Harness {
+    /// How many steps a pump makes at one time until it has to wait.
+    fn steps_at_once(&self, step: impl Fn(&Harness) -> PumpStep) -> usize {
+        let busy = |_: &usize| step(self) == PumpStep::Worked;
+        (0..2_000).take_while(busy).count()
+    }
+}
+
+#[test]
+fn a_checkpoint_that_a_full_disk_refuses_is_tried_again_after_a_while() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    h.append(slot, &batch(None, &[1], b"old"));
+    h.flush(slot);
+    let (mut h, disk) = h.interrupted();
+    disk.fill(Some(Path::new("checkpoints")));
+    h.commit();
+    for _ in 0..3 {
+        let steps = h.steps_at_once(|h| h.dir.shutdown_step(h.now));
+        assert!(steps < 2_000);
+        h.commit();
+        h.pass(1_000);
+    }
+    let count = |h: &Harness| {
+        let listed = h.disk.list(Path::new("checkpoints"));
+        listed.expect("listed").len()
+    };
+    assert_eq!(count(&h), 0);
+    disk.fill(None);
+    let steps = h.steps_at_once(|h| h.dir.shutdown_step(h.now));
+    assert!(steps < 2_000, "one is enough");
+    assert_eq!(count(&h), 1);
+}
+
+#[test]
+fn a_renaming_that_a_full_disk_refuses_holds_nobody_up() {
+    let (mut h, disk) = Harness::new(small_options()).interrupted();
+    let slot = h.create(1, LogConfig::default());
+    let other = h.create(2, LogConfig::default());
+    for slot in [slot, other] {
+        h.append(slot, &batch(None, &[1], b"old"));
+        h.flush(slot);
+    }
+    let id = partition(1).topic_id;
+    disk.fill(Some(Path::new(&format!("topic1-1.{id}-delete"))));
+    h.dir.drop_partition(slot, h.now).expect("there");
+    h.dir.drop_partition(other, h.now).expect("there");
+    h.commit();
+    for _ in 0..3 {
+        assert!(h.steps_at_once(|h| h.dir.flush_step(h.now)) < 2_000);
+        h.pass(1_000);
+        h.commit();
+    }
+    assert_eq!(topic_dirs(&h), ["topic1-1"]);
+    disk.fill(None);
+    h.settle();
+    assert_eq!(topic_dirs(&h), Vec::<String>::new());
+}
+
 /// Appends until the journal cannot go on: every ring file is full of what this partition alone holds.
 fn stall(h: &mut Harness, slot: PartitionSlot) {
     for _ in 0..10_000 {

@@ -11,7 +11,7 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 pub(super) struct InterruptedDisk {
     disk: MemoryDisk,
     meanwhile: Mutex<Option<(PathBuf, Meanwhile)>>,
-    forbidden: Mutex<Option<PathBuf>>,
+    forbidden: Mutex<Option<(PathBuf, bool)>>,
 }
 
 impl InterruptedDisk {
@@ -26,18 +26,26 @@ impl InterruptedDisk {
 
     /// Nobody may touch this path from now on.
     pub(super) fn forbid(&self, path: &str) {
-        *self.forbidden.lock() = Some(PathBuf::from(path));
+        *self.forbidden.lock() = Some((PathBuf::from(path), false));
+    }
+
+    /// There is no room for anything at this path, or there is again.
+    pub(super) fn fill(&self, path: Option<&Path>) {
+        *self.forbidden.lock() = path.map(|path| (path.to_owned(), true));
     }
 
     fn check(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
-        if self.forbidden.lock().as_deref() != Some(path) {
-            return Ok(());
+        let forbidden = self.forbidden.lock();
+        let path = path.to_owned();
+        match &*forbidden {
+            Some((at, true)) if path.starts_with(at) => Err(DiskError::Full { operation, path }),
+            Some((at, false)) if *at == path => Err(DiskError::Refused {
+                operation,
+                path,
+                message: "permission denied".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
         }
-        Err(DiskError::Refused {
-            operation,
-            path: path.to_owned(),
-            message: "permission denied".to_owned(),
-        })
     }
 }
 
