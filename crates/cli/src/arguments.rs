@@ -1,6 +1,6 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{consume, debug, dev, explain, group, produce, run, start, topic};
+use crate::commands::{bench, consume, debug, dev, explain, group, produce, run, start, topic};
 
 /// A Kafka-compatible event-streaming broker, and the commands to use it.
 #[derive(Debug, Parser)]
@@ -30,6 +30,9 @@ pub enum Command {
     Group(group::GroupCommand),
     /// Run a command with a throwaway broker of its own.
     Run(run::Run),
+    /// Measure: producing, consuming, end to end.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Say what an error means and what to do about it.
     Explain(explain::Explain),
     /// Look into the files of a broker that is not running.

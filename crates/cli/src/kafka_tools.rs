@@ -3,10 +3,16 @@
 //!
 //! A link `kafka-topics.sh -> ottla` is enough; the name decides.
 
+mod broker_api_versions;
 mod cluster;
+mod configs;
 mod console;
 mod consumer_groups;
+mod delete_records;
 mod get_offsets;
+mod groups;
+mod log_dirs;
+mod performance;
 mod storage;
 mod topics;
 
@@ -23,11 +29,7 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, Args)]
 struct Connection {
     /// Brokers to ask first.
-    #[arg(
-        long = "bootstrap-server",
-        alias = "broker-list",
-        value_name = "HOST:PORT"
-    )]
+    #[arg(long = "bootstrap-server", value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
     /// A file of client properties.
     #[arg(long = "command-config", aliases = ["consumer.config", "producer.config"], value_name = "FILE")]
@@ -45,11 +47,7 @@ impl Connection {
     fn arguments(&self) -> Result<ClientArguments, Failure> {
         let mut properties = Vec::new();
         if let Some(path) = &self.command_config {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
-            let lines = text.lines().map(str::trim);
-            let set = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
-            properties.extend(set.map(str::to_owned));
+            properties.extend(properties_of_file(path)?);
         }
         properties.extend(self.command_properties.iter().cloned());
         Ok(ClientArguments {
@@ -60,15 +58,52 @@ impl Connection {
     }
 }
 
+/// The `key=value` lines of a file.
+fn properties_of_file(path: &str) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
+    let lines = text.lines().map(str::trim);
+    let set = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+    Ok(set.map(str::to_owned).collect())
+}
+
+/// Before Kafka 4 some tools called the bootstrap servers by another name; to kafka-log-dirs it means
+/// something else.
+fn current_word(tool: &str, word: &OsString) -> OsString {
+    let is_old = word == "--broker-list";
+    match tool {
+        "kafka-console-producer" | "kafka-get-offsets" if is_old => "--bootstrap-server".into(),
+        _ => word.clone(),
+    }
+}
+
 /// Does what the tool of this name does; `None` if there is none of this name.
 pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(arguments.first()?).file_name()?.to_str()?;
     let name = name.strip_suffix(".sh").unwrap_or(name);
-    let rest = arguments.iter().cloned();
+    let rest = arguments.iter().map(|word| current_word(name, word));
     let done = match name {
         "kafka-topics" => topics::run(topics::Topics::parse_from(rest)),
         "kafka-consumer-groups" => {
             consumer_groups::run(consumer_groups::ConsumerGroups::parse_from(rest))
+        }
+        "kafka-configs" => configs::run(configs::Configs::parse_from(rest)),
+        "kafka-delete-records" => {
+            delete_records::run(delete_records::DeleteRecords::parse_from(rest))
+        }
+        "kafka-log-dirs" => log_dirs::run(log_dirs::LogDirs::parse_from(rest)),
+        "kafka-broker-api-versions" => {
+            broker_api_versions::run(broker_api_versions::BrokerApiVersions::parse_from(rest))
+        }
+        "kafka-groups" => groups::run(groups::Groups::parse_from(rest)),
+        "kafka-producer-perf-test" => {
+            performance::produce(performance::ProducerPerformance::parse_from(rest))
+        }
+        "kafka-consumer-perf-test" => {
+            performance::consume(performance::ConsumerPerformance::parse_from(rest))
+        }
+        "kafka-e2e-latency" => {
+            performance::end_to_end(performance::EndToEndLatency::parse_from(rest))
         }
         "kafka-get-offsets" => get_offsets::run(get_offsets::GetOffsets::parse_from(rest)),
         "kafka-cluster" => cluster::run(cluster::Cluster::parse_from(rest)),
@@ -84,4 +119,33 @@ pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
             failure.exit_code()
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_tool_has_a_flag_twice() {
+        for command in [
+            broker_api_versions::BrokerApiVersions::command(),
+            cluster::Cluster::command(),
+            configs::Configs::command(),
+            console::ConsoleConsumer::command(),
+            console::ConsoleProducer::command(),
+            consumer_groups::ConsumerGroups::command(),
+            delete_records::DeleteRecords::command(),
+            get_offsets::GetOffsets::command(),
+            groups::Groups::command(),
+            log_dirs::LogDirs::command(),
+            performance::ConsumerPerformance::command(),
+            performance::EndToEndLatency::command(),
+            performance::ProducerPerformance::command(),
+            storage::Storage::command(),
+            topics::Topics::command(),
+        ] {
+            command.debug_assert();
+        }
+    }
 }

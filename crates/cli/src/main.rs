@@ -17,6 +17,8 @@ mod where_expression;
 mod logs;
 mod session;
 
+mod load;
+
 mod arguments;
 mod commands;
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Consume(consume) => commands::consume::run(consume, &client),
         Command::Group(group) => commands::group::run(group, &client),
         Command::Run(run) => return commands::run::run(run),
+        Command::Bench(bench) => commands::bench::run(bench, &client),
         Command::Explain(explain) => commands::explain::run(explain, client.format),
         Command::Debug(debug) => commands::debug::run(debug, client.format),
     };

@@ -90,6 +90,14 @@ pub fn parse_millis(text: &str, now: i64) -> Option<i64> {
     Some(days_since_1970(year, month, day) * MILLIS_PER_DAY + parse_time_of_day(time)?)
 }
 
+/// A span of time, for the command line.
+pub fn parse_span(text: &str) -> Result<std::time::Duration, String> {
+    let millis = parse_duration(text).and_then(|millis| u64::try_from(millis).ok());
+    millis
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| format!("'{text}' is no time: 500ms, 90s, 15m, 1h or 2d"))
+}
+
 /// `500ms`, `90s`, `15m`, `1h`, `2d` in milliseconds.
 fn parse_duration(text: &str) -> Option<i64> {
     let digits = text

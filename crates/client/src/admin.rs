@@ -1,10 +1,12 @@
-//! Administration: topics, configurations, offsets, groups, log directories.
+//! Administration: topics, configurations, offsets, groups, log directories, quorum, features.
 
 mod cluster;
 mod configs;
 mod groups;
 mod offsets;
+mod quorum;
 mod topics;
+mod versions;
 
 pub use cluster::{BrokerDescription, ClusterDescription, LogDirDescription, LogDirPartition};
 pub use configs::{
@@ -12,7 +14,9 @@ pub use configs::{
 };
 pub use groups::{GroupDescription, GroupListing, MemberDescription};
 pub use offsets::{ListedOffset, OffsetQuery};
+pub use quorum::{Election, FeatureChange, QuorumDescription, QuorumReplica};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
+pub use versions::{ApiRange, BrokerVersions, broker_apis};
 
 use crate::clock::random_seed;
 use crate::core::{BrokerEndpoint, CallFailure, PartitionKey, Target};

@@ -46,10 +46,11 @@ mod producer;
 mod record;
 
 pub use admin::{
-    Admin, AlterConfigOp, BrokerDescription, ClusterDescription, ConfigChange, ConfigDescription,
-    ConfigResource, ConfigSource, ConfigSynonym, GroupDescription, GroupListing, ListedOffset,
-    LogDirDescription, LogDirPartition, MemberDescription, NewTopic, OffsetQuery,
-    PartitionDescription, TopicDescription,
+    Admin, AlterConfigOp, ApiRange, BrokerDescription, BrokerVersions, ClusterDescription,
+    ConfigChange, ConfigDescription, ConfigResource, ConfigSource, ConfigSynonym, Election,
+    FeatureChange, GroupDescription, GroupListing, ListedOffset, LogDirDescription,
+    LogDirPartition, MemberDescription, NewTopic, OffsetQuery, PartitionDescription,
+    QuorumDescription, QuorumReplica, TopicDescription, broker_apis,
 };
 pub use client::Client;
 pub use consumer::{

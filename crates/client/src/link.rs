@@ -23,6 +23,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// What brokers are told we are (KIP-511).
+pub(crate) const SOFTWARE_NAME: &str = "ottla-client";
+pub(crate) const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Largest response that is accepted: more than a fetch of any sensible size.
 const RESPONSE_BYTES_MAX: usize = 512 << 20;
 
@@ -186,7 +190,7 @@ impl LinkTask {
         let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", self.address);
         let mut version = HANDSHAKE_VERSION;
         loop {
-            let body = handshake_request(version, "ottla-client", env!("CARGO_PKG_VERSION"));
+            let body = handshake_request(version, SOFTWARE_NAME, SOFTWARE_VERSION);
             let client_id = &self.options.client_id;
             let frame = encode_frame(ApiKey::ApiVersions, version, 0, client_id, |writer, _| {
                 writer.raw(&body);

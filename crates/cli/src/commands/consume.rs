@@ -1,7 +1,7 @@
 mod group;
 
 use std::io::{BufWriter, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ottla_client::{
@@ -56,6 +56,9 @@ pub struct Consume {
     /// Stop at what is the end when the command starts; the same as :end.
     #[arg(short = 'e', long = "exit")]
     until_end: bool,
+    /// Stop when no record came for so long: 500ms, 10s, 2m.
+    #[arg(long, value_name = "TIME", value_parser = crate::time_text::parse_span)]
+    idle_timeout: Option<Duration>,
     /// How records are printed: '%k %v\n'. --help shows the language.
     #[arg(short = 'f', long = "output-format", value_name = "FORMAT")]
     output: Option<String>,
@@ -306,8 +309,13 @@ async fn read(
 ) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut told: Option<String> = None;
+    let mut last = Instant::now();
     while !ends.are_reached() && count_max.is_none_or(|max| printer.count < max) {
-        for record in consumer.poll(POLL).await? {
+        let records = consumer.poll(POLL).await?;
+        if printer.is_idle(&records, &mut last) {
+            break;
+        }
+        for record in records {
             let end = ends.of(&record.partition);
             if end.is_some_and(|end| end <= record.offset.get()) {
                 continue;
@@ -358,6 +366,7 @@ struct Printer {
     format: Option<OutputFormat>,
     condition: Option<WhereExpression>,
     meta_only: bool,
+    idle_timeout: Option<Duration>,
     /// How many were printed.
     count: u64,
 }
@@ -376,8 +385,18 @@ impl Printer {
             format: output,
             condition: condition.map_err(|error| Failure::usage(format!("--where: {error}")))?,
             meta_only: consume.meta_only,
+            idle_timeout: consume.idle_timeout,
             count: 0,
         })
+    }
+
+    /// Whether nothing has come for too long. `last` is when something did.
+    fn is_idle(&self, records: &[ConsumedRecord], last: &mut Instant) -> bool {
+        if !records.is_empty() {
+            *last = Instant::now();
+        }
+        self.idle_timeout
+            .is_some_and(|timeout| timeout <= last.elapsed())
     }
 
     /// Where the partition's log begins and ends, if that is to be printed.

@@ -58,7 +58,8 @@ pub struct Produce {
 pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
     let format = client.format;
     with_client(client, async |mut session| {
-        let options = options(&produce, &mut session)?;
+        let mut options = options(produce.compression.as_deref(), &mut session)?;
+        options.allow_auto_topic_creation = !produce.no_create;
         session.properties.report_rest();
         if produce.no_create {
             check_topic(&session.client.admin(), &produce.topic).await?;
@@ -82,14 +83,15 @@ async fn check_topic(admin: &Admin, topic: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(produce: &Produce, session: &mut Session) -> Result<ProducerOptions, Failure> {
+/// What a producer's properties say, by their Java and librdkafka names.
+pub fn options(
+    compression: Option<&str>,
+    session: &mut Session,
+) -> Result<ProducerOptions, Failure> {
     let properties = &mut session.properties;
-    let mut options = ProducerOptions {
-        allow_auto_topic_creation: !produce.no_create,
-        ..ProducerOptions::default()
-    };
-    let compression = properties.take(&["compression.type", "compression.codec"]);
-    if let Some(name) = produce.compression.clone().or(compression) {
+    let mut options = ProducerOptions::default();
+    let property = properties.take(&["compression.type", "compression.codec"]);
+    if let Some(name) = compression.map(str::to_owned).or(property) {
         let codec = Codec::ALL.into_iter().find(|codec| codec.name() == name);
         options.codec =
             codec.ok_or_else(|| Failure::usage(format!("there is no compression '{name}'")))?;

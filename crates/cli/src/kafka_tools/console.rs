@@ -25,6 +25,15 @@ pub struct ConsoleProducer {
     /// Accepted; every record is waited for in any case.
     #[arg(long)]
     sync: bool,
+    /// Bytes of a batch.
+    #[arg(long = "batch-size")]
+    batch_size: Option<usize>,
+    /// Milliseconds that records wait for others of their batch.
+    #[arg(long)]
+    timeout: Option<u64>,
+    /// How many acknowledge a record: all, 1 or 0.
+    #[arg(long = "request-required-acks", allow_hyphen_values = true)]
+    acks: Option<String>,
 }
 
 /// Print the values of records.
@@ -34,8 +43,20 @@ pub struct ConsoleConsumer {
     #[command(flatten)]
     connection: Connection,
     /// The topic.
+    #[arg(long, required_unless_present = "include")]
+    topic: Option<String>,
+    /// A regular expression for the names of the topics.
+    #[arg(long, alias = "whitelist", conflicts_with = "topic")]
+    include: Option<String>,
+    /// Stop when no record came for so many milliseconds.
+    #[arg(long = "timeout-ms")]
+    timeout_ms: Option<u64>,
+    /// Accepted; only the default formatter is there.
     #[arg(long)]
-    topic: String,
+    formatter: Option<String>,
+    /// Accepted, without effect: a record that cannot be printed does not exist.
+    #[arg(long = "skip-message-on-error")]
+    skip_message_on_error: bool,
     /// Begin with the first record there is.
     #[arg(long = "from-beginning")]
     from_beginning: bool,
@@ -86,10 +107,11 @@ fn literal(text: &str) -> String {
 }
 
 fn ottla(words: Vec<String>, connection: &Connection) -> Result<(), Failure> {
-    let client = connection.arguments()?;
+    let mut client = connection.arguments()?;
     let program = std::iter::once("ottla".to_owned());
     // Words of our own making: if they are wrong, so was what they were made of.
     let parsed = Arguments::try_parse_from(program.chain(words)).map_err(Failure::usage)?;
+    client.properties.extend(parsed.client.properties);
     match parsed.command {
         Command::Produce(produce) => commands::produce::run(produce, &client),
         Command::Consume(consume) => commands::consume::run(consume, &client),
@@ -110,11 +132,27 @@ pub fn produce(console: &ConsoleProducer) -> Result<(), Failure> {
     if let Some(codec) = &console.compression {
         words.extend(["-z".to_owned(), codec.clone()]);
     }
+    let mut property = |name: &str, value: Option<String>| {
+        words.extend(value.map(|value| format!("-X{name}={value}")));
+    };
+    property("batch.size", console.batch_size.map(|it| it.to_string()));
+    property("linger.ms", console.timeout.map(|it| it.to_string()));
+    property("acks", console.acks.clone());
     ottla(words, &console.connection)
 }
 
 pub fn consume(console: &ConsoleConsumer) -> Result<(), Failure> {
-    let mut words = vec!["consume".to_owned(), console.topic.clone()];
+    if let Some(name) = &console.formatter
+        && !name.ends_with("DefaultMessageFormatter")
+    {
+        return Err(Failure::usage(format!("there is no formatter {name}")));
+    }
+    let mut words = vec!["consume".to_owned()];
+    words.extend(console.include.iter().map(|_| "-r".to_owned()));
+    words.extend(console.topic.clone().or(console.include.clone()));
+    if let Some(millis) = console.timeout_ms {
+        words.extend(["--idle-timeout".to_owned(), format!("{millis}ms")]);
+    }
     let start = match (&console.offset, console.from_beginning) {
         (Some(offset), _) => offset.clone(),
         (None, true) => "start".to_owned(),
@@ -146,6 +184,7 @@ fn output_format(properties: &[String]) -> String {
         ("print.timestamp", false, "CreateTime:%d"),
         ("print.partition", false, "Partition:%p"),
         ("print.offset", false, "Offset:%o"),
+        ("print.headers", false, "%h"),
         ("print.key", false, "%k"),
         ("print.value", true, "%v"),
     ];

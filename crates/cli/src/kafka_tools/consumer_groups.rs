@@ -7,6 +7,7 @@ use ottla_client::{
 use ottla_types::{Offset, Timestamp};
 
 use super::Connection;
+use super::groups::capitalised;
 use crate::commands::group::{look_up, partitions_of};
 use crate::failure::Failure;
 use crate::session::with_client;
@@ -48,9 +49,9 @@ pub struct ConsumerGroups {
     /// With --describe: the members.
     #[arg(long)]
     members: bool,
-    /// With --describe: the state.
-    #[arg(long)]
-    state: bool,
+    /// With --describe: the state. With --list: only in these states; alone, the states are shown.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    state: Option<String>,
     /// With --describe: offsets and lag, as by default.
     #[arg(long)]
     offsets: bool,
@@ -75,6 +76,18 @@ pub struct ConsumerGroups {
     /// To this time: 2026-11-22T10:00:00.000.
     #[arg(long = "to-datetime")]
     to_datetime: Option<String>,
+    /// So far back from now: P7D, PT1H30M.
+    #[arg(long = "by-duration", value_name = "DURATION")]
+    by_duration: Option<String>,
+    /// Where a file says: topic,partition,offset lines (with the group first for several groups).
+    #[arg(long = "from-file", value_name = "FILE")]
+    from_file: Option<String>,
+    /// Print the plan as lines for --from-file.
+    #[arg(long)]
+    export: bool,
+    /// With --list: only of these types; alone, the types are shown.
+    #[arg(long = "type", num_args = 0..=1, default_missing_value = "")]
+    types: Option<String>,
     /// Show what would be done; the default.
     #[arg(long = "dry-run")]
     dry_run: bool,
@@ -102,10 +115,7 @@ pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
     with_client(&tool.connection.arguments()?, async |session| {
         let admin = session.client.admin();
         if tool.list {
-            for group in admin.list_groups(&[], &[]).await? {
-                println!("{}", group.group_id);
-            }
-            return Ok(());
+            return list(&tool, &admin).await;
         }
         let groups = if tool.all_groups {
             let listed = admin.list_groups(&[], &[]).await?;
@@ -130,6 +140,45 @@ pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
+    let words = |text: &Option<String>| -> Vec<String> {
+        let words = text.iter().flat_map(|text| text.split(','));
+        let words = words.map(str::trim).filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    };
+    let (states, types) = (words(&tool.state), words(&tool.types));
+    let states: Vec<&str> = states.iter().map(String::as_str).collect();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let groups = admin.list_groups(&states, &types).await?;
+    if tool.state.is_none() && tool.types.is_none() {
+        groups
+            .iter()
+            .for_each(|group| println!("{}", group.group_id));
+        return Ok(());
+    }
+    let width = width(groups.iter().map(|group| group.group_id.as_str()));
+    let line = |group: &str, kind: &str, state: &str| {
+        let mut line = format!("{group:<width$} ");
+        if tool.types.is_some() {
+            line += &format!("{kind:<15} ");
+        }
+        if tool.state.is_some() {
+            line += &format!("{state:<20}");
+        }
+        println!("{line}");
+    };
+    line("GROUP", "TYPE", "STATE");
+    for group in &groups {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        line(
+            &group.group_id,
+            &capitalised(&text(&group.group_type)),
+            &text(&group.state),
+        );
+    }
+    Ok(())
 }
 
 async fn delete(admin: &Admin, groups: &[String]) -> Result<(), Failure> {
@@ -165,7 +214,7 @@ async fn describe(tool: &ConsumerGroups, admin: &Admin, name: &str) -> Result<()
     if group.members.is_empty() {
         eprintln!("\nConsumer group '{name}' has no active members.");
     }
-    if tool.state {
+    if tool.state.is_some() {
         print_state(&group);
     } else if tool.members {
         print_members(&group, tool.verbose);
@@ -317,19 +366,20 @@ async fn chosen(
 
 async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), Failure> {
     let committed = admin.group_offsets(group).await?;
-    let keys = chosen(tool, admin, &committed).await?;
+    let of_file = match &tool.from_file {
+        Some(path) => read_offsets(path, group)?,
+        None => BTreeMap::new(),
+    };
+    let keys = match tool.from_file {
+        Some(_) => of_file.keys().cloned().collect(),
+        None => chosen(tool, admin, &committed).await?,
+    };
     let starts = look_up(admin, &keys, OffsetQuery::Earliest).await?;
     let ends = look_up(admin, &keys, OffsetQuery::Latest).await?;
-    let at_time = match &tool.to_datetime {
-        Some(text) => {
-            let millis = parse_millis(text, now_millis())
-                .ok_or_else(|| Failure::usage(format!("--to-datetime {text}: not a time")))?;
-            look_up(
-                admin,
-                &keys,
-                OffsetQuery::Time(Timestamp::from_millis(millis)),
-            )
-            .await?
+    let at_time = match time_of(tool)? {
+        Some(millis) => {
+            let query = OffsetQuery::Time(Timestamp::from_millis(millis));
+            look_up(admin, &keys, query).await?
         }
         None => BTreeMap::new(),
     };
@@ -341,7 +391,9 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
             )));
         };
         let at = committed.get(&key).map(|committed| committed.offset.get());
-        let to = if tool.to_earliest {
+        let to = if let Some(offset) = of_file.get(&key) {
+            *offset
+        } else if tool.to_earliest {
             *start
         } else if tool.to_latest {
             *end
@@ -351,12 +403,12 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
             offset
         } else if let Some(count) = tool.shift_by {
             at.ok_or_else(|| Failure::failed(format!("{key}: the group is nowhere yet")))? + count
-        } else if tool.to_datetime.is_some() {
+        } else if tool.to_datetime.is_some() || tool.by_duration.is_some() {
             at_time.get(&key).copied().unwrap_or(*end)
         } else {
             return Err(Failure::usage(
-                "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by or --to-datetime \
-                 is needed",
+                "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime, \
+                 --by-duration or --from-file is needed",
             ));
         };
         let to = Offset::new(to.clamp(*start, *end));
@@ -366,6 +418,18 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
         for (key, result) in admin.alter_group_offsets(group, &plan).await? {
             result.map_err(|error| Failure::item(&key.to_string(), &error))?;
         }
+    }
+    if tool.export {
+        let has_many = 1 < tool.group.len() || tool.all_groups;
+        for (key, to) in &plan {
+            let group = if has_many {
+                format!("{group},")
+            } else {
+                String::new()
+            };
+            println!("{group}{},{},{}", key.topic, key.partition, to.offset);
+        }
+        return Ok(());
     }
     println!(
         "\n{:<15} {:<15} {:<10} NEW-OFFSET",
@@ -378,6 +442,81 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
         );
     }
     Ok(())
+}
+
+/// The moment that --to-datetime and --by-duration name.
+fn time_of(tool: &ConsumerGroups) -> Result<Option<i64>, Failure> {
+    if let Some(text) = &tool.to_datetime {
+        let millis = parse_millis(text, now_millis());
+        let wrong = || Failure::usage(format!("--to-datetime {text}: not a time"));
+        return millis.ok_or_else(wrong).map(Some);
+    }
+    if let Some(text) = &tool.by_duration {
+        let millis = parse_iso_duration(text);
+        let wrong = || Failure::usage(format!("--by-duration {text}: expected P7DT1H30M"));
+        return millis
+            .ok_or_else(wrong)
+            .map(|millis| Some(now_millis() - millis));
+    }
+    Ok(None)
+}
+
+/// `P7D`, `PT1H30M`, `PT1.5S` in milliseconds.
+fn parse_iso_duration(text: &str) -> Option<i64> {
+    let text = text.strip_prefix('P')?;
+    let (days, times) = text.split_once('T').unwrap_or((text, ""));
+    let mut millis = 0.0;
+    for (part, units) in [
+        (days, &[('D', 86_400_000.0)][..]),
+        (
+            times,
+            &[('H', 3_600_000.0), ('M', 60_000.0), ('S', 1_000.0)],
+        ),
+    ] {
+        let mut rest = part;
+        for (unit, size) in units {
+            if let Some((number, after)) = rest.split_once(*unit) {
+                millis += number.parse::<f64>().ok()? * size;
+                rest = after;
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    (text.len() > 1).then_some(millis as i64)
+}
+
+/// The offsets of a group in a file of `topic,partition,offset` or `group,topic,partition,offset`.
+fn read_offsets(path: &str, group: &str) -> Result<BTreeMap<PartitionKey, i64>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
+    let mut offsets = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let words: Vec<&str> = line
+            .split(',')
+            .map(|it| it.trim().trim_matches('"'))
+            .collect();
+        let words = match words.as_slice() {
+            [""] => continue,
+            [of, rest @ ..] if rest.len() == 3 && *of == group => rest,
+            [_, _, _, _] => continue,
+            words => words,
+        };
+        let parsed = match words {
+            [topic, partition, offset] => partition
+                .parse()
+                .ok()
+                .zip(offset.parse().ok())
+                .map(|(partition, offset)| (PartitionKey::new(*topic, partition), offset)),
+            _ => None,
+        };
+        let (key, offset) = parsed.ok_or_else(|| {
+            Failure::usage(format!("{path}:{number}: expected topic,partition,offset"))
+        })?;
+        offsets.insert(key, offset);
+    }
+    Ok(offsets)
 }
 
 async fn delete_offsets(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), Failure> {
@@ -395,4 +534,25 @@ async fn delete_offsets(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Re
         println!("{:<30} {:<15} {status}", key.topic, key.partition);
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_iso_duration;
+
+    #[test]
+    fn durations_are_iso_s() {
+        for (text, millis) in [
+            ("P7D", Some(604_800_000)),
+            ("PT1H30M", Some(5_400_000)),
+            ("P1DT1.5S", Some(86_401_500)),
+            ("PT0S", Some(0)),
+            ("P", None),
+            ("7D", None),
+            ("PT7D", None),
+            ("PT1M1H", None),
+        ] {
+            assert_eq!(parse_iso_duration(text), millis, "{text}");
+        }
+    }
 }

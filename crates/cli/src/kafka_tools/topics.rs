@@ -5,6 +5,7 @@ use ottla_client::{
 use ottla_types::{BrokerId, ErrorCode};
 
 use super::Connection;
+use crate::commands::topic::whole;
 use crate::failure::Failure;
 use crate::session::with_client;
 
@@ -29,9 +30,15 @@ pub struct Topics {
     /// Delete topics.
     #[arg(long)]
     delete: bool,
-    /// The topics, separated by commas.
-    #[arg(long, value_delimiter = ',')]
-    topic: Vec<String>,
+    /// The topic; except to create, a regular expression for the whole name.
+    #[arg(long)]
+    topic: Option<String>,
+    /// With --describe: the topic with this id.
+    #[arg(long = "topic-id")]
+    topic_id: Option<String>,
+    /// Which brokers have copies: 1:2,2:3 for two partitions.
+    #[arg(long = "replica-assignment")]
+    replica_assignment: Option<String>,
     /// How many partitions.
     #[arg(long)]
     partitions: Option<i32>,
@@ -56,6 +63,18 @@ pub struct Topics {
     /// Only partitions without a leader.
     #[arg(long = "unavailable-partitions")]
     unavailable: bool,
+    /// Only partitions with fewer replicas in sync than min.insync.replicas.
+    #[arg(long = "under-min-isr-partitions")]
+    under_min_isr: bool,
+    /// Only partitions with just as many replicas in sync as min.insync.replicas.
+    #[arg(long = "at-min-isr-partitions")]
+    at_min_isr: bool,
+    /// Only topics with configurations of their own, without their partitions.
+    #[arg(long = "topics-with-overrides")]
+    with_overrides: bool,
+    /// Accepted, without effect.
+    #[arg(long = "partition-size-limit-per-response")]
+    partition_limit: Option<u32>,
 }
 
 pub fn run(topics: Topics) -> Result<(), Failure> {
@@ -71,7 +90,7 @@ pub fn run(topics: Topics) -> Result<(), Failure> {
             "exactly one of --create, --list, --describe, --alter, --delete is needed",
         ));
     }
-    if topics.topic.is_empty() && (topics.create || topics.alter || topics.delete) {
+    if topics.topic.is_none() && (topics.create || topics.alter || topics.delete) {
         return Err(Failure::usage("--topic is needed"));
     }
     with_client(&topics.connection.arguments()?, async |session| {
@@ -94,20 +113,20 @@ fn failed(error: &ApiError) -> Failure {
 }
 
 async fn create(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
-    let mut new = Vec::new();
-    for name in &topics.topic {
-        let mut topic = NewTopic::new(name);
-        topic.partitions = topics.partitions;
-        topic.replication_factor = topics.replication_factor;
-        for text in &topics.config {
-            let (key, value) = text
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("--config {text}: expected KEY=VALUE")))?;
-            topic = topic.config(key, value);
-        }
-        new.push(topic);
+    let name = topics.topic.as_deref().unwrap_or_default();
+    let mut topic = NewTopic::new(name);
+    topic.partitions = topics.partitions;
+    topic.replication_factor = topics.replication_factor;
+    if let Some(text) = &topics.replica_assignment {
+        topic.assignments = parse_assignment(text)?;
     }
-    for (name, result) in admin.create_topics(&new).await? {
+    for text in &topics.config {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--config {text}: expected KEY=VALUE")))?;
+        topic = topic.config(key, value);
+    }
+    for (name, result) in admin.create_topics(&[topic]).await? {
         match result {
             Ok(_) => println!("Created topic {name}."),
             Err(error) if topics.if_not_exists && error.code == ErrorCode::TopicAlreadyExists => {}
@@ -117,18 +136,59 @@ async fn create(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
     Ok(())
 }
 
+fn parse_assignment(text: &str) -> Result<Vec<Vec<i32>>, Failure> {
+    let brokers = |part: &str| part.split(':').map(str::parse).collect();
+    let parsed: Result<_, std::num::ParseIntError> = text.split(',').map(brokers).collect();
+    parsed.map_err(|_| Failure::usage(format!("--replica-assignment {text}: expected 1:2,2:3")))
+}
+
+/// The topics that --topic names, all without it.
+async fn chosen(topics: &Topics, admin: &Admin) -> Result<Vec<TopicDescription>, Failure> {
+    let all = admin.describe_all_topics().await?;
+    let regex = topics.topic.as_deref().map(whole).transpose()?;
+    let mut found = Vec::new();
+    for (name, topic) in all {
+        let is_named = regex.as_ref().is_none_or(|regex| regex.is_match(&name));
+        if !is_named {
+            continue;
+        }
+        let topic = topic.map_err(|error| failed(&error))?;
+        let is_it = |id: &String| topic.id.is_some_and(|it| it.to_string() == *id);
+        if (!topic.is_internal || !topics.exclude_internal)
+            && topics.topic_id.as_ref().is_none_or(is_it)
+        {
+            found.push(topic);
+        }
+    }
+    let wanted = topics.topic.as_ref().or(topics.topic_id.as_ref());
+    match wanted.filter(|_| found.is_empty() && !topics.if_exists && !topics.list) {
+        None => Ok(found),
+        Some(name) => Err(Failure::failed(format!(
+            "Error while executing topic command : Topic '{name}' does not exist as expected"
+        ))),
+    }
+}
+
 async fn alter(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
     let count = topics
         .partitions
         .ok_or_else(|| Failure::usage("--alter needs --partitions"))?;
-    for name in &topics.topic {
-        admin.create_partitions(name, count).await?;
+    let assignments = topics.replica_assignment.as_deref();
+    let assignments = assignments.map(parse_assignment).transpose()?;
+    for topic in chosen(topics, admin).await? {
+        // Kafka's tool wants all replicas, the broker those of the new partitions.
+        let have = topic.partitions.len();
+        let new = assignments
+            .clone()
+            .map(|all| all.into_iter().skip(have).collect());
+        admin.create_partitions_at(&topic.name, count, new).await?;
     }
     Ok(())
 }
 
 async fn delete(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
-    let names: Vec<&str> = topics.topic.iter().map(String::as_str).collect();
+    let chosen = chosen(topics, admin).await?;
+    let names: Vec<&str> = chosen.iter().map(|topic| topic.name.as_str()).collect();
     for (_, result) in admin.delete_topics(&names).await? {
         match result {
             Ok(()) => {}
@@ -140,43 +200,40 @@ async fn delete(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
 }
 
 async fn show(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
-    let mut all = admin.describe_all_topics().await?;
-    all.retain(|name, topic| {
-        let internal = topic.as_ref().is_ok_and(|topic| topic.is_internal);
-        let named = topics.topic.is_empty() || topics.topic.contains(name);
-        named && !(internal && topics.exclude_internal)
-    });
-    if topics.list {
-        all.keys().for_each(|name| println!("{name}"));
-        return Ok(());
-    }
-    let missing = topics.topic.iter().find(|name| !all.contains_key(*name));
-    if let Some(name) = missing.filter(|_| !topics.if_exists) {
-        return Err(Failure::failed(format!(
-            "Error while executing topic command : Topic '{name}' does not exist as expected"
-        )));
-    }
-    for topic in all.into_values() {
-        let topic = topic.map_err(|error| failed(&error))?;
-        print(&topic, topics, admin).await?;
+    let chosen = chosen(topics, admin).await?;
+    for topic in chosen {
+        match topics.list {
+            true => println!("{}", topic.name),
+            false => print(&topic, topics, admin).await?,
+        }
     }
     Ok(())
 }
 
 async fn print(topic: &TopicDescription, topics: &Topics, admin: &Admin) -> Result<(), Failure> {
+    let resource = ConfigResource::Topic(topic.name.clone());
+    let configs = admin.describe_configs(&resource).await?;
+    let min_in_sync = configs.iter().find(|it| it.name == "min.insync.replicas");
+    let min_in_sync = min_in_sync.and_then(|it| it.value.as_deref()?.parse::<usize>().ok());
+    let min_in_sync = min_in_sync.unwrap_or(1);
+    let is_filtered =
+        topics.under_replicated || topics.unavailable || topics.under_min_isr || topics.at_min_isr;
     let is_wanted = |partition: &&PartitionDescription| {
-        let lagging = partition.in_sync_replicas.len() < partition.replicas.len();
-        (!topics.under_replicated || lagging) && (!topics.unavailable || partition.leader.is_none())
+        let in_sync = partition.in_sync_replicas.len();
+        (!topics.under_replicated || in_sync < partition.replicas.len())
+            && (!topics.unavailable || partition.leader.is_none())
+            && (!topics.under_min_isr || in_sync < min_in_sync)
+            && (!topics.at_min_isr || in_sync == min_in_sync)
     };
-    if !topics.under_replicated && !topics.unavailable {
-        let resource = ConfigResource::Topic(topic.name.clone());
-        let configs: Vec<String> = admin
-            .describe_configs(&resource)
-            .await?
-            .into_iter()
-            .filter(|config| config.source != ConfigSource::Default)
-            .map(|config| format!("{}={}", config.name, config.value.unwrap_or_default()))
-            .collect();
+    let overrides: Vec<String> = configs
+        .into_iter()
+        .filter(|config| config.source != ConfigSource::Default)
+        .map(|config| format!("{}={}", config.name, config.value.unwrap_or_default()))
+        .collect();
+    if topics.with_overrides && overrides.is_empty() {
+        return Ok(());
+    }
+    if !is_filtered {
         let id = topic.id.map_or(String::new(), |id| id.to_string());
         let first = topic.partitions.first();
         println!(
@@ -184,8 +241,11 @@ async fn print(topic: &TopicDescription, topics: &Topics, admin: &Admin) -> Resu
             topic.name,
             topic.partitions.len(),
             first.map_or(0, |partition| partition.replicas.len()),
-            configs.join(","),
+            overrides.join(","),
         );
+    }
+    if topics.with_overrides {
+        return Ok(());
     }
     for partition in topic.partitions.iter().filter(is_wanted) {
         let leader = partition

@@ -320,3 +320,31 @@ fn formats_and_conditions_select_and_show_records() {
     let names: serde_json::Value = serde_json::from_str(&names).unwrap();
     assert_eq!(names["topics"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn figures_are_measured() {
+    let broker = Broker::dev();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let text = broker.command(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    let written = json(&[
+        "bench", "produce", "load", "-n", "3000", "-s", "100", "-p", "2",
+    ]);
+    assert_eq!(written["records"], 3000);
+    assert_eq!(written["bytes"], 300_000);
+    assert!(written["latency_ms"]["p99"].as_f64() <= written["latency_ms"]["max"].as_f64());
+    let read = json(&["bench", "consume", "load"]);
+    assert_eq!(read["records"], 3000);
+    let trips = json(&["bench", "e2e", "load", "-n", "10"]);
+    assert_eq!(trips["records"], 10);
+    let paced = ["bench", "produce", "load", "-n", "50", "--rate", "500"];
+    let paced = json(&paced);
+    assert!(
+        paced["seconds"].as_f64() >= Some(0.09),
+        "50 at 500/s: {paced}"
+    );
+    let text = broker.command(&["bench", "e2e", "load", "-n", "5"]);
+    assert!(text.starts_with("latency in ms: mean "), "{text}");
+    ends_with(&broker, 2, &["bench", "produce", "load", "--rate", "0"]);
+}

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::broker::{Broker, OTTLA};
+use crate::broker::{Broker, OTTLA, TestDir};
 
 fn tool(broker: &Broker, name: &str, arguments: &[&str], stdin: &str) -> Output {
     let mut process = Command::new(OTTLA)
@@ -173,4 +173,238 @@ fn clusters_are_named_and_need_no_formatting() {
         "kafka-storage.sh",
         &["format", "-t", "x", "-c", "server.properties"],
     );
+}
+
+#[test]
+fn configurations_and_directories_have_kafka_s_lines() {
+    let broker = Broker::dev();
+    let configs = |arguments: &[&str]| stdout(&broker, "kafka-configs.sh", arguments);
+    stdout(
+        &broker,
+        "kafka-topics",
+        &["--create", "--topic", "t", "--partitions", "1"],
+    );
+    let topic = ["--entity-type", "topics", "--entity-name", "t"];
+    assert_eq!(
+        configs(&[
+            "--alter",
+            "--topic",
+            "t",
+            "--add-config",
+            "retention.ms=1000,segment.ms=[5]"
+        ]),
+        "Completed updating config for topic t.\n"
+    );
+    let shown = configs(&[&["--describe"], &topic[..]].concat());
+    let line =
+        "  retention.ms=1000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=1000";
+    assert!(
+        shown.starts_with("Dynamic configs for topic t are:\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(line) && shown.contains("  segment.ms=5 "),
+        "{shown}"
+    );
+    assert_eq!(shown.lines().count(), 3);
+    let all = configs(&["--describe", "--topic", "t", "--all"]);
+    assert!(all.starts_with("All configs for topic t are:\n"), "{all}");
+    assert!(all.contains("  cleanup.policy=delete sensitive=false synonyms={DEFAULT_CONFIG:"));
+    configs(&[
+        "--alter",
+        "--topic",
+        "t",
+        "--delete-config",
+        "retention.ms,segment.ms",
+    ]);
+    assert_eq!(
+        configs(&["--describe", "--entity-type", "topics"]),
+        "Dynamic configs for topic t are:\n"
+    );
+    let defaults = ["--entity-type", "brokers", "--entity-default"];
+    assert_eq!(
+        configs(
+            &[
+                &["--alter", "--add-config", "log.cleaner.threads=2"],
+                &defaults[..]
+            ]
+            .concat()
+        ),
+        "Completed updating default config for brokers in the cluster.\n"
+    );
+    let shown = configs(&["--describe", "--broker-defaults"]);
+    assert!(
+        shown.contains(
+            "  log.cleaner.threads=2 sensitive=false synonyms={DYNAMIC_DEFAULT_BROKER_CONFIG:"
+        ),
+        "{shown}"
+    );
+    assert_eq!(
+        configs(&["--describe", "--topic", "absent"]),
+        "The topic 'absent' doesn't exist and doesn't have dynamic config.\n"
+    );
+    for wrong in [
+        &["--describe"][..],
+        &["--alter", "--topic", "t"],
+        &["--topic", "t"],
+    ] {
+        assert_eq!(
+            tool(&broker, "kafka-configs", wrong, "").status.code(),
+            Some(2)
+        );
+    }
+    let dirs = stdout(
+        &broker,
+        "kafka-log-dirs.sh",
+        &["--describe", "--topic-list", "t"],
+    );
+    let lines: Vec<&str> = dirs.lines().collect();
+    assert_eq!(lines[0], "Querying brokers for log directories information");
+    assert_eq!(
+        lines[1],
+        "Received log directory information from brokers 1"
+    );
+    let start = "{\"brokers\":[{\"broker\":1,\"logDirs\":[{\"partitions\":[{\"partition\":\"t-0\",\"size\":0,";
+    assert!(lines[2].starts_with(start), "{dirs}");
+    let json: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+    assert_eq!(json["version"], 1);
+    let versions = stdout(&broker, "kafka-broker-api-versions.sh", &[]);
+    let head = format!(
+        "{} (id: 1 rack: null isFenced: false) -> (\n",
+        broker.bootstrap
+    );
+    assert!(versions.starts_with(&head), "{versions}");
+    assert!(
+        versions.contains("\n\tProduce(0): 0 to 13 [usable: 13],\n"),
+        "{versions}"
+    );
+    assert!(versions.ends_with("\n)\n"));
+}
+
+#[test]
+fn records_are_deleted_and_measured_as_kafka_s_tools_say_it() {
+    let broker = Broker::dev();
+    let perf = |name: &str, arguments: &[&str]| {
+        stdout(&broker, name, &[arguments, &["--topic", "t"]].concat())
+    };
+    let topics = ["--create", "--topic", "t", "--partitions", "1"];
+    stdout(&broker, "kafka-topics", &topics);
+    let sent = [
+        "--num-records",
+        "5000",
+        "--record-size",
+        "100",
+        "--throughput",
+        "-1",
+        "--producer-props",
+        "acks=all",
+        "linger.ms=1",
+    ];
+    let sent = perf("kafka-producer-perf-test.sh", &sent);
+    let words: Vec<&str> = sent.split_whitespace().collect();
+    assert_eq!(words[..3], ["5000", "records", "sent,"], "{sent}");
+    assert_eq!(words[4], "records/sec");
+    assert_eq!(
+        words[words.len() - 3..],
+        [words[words.len() - 3], "ms", "99.9th."]
+    );
+    let read = perf("kafka-consumer-perf-test.sh", &["--num-records", "5000"]);
+    let lines: Vec<&str> = read.lines().collect();
+    assert!(
+        lines[0].starts_with("start.time, end.time, data.consumed.in.MB, MB.sec,"),
+        "{read}"
+    );
+    let cells: Vec<&str> = lines[1].split(", ").collect();
+    assert_eq!(cells.len(), 10, "{read}");
+    assert_eq!(cells[4], "5000");
+    let trips = [
+        "--num-records",
+        "20",
+        "--producer-acks",
+        "all",
+        "--record-size",
+        "10",
+    ];
+    let trips = perf("kafka-e2e-latency.sh", &trips);
+    let lines: Vec<&str> = trips.lines().collect();
+    assert!(lines[0].starts_with("0\t"), "{trips}");
+    assert!(
+        lines[1].starts_with("Avg latency: ") && lines[1].ends_with(" ms"),
+        "{trips}"
+    );
+    assert!(lines[2].starts_with("Percentiles: 50th = "), "{trips}");
+    let dir = TestDir::new();
+    let file = dir.path().join("offsets.json");
+    let offsets = r#"{"partitions":[{"topic":"t","partition":0,"offset":7}],"version":1}"#;
+    std::fs::write(&file, offsets).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(
+        stdout(
+            &broker,
+            "kafka-delete-records.sh",
+            &["--offset-json-file", file]
+        ),
+        "Executing records delete operation\nRecords delete operation completed:\n\
+         partition: t-0\tlow_watermark: 7\n"
+    );
+    let groups = stdout(&broker, "kafka-groups.sh", &["--list"]);
+    let lines: Vec<&str> = groups.lines().collect();
+    assert_eq!(
+        lines[0].split_whitespace().collect::<Vec<_>>(),
+        ["GROUP", "TYPE", "PROTOCOL"]
+    );
+    let cells: Vec<&str> = lines[1].split_whitespace().collect();
+    assert!(cells[0].starts_with("perf-consumer-") && cells[1..] == ["Classic", "consumer"]);
+    let reset = |more: &[&str]| {
+        let arguments = ["--reset-offsets", "--group", cells[0]];
+        stdout(
+            &broker,
+            "kafka-consumer-groups.sh",
+            &[&arguments, more].concat(),
+        )
+    };
+    let plan = reset(&["--topic", "t", "--to-offset", "100", "--export"]);
+    assert_eq!(plan, "t,0,100\n");
+    let file = dir.path().join("plan.csv");
+    std::fs::write(&file, plan).unwrap();
+    let moved = reset(&["--from-file", file.to_str().unwrap(), "--execute"]);
+    assert!(moved.contains(" 0          100\n"), "{moved}");
+}
+
+#[test]
+fn topics_are_named_by_pattern_and_filtered() {
+    let broker = Broker::dev();
+    let topics = |arguments: &[&str]| stdout(&broker, "kafka-topics.sh", arguments);
+    topics(&["--create", "--topic", "a-1", "--config", "retention.ms=1"]);
+    topics(&["--create", "--topic", "a-2", "--replica-assignment", "1,1"]);
+    topics(&["--create", "--topic", "b"]);
+    assert_eq!(topics(&["--list", "--topic", "a-.*"]), "a-1\na-2\n");
+    let described = topics(&["--describe", "--topics-with-overrides"]);
+    assert!(
+        described.starts_with("Topic: a-1\t") && described.lines().count() == 1,
+        "{described}"
+    );
+    assert_eq!(topics(&["--describe", "--under-min-isr-partitions"]), "");
+    assert_eq!(
+        topics(&["--describe", "--at-min-isr-partitions", "--topic", "a-2"])
+            .lines()
+            .count(),
+        2
+    );
+    topics(&["--delete", "--topic", "a-.*"]);
+    assert_eq!(topics(&["--list"]), "b\n");
+    tool(
+        &broker,
+        "kafka-console-producer",
+        &["--topic", "b", "--batch-size", "100"],
+        "x\n",
+    );
+    let read = [
+        "--include",
+        "b.*",
+        "--from-beginning",
+        "--timeout-ms",
+        "2000",
+    ];
+    assert_eq!(stdout(&broker, "kafka-console-consumer", &read), "x\n");
 }

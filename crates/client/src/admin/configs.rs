@@ -8,7 +8,7 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 };
 use ottla_protocol::messages::{
     DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsResponse, ListConfigResourcesRequest, ListConfigResourcesResponse,
 };
 use ottla_protocol::{ApiKey, Message};
 use ottla_types::BrokerId;
@@ -293,6 +293,36 @@ impl Admin {
             result.error_code,
             result.error_message.as_deref(),
         )?)
+    }
+
+    /// The groups that something is configured for.
+    pub async fn configured_groups(&self) -> Result<Vec<String>, ClientError> {
+        self.configured(32, 1).await
+    }
+
+    /// The client metrics subscriptions there are.
+    pub async fn client_metrics_subscriptions(&self) -> Result<Vec<String>, ClientError> {
+        // Before version 1 nothing else could be listed, and no type be named.
+        self.configured(16, 0).await
+    }
+
+    async fn configured(&self, wanted: i8, lowest: i16) -> Result<Vec<String>, ClientError> {
+        let encode = Arc::new(move |writer: &mut _, version: i16| {
+            let resource_types = if version == 0 {
+                Vec::new()
+            } else {
+                vec![wanted]
+            };
+            ListConfigResourcesRequest { resource_types }.encode(writer, version)
+        });
+        let key = ApiKey::ListConfigResources;
+        let reply = self
+            .ask_any(key, lowest..=i16::MAX, Effect::Reads, encode)
+            .await?;
+        let response: ListConfigResourcesResponse<'_> = reply.decode()?;
+        ApiError::check(response.error_code, None)?;
+        let named = response.config_resources.iter();
+        Ok(named.map(|it| it.resource_name.to_string()).collect())
     }
 
     async fn config_target(&self, resource: &ConfigResource) -> Result<Target, ClientError> {

@@ -8,7 +8,7 @@ use ottla_client::{
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{POLL, Printer};
 use crate::failure::Failure;
@@ -134,10 +134,14 @@ async fn print(
 ) -> Result<(), Failure> {
     const BATCH: u64 = 500;
     let mut told: Option<String> = None;
+    let mut last = Instant::now();
     while count_max.is_none_or(|max| printer.count < max) {
         // No more than is printed: what was given out is committed.
         let wanted = count_max.map_or(BATCH, |max| (max - printer.count).min(BATCH));
         let records = consumer.poll_at_most(wanted as usize, POLL).await?;
+        if printer.is_idle(&records, &mut last) {
+            return Ok(());
+        }
         let mut out = BufWriter::new(std::io::stdout().lock());
         let printed = records
             .iter()
