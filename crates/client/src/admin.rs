@@ -1,5 +1,8 @@
 //! Administration: topics, configurations, offsets, groups, log directories, quorum, features.
 
+mod per_partition;
+mod retry;
+
 mod cluster;
 mod configs;
 mod groups;
@@ -18,17 +21,16 @@ pub use quorum::{Election, FeatureChange, QuorumDescription, QuorumReplica};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 pub use versions::{ApiRange, BrokerVersions, broker_apis};
 
-use crate::clock::random_seed;
 use crate::core::{BrokerEndpoint, CallFailure, PartitionKey, Target};
 use crate::error::{ApiError, ClientError};
 use crate::pool::Pool;
 use bytes::Bytes;
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, Writer};
-use ottla_types::{ErrorCode, Prng};
+use ottla_types::ErrorCode;
+use retry::Retry;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use tokio::time::{Instant, sleep};
 
 /// What asks the cluster to change, or how it is. Cheap to clone.
 ///
@@ -94,10 +96,7 @@ impl Admin {
         effect: Effect,
         encode: Encode,
     ) -> Result<Reply, ClientError> {
-        let options = self.pool.options();
-        let give_up_at = Instant::now() + options.operation_timeout;
-        let mut prng = Prng::new(random_seed());
-        let mut attempt = 0;
+        let mut retry = Retry::new(self.pool.options());
         loop {
             let encode = encode.clone();
             let asked = self
@@ -109,18 +108,15 @@ impl Admin {
                 Ok((version, body)) => return Ok(Reply { key, version, body }),
                 Err(failure) => failure,
             };
-            attempt += 1;
-            let wait = options.backoff.delay(attempt, &mut prng);
             let repeatable = match &failure {
                 CallFailure::NotSent { .. } => true,
                 CallFailure::Lost { .. } => effect == Effect::Reads,
                 CallFailure::Unsupported { .. } => false,
             };
-            if !repeatable || Instant::now() + wait >= give_up_at {
+            if !repeatable || !retry.again().await {
                 return Err(ClientError::from_failure(key.name(), failure));
             }
             tracing::debug!(api = key.name(), %failure, "asking again");
-            sleep(wait).await;
         }
     }
 
@@ -145,12 +141,9 @@ impl Admin {
     where
         Q: Clone,
     {
-        let options = self.pool.options();
-        let give_up_at = Instant::now() + options.operation_timeout;
-        let mut prng = Prng::new(random_seed());
+        let mut retry = Retry::new(self.pool.options());
         let mut results = BTreeMap::new();
         let mut open: BTreeMap<PartitionKey, Q> = queries.into_iter().collect();
-        let mut attempt = 0;
         while !open.is_empty() {
             let leaders = self.leaders(open.keys()).await?;
             let mut by_leader: BTreeMap<BrokerEndpoint, Vec<(PartitionKey, Q)>> = BTreeMap::new();
@@ -176,12 +169,9 @@ impl Admin {
                 Some(Err(error)) => error.code.is_retriable() && !is_missing_topic(error.code),
                 None => true,
             });
-            attempt += 1;
-            let wait = options.backoff.delay(attempt, &mut prng);
-            if open.is_empty() || Instant::now() + wait >= give_up_at {
+            if open.is_empty() || !retry.again().await {
                 break;
             }
-            sleep(wait).await;
         }
         Ok(results)
     }

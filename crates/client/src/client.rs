@@ -35,8 +35,14 @@ impl Client {
     /// learns its brokers. Fails when none answers within the operation timeout.
     pub async fn connect(bootstrap: &str, options: ClientOptions) -> Result<Client, ClientError> {
         let client = Client::lazy(bootstrap, options)?;
-        client.admin().learn_brokers().await?;
+        client.reach().await?;
         Ok(client)
+    }
+
+    /// Connects, unless it is connected, and learns the cluster's brokers. Fails when none answers
+    /// within the operation timeout.
+    pub async fn reach(&self) -> Result<(), ClientError> {
+        self.admin().learn_brokers().await
     }
 
     /// As [`Client::connect`], but connects when it is first needed.

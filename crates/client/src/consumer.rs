@@ -4,6 +4,8 @@ mod listener;
 
 mod handle;
 
+mod pattern;
+
 mod task;
 
 pub use handle::{ConsumerHandle, PendingCommit};
@@ -20,6 +22,7 @@ use crate::pool::Pool;
 use handle::{Shared, State};
 use ottla_types::{ErrorCode, Offset};
 use parking_lot::Mutex;
+use pattern::Pattern;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +63,8 @@ pub struct Consumer {
     pool: Arc<Pool>,
     poll_records_max: usize,
     isolation: IsolationLevel,
+    pattern: Option<Pattern>,
+    pattern_interval: Duration,
 }
 
 impl std::fmt::Debug for Consumer {
@@ -91,6 +96,8 @@ impl Consumer {
             pool,
             poll_records_max: options.poll_records_max.max(1),
             isolation: options.isolation,
+            pattern: None,
+            pattern_interval: options.pattern_interval,
         }
     }
 
@@ -111,18 +118,36 @@ impl Consumer {
         &mut self,
         topics: impl IntoIterator<Item = T>,
     ) -> Result<(), ConsumeError> {
-        let topics: BTreeSet<Arc<str>> = topics.into_iter().map(Into::into).collect();
-        let shared = &self.handle.shared;
-        let subscribed = {
-            let now = shared.clock.now().mono;
-            shared.state.lock().core.subscribe(topics, now)
-        };
-        shared.wake.notify_one();
-        if subscribed {
-            Ok(())
-        } else {
-            Err(ConsumeError::NoGroup)
+        self.pattern = None;
+        match subscribe(
+            &self.handle.shared,
+            topics.into_iter().map(Into::into).collect(),
+        ) {
+            true => Ok(()),
+            false => Err(ConsumeError::NoGroup),
         }
+    }
+
+    /// As [`Consumer::subscribe`] to all topics whose names are accepted by `matches`, those that are
+    /// still to be made too; Kafka's internal topics are not among them. While the application polls,
+    /// the topics are looked at every [`ConsumerOptions::pattern_interval`].
+    ///
+    /// ```no_run
+    /// # use ottla_client::{ConsumeError, Consumer};
+    /// # fn example(mut consumer: Consumer) -> Result<(), ConsumeError> {
+    /// consumer.subscribe_matching(|topic| topic.starts_with("orders-"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe_matching(
+        &mut self,
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Result<(), ConsumeError> {
+        if self.handle.shared.state.lock().core.group().is_none() {
+            return Err(ConsumeError::NoGroup);
+        }
+        self.pattern = Some(Pattern::new(Box::new(matches), self.pattern_interval));
+        Ok(())
     }
 
     /// Leaves the group and reads nothing of what it gave. With automatic commits what was given out
@@ -304,7 +329,7 @@ impl Consumer {
             {
                 let state = self.handle.shared.state.lock();
                 let assigned = state.core.fetcher().assignment().next().is_some();
-                if !assigned && !state.core.is_subscribed() {
+                if !assigned && !state.core.is_subscribed() && self.pattern.is_none() {
                     return Ok(None);
                 }
             }
@@ -328,6 +353,13 @@ impl Consumer {
             // Registered before the look at the state: what comes in between is not missed.
             let mut progress = std::pin::pin!(shared.progress.notified());
             progress.as_mut().enable();
+            let mut wait_until = give_up_at;
+            if let Some(pattern) = &mut self.pattern {
+                if let Some(topics) = pattern.step(shared, &self.pool) {
+                    subscribe(shared, topics);
+                }
+                wait_until = wait_until.min(pattern.next());
+            }
             let (records, wake) = {
                 let mut state = shared.state.lock();
                 let records = state.core.take_records(max)?;
@@ -343,7 +375,8 @@ impl Consumer {
             if !records.is_empty() {
                 return Ok(records);
             }
-            if timeout_at(give_up_at, progress).await.is_err() {
+            let is_over = timeout_at(wait_until, progress).await.is_err();
+            if is_over && give_up_at <= Instant::now() {
                 drop(polling);
                 return Ok(Vec::new());
             }
@@ -378,6 +411,14 @@ impl Drop for Consumer {
         shared.state.lock().core.abandon(now);
         shared.wake.notify_one();
     }
+}
+
+/// False without a group.
+fn subscribe(shared: &Shared, topics: BTreeSet<Arc<str>>) -> bool {
+    let now = shared.clock.now().mono;
+    let subscribed = shared.state.lock().core.subscribe(topics, now);
+    shared.wake.notify_one();
+    subscribed
 }
 
 /// The application is in poll as long as this lives.

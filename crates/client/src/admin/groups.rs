@@ -1,7 +1,8 @@
 //! Consumer groups: who is in them, and how far they have come.
 
+use super::per_partition::{by_topic, find};
+use super::retry::Retry;
 use super::{Admin, Effect, Encode, Reply, not_mentioned};
-use crate::clock::random_seed;
 use crate::core::{Assignor, CONSUMER_PROTOCOL_TYPE};
 use crate::core::{
     BrokerEndpoint, CommittedOffset, CommittedOffsets, GroupCall, MemberIdentityCall, PartitionKey,
@@ -18,12 +19,11 @@ use ottla_protocol::messages::{
     OffsetDeleteResponse, OffsetFetchResponse,
 };
 use ottla_protocol::{ApiKey, Message};
-use ottla_types::{ErrorCode, Prng};
+use ottla_types::ErrorCode;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use tokio::time::{Instant, sleep};
 
 /// A group, as a list has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,10 +128,8 @@ impl Admin {
         let request = Request::Group(call);
         let versions = request.versions();
         let encode: Encode = Arc::new(move |writer, version| request.encode(writer, version));
-        let options = self.pool.options();
-        let give_up_at = Instant::now() + options.operation_timeout;
-        let mut prng = Prng::new(random_seed());
-        for attempt in 1.. {
+        let mut retry = Retry::new(self.pool.options());
+        loop {
             let key = ApiKey::FindCoordinator;
             let reply = self
                 .ask_any(key, versions.clone(), Effect::Reads, encode.clone())
@@ -140,13 +138,10 @@ impl Admin {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(refused) => refused,
             };
-            let wait = options.backoff.delay(attempt, &mut prng);
-            if !code.is_retriable() || Instant::now() + wait >= give_up_at {
+            if !code.is_retriable() || !retry.again().await {
                 return Err(ApiError { code, message }.into());
             }
-            sleep(wait).await;
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// Asks a group's coordinator, again if it has moved or is not ready. `code` finds in the answer
@@ -160,10 +155,7 @@ impl Admin {
         encode: Encode,
         code: impl Fn(&Reply) -> Result<i16, ClientError>,
     ) -> Result<(BrokerEndpoint, Reply), ClientError> {
-        let options = self.pool.options();
-        let give_up_at = Instant::now() + options.operation_timeout;
-        let mut prng = Prng::new(random_seed());
-        let mut attempt = 0;
+        let mut retry = Retry::new(self.pool.options());
         loop {
             let coordinator = self.find_coordinator(group_id).await?;
             let target = Target::Broker(coordinator.clone());
@@ -179,12 +171,9 @@ impl Admin {
                         | ErrorCode::UnstableOffsetCommit
                 )
             );
-            attempt += 1;
-            let wait = options.backoff.delay(attempt, &mut prng);
-            if !not_ready || Instant::now() + wait >= give_up_at {
+            if !not_ready || !retry.again().await {
                 return Ok((coordinator, reply));
             }
-            sleep(wait).await;
         }
     }
 
@@ -367,18 +356,16 @@ impl Admin {
         keys.sort();
         let asked = keys.clone();
         let encode: Encode = Arc::new(move |writer, version| {
-            let topics = asked
-                .chunk_by(|a, b| a.topic == b.topic)
-                .map(|parts| OffsetDeleteRequestTopic {
-                    name: Cow::Borrowed(&*parts[0].topic),
-                    partitions: parts
-                        .iter()
-                        .map(|key| OffsetDeleteRequestPartition {
-                            partition_index: key.partition,
-                        })
-                        .collect(),
-                })
-                .collect();
+            let topics = by_topic(&asked, |key| key).map(|(name, keys)| OffsetDeleteRequestTopic {
+                name: Cow::Borrowed(name),
+                partitions: keys
+                    .iter()
+                    .map(|key| OffsetDeleteRequestPartition {
+                        partition_index: key.partition,
+                    })
+                    .collect(),
+            });
+            let topics = topics.collect();
             OffsetDeleteRequest {
                 group_id: Cow::Borrowed(name.as_str()),
                 topics,
@@ -396,13 +383,13 @@ impl Admin {
         let response: OffsetDeleteResponse<'_> = reply.decode()?;
         ApiError::check(response.error_code, None)?;
         let found = |key: &PartitionKey| {
-            let part = response
-                .topics
-                .iter()
-                .filter(|topic| *topic.name == *key.topic)
-                .flat_map(|topic| &topic.partitions)
-                .find(|part| part.partition_index == key.partition)
-                .ok_or_else(not_mentioned)?;
+            let part = find(
+                &response.topics,
+                key,
+                |topic| &topic.name,
+                |topic| &topic.partitions,
+                |part| part.partition_index,
+            )?;
             ApiError::check(part.error_code, None)
         };
         Ok(keys.iter().map(|key| (key.clone(), found(key))).collect())

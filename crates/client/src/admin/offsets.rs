@@ -1,3 +1,4 @@
+use super::per_partition::{by_topic, find};
 use super::{Admin, AsyncLeaderRequest, Effect, not_mentioned};
 use crate::core::{BrokerEndpoint, IsolationLevel, ListOffsetsCall, PartitionKey, Request, Target};
 use crate::error::{ApiError, ClientError};
@@ -114,13 +115,13 @@ impl AsyncLeaderRequest<OffsetQuery, ListedOffset> for ListOffsets {
             .await?;
         let response: ListOffsetsResponse<'_> = reply.decode()?;
         let found = |key: &PartitionKey| {
-            let part = response
-                .topics
-                .iter()
-                .filter(|topic| *topic.name == *key.topic)
-                .flat_map(|topic| &topic.partitions)
-                .find(|part| part.partition_index == key.partition)
-                .ok_or_else(not_mentioned)?;
+            let part = find(
+                &response.topics,
+                key,
+                |topic| &topic.name,
+                |topic| &topic.partitions,
+                |part| part.partition_index,
+            )?;
             ApiError::check(part.error_code, None)?;
             Ok(ListedOffset {
                 offset: Offset::from_wire(part.offset),
@@ -147,19 +148,17 @@ impl AsyncLeaderRequest<Option<Offset>, Offset> for DeleteRecords {
         let timeout_ms = admin.timeout_ms();
         let asked = queries.clone();
         let encode = Arc::new(move |writer: &mut _, version| {
-            let topics = asked
-                .chunk_by(|a, b| a.0.topic == b.0.topic)
-                .map(|parts| DeleteRecordsTopic {
-                    name: Cow::Borrowed(&*parts[0].0.topic),
-                    partitions: parts
-                        .iter()
-                        .map(|(key, before)| DeleteRecordsPartition {
-                            partition_index: key.partition,
-                            offset: before.map_or(-1, Offset::get),
-                        })
-                        .collect(),
-                })
-                .collect();
+            let topics = by_topic(&asked, |(key, _)| key).map(|(name, parts)| DeleteRecordsTopic {
+                name: Cow::Borrowed(name),
+                partitions: parts
+                    .iter()
+                    .map(|(key, before)| DeleteRecordsPartition {
+                        partition_index: key.partition,
+                        offset: before.map_or(-1, Offset::get),
+                    })
+                    .collect(),
+            });
+            let topics = topics.collect();
             DeleteRecordsRequest { topics, timeout_ms }.encode(writer, version)
         });
         // Deleting the same records again changes nothing.
@@ -175,13 +174,13 @@ impl AsyncLeaderRequest<Option<Offset>, Offset> for DeleteRecords {
             .await?;
         let response: DeleteRecordsResponse<'_> = reply.decode()?;
         let found = |key: &PartitionKey| {
-            let part = response
-                .topics
-                .iter()
-                .filter(|topic| *topic.name == *key.topic)
-                .flat_map(|topic| &topic.partitions)
-                .find(|part| part.partition_index == key.partition)
-                .ok_or_else(not_mentioned)?;
+            let part = find(
+                &response.topics,
+                key,
+                |topic| &topic.name,
+                |topic| &topic.partitions,
+                |part| part.partition_index,
+            )?;
             ApiError::check(part.error_code, None)?;
             Offset::from_wire(part.low_watermark).ok_or_else(not_mentioned)
         };

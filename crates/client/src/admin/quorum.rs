@@ -1,5 +1,6 @@
 //! What keeps the cluster together: the metadata quorum, features, leaders.
 
+use super::per_partition::by_topic;
 use super::{Admin, Effect, not_mentioned};
 use crate::core::PartitionKey;
 use crate::error::{ApiError, ClientError};
@@ -157,14 +158,12 @@ impl Admin {
         }
         let asked = keys.clone();
         let encode = Arc::new(move |writer: &mut _, version| {
-            let topic = |keys: &[PartitionKey]| TopicPartitions {
-                topic: Cow::Owned(keys[0].topic.to_string()),
-                partitions: keys.iter().map(|key| key.partition).collect(),
-            };
             let topics = |keys: &Vec<PartitionKey>| {
-                keys.chunk_by(|a, b| a.topic == b.topic)
-                    .map(topic)
-                    .collect()
+                let topics = by_topic(keys, |key| key).map(|(name, keys)| TopicPartitions {
+                    topic: Cow::Owned(name.to_owned()),
+                    partitions: keys.iter().map(|key| key.partition).collect(),
+                });
+                topics.collect()
             };
             ElectLeadersRequest {
                 election_type: match election {

@@ -40,10 +40,10 @@ impl ApiRange {
         ApiKey::from_i16(self.key).map(ApiKey::name)
     }
 
-    /// The versions of Kafka 4.4, both inclusive; `None` if it does not have the API.
+    /// The versions that Kafka 4.4 says it has; `None` if it does not have the API.
     pub fn of_kafka(key: i16) -> Option<ApiRange> {
         let known = ApiKey::from_i16(key).filter(|key| key.is_on_broker())?;
-        let versions = known.versions();
+        let versions = known.advertised_versions();
         Some(ApiRange {
             key,
             min: *versions.start(),

@@ -37,6 +37,9 @@ pub struct ConsumerOptions {
     pub partition_bytes_max: usize,
     /// `fetch.max.wait.ms`.
     pub fetch_wait_max: Duration,
+    /// How often topics are looked for that match what was subscribed to; the Java client's
+    /// `metadata.max.age.ms`.
+    pub pattern_interval: Duration,
     /// Fetched but not yet taken bytes at which fetching pauses.
     pub buffer_bytes_max: usize,
     /// Whether to use fetch sessions.
@@ -57,6 +60,7 @@ impl Default for ConsumerOptions {
             fetch_bytes_max: core.fetch_bytes_max,
             partition_bytes_max: core.partition_bytes_max,
             fetch_wait_max: core.fetch_wait_max,
+            pattern_interval: Duration::from_secs(300),
             buffer_bytes_max: core.buffer_bytes_max,
             sessions: core.sessions,
             batch_bytes_max: ottla_records::DECOMPRESSED_BYTES_MAX_DEFAULT,
