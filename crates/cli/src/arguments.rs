@@ -1,6 +1,12 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{bench, consume, debug, dev, explain, group, produce, run, start, topic};
+use crate::commands::{
+    bench, cluster, completion, config, consume, debug, dev, doctor, explain, group, produce,
+    profile, run, start, status, topic,
+};
 
 /// A Kafka-compatible event-streaming broker, and the commands to use it.
 #[derive(Debug, Parser)]
@@ -30,6 +36,21 @@ pub enum Command {
     Group(group::GroupCommand),
     /// Run a command with a throwaway broker of its own.
     Run(run::Run),
+    /// Configurations of the cluster, brokers, topics and groups: show, set, unset.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The cluster: its id, API versions, metadata quorum and features.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Show brokers, partitions, disks and groups. Fails if something is not as it should be.
+    Status(status::Status),
+    /// Find out why clients here cannot work with a cluster, or soon will not.
+    Doctor(doctor::Doctor),
+    /// Named clusters, so that -b need not be given: create, use, list, show, delete.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Print what a shell must know to complete commands and flags.
+    Completion(completion::Completion),
     /// Measure: producing, consuming, end to end.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -41,30 +62,40 @@ pub enum Command {
 }
 
 /// How commands reach a cluster, and how they answer.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ClientArguments {
-    /// Brokers to ask first, as host:port[,host:port].
+    /// Brokers to ask first, as host:port[,host:port]; otherwise OTTLA_BOOTSTRAP_SERVERS or
+    /// KAFKA_BOOTSTRAP_SERVERS, the profile, localhost:9092.
     #[arg(
         short = 'b',
         long = "bootstrap-server",
         alias = "brokers",
         value_name = "HOST:PORT",
-        env = "OTTLA_BOOTSTRAP_SERVERS",
         global = true
     )]
     pub bootstrap_servers: Option<String>,
     /// A client property, by its Java or librdkafka name; may be given several times.
     #[arg(short = 'X', value_name = "KEY=VALUE", global = true)]
     pub properties: Vec<String>,
+    /// A file of client properties.
+    #[arg(short = 'F', long, value_name = "FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+    /// The profile to use; OTTLA_PROFILE, or the one of `ottla profile use`, by default.
+    #[arg(short = 'P', long, value_name = "NAME", global = true)]
+    pub profile: Option<String>,
+    /// How long to try: 500ms, 10s, 2m.
+    #[arg(long, value_name = "TIME", value_parser = crate::time_text::parse_span, global = true)]
+    pub timeout: Option<Duration>,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
 }
 
 /// How answers are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
+    #[default]
     Text,
     /// For programs.
     Json,

@@ -17,12 +17,12 @@ mod storage;
 mod topics;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
 
-use crate::arguments::{ClientArguments, Format};
+use crate::arguments::ClientArguments;
 use crate::failure::Failure;
 
 /// How Kafka's tools reach a cluster.
@@ -45,26 +45,13 @@ struct Connection {
 
 impl Connection {
     fn arguments(&self) -> Result<ClientArguments, Failure> {
-        let mut properties = Vec::new();
-        if let Some(path) = &self.command_config {
-            properties.extend(properties_of_file(path)?);
-        }
-        properties.extend(self.command_properties.iter().cloned());
         Ok(ClientArguments {
             bootstrap_servers: self.bootstrap_server.clone(),
-            properties,
-            format: Format::Text,
+            properties: self.command_properties.clone(),
+            config_file: self.command_config.as_ref().map(PathBuf::from),
+            ..ClientArguments::default()
         })
     }
-}
-
-/// The `key=value` lines of a file.
-fn properties_of_file(path: &str) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
-    let lines = text.lines().map(str::trim);
-    let set = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
-    Ok(set.map(str::to_owned).collect())
 }
 
 /// Before Kafka 4 some tools called the bootstrap servers by another name; to kafka-log-dirs it means

@@ -7,6 +7,8 @@ mod failure;
 
 mod output;
 mod properties;
+
+mod profiles;
 mod time_text;
 
 mod offset_range;
@@ -49,6 +51,12 @@ fn main() -> ExitCode {
         Command::Consume(consume) => commands::consume::run(consume, &client),
         Command::Group(group) => commands::group::run(group, &client),
         Command::Run(run) => return commands::run::run(run),
+        Command::Config(config) => commands::config::run(config, &client),
+        Command::Cluster(cluster) => commands::cluster::run(cluster, &client),
+        Command::Status(status) => commands::status::run(status, &client),
+        Command::Doctor(doctor) => commands::doctor::run(doctor, &client),
+        Command::Profile(profile) => commands::profile::run(profile, &client),
+        Command::Completion(completion) => commands::completion::run(&completion),
         Command::Bench(bench) => commands::bench::run(bench, &client),
         Command::Explain(explain) => commands::explain::run(explain, client.format),
         Command::Debug(debug) => commands::debug::run(debug, client.format),

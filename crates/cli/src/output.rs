@@ -11,6 +11,32 @@ pub fn print_json(command: &str, content: Value) {
     println!("{}", Value::Object(object));
 }
 
+/// `17 B`, `1.5 KiB`, `20.0 GiB`.
+pub fn format_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().expect("there are units");
+    while 1024.0 <= size
+        && let Some(next) = units.next()
+    {
+        size /= 1024.0;
+        unit = next;
+    }
+    format!("{size:.1} {unit}")
+}
+
+/// `1 record`, `2 records`.
+pub fn counted(count: i64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Rows with aligned columns for people. Numbers are for the right, but a column of words is far
 /// more often read from the left, so all are.
 #[derive(Debug, Default)]
@@ -65,6 +91,19 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_a_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (20 << 30, "20.0 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(format_bytes(bytes), text);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

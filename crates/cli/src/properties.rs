@@ -61,6 +61,15 @@ impl Properties {
     }
 }
 
+/// The `key=value` lines of a file.
+pub fn read_file(path: &std::path::Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    let lines = text.lines().map(str::trim);
+    let set = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+    Ok(set.map(str::to_owned).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@ use ottla_client::{Client, ClientOptions};
 
 use crate::arguments::ClientArguments;
 use crate::failure::Failure;
-use crate::properties::Properties;
+use crate::profiles::Profiles;
+use crate::properties::{Properties, read_file};
 
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 /// A person waits less long than a program: a topic or broker that is not there by then is missing.
@@ -14,26 +15,74 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Session {
     pub client: Client,
     pub properties: Properties,
+    /// Where the client asks first.
+    pub bootstrap: String,
 }
 
-/// Runs `work` with a client that is made as the command line says.
+/// Runs `work` with a client that is made as the command line says, and has reached the cluster.
 pub fn with_client(
     arguments: &ClientArguments,
     work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut properties = Properties::parse(&arguments.properties)?;
+    with_lazy_client(arguments, async |session| {
+        session.client.reach().await?;
+        work(session).await
+    })
+}
+
+/// As [`with_client`], but the cluster may be out of reach.
+pub fn with_lazy_client(
+    arguments: &ClientArguments,
+    work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut properties = properties(arguments)?;
     let from_properties = properties.take(&["bootstrap.servers", "metadata.broker.list"]);
     let bootstrap = arguments.bootstrap_servers.clone().or(from_properties);
     let bootstrap = bootstrap.unwrap_or_else(|| DEFAULT_BOOTSTRAP.to_owned());
-    let options = client_options(&mut properties)?;
+    let mut options = client_options(&mut properties)?;
+    if let Some(timeout) = arguments.timeout {
+        options.operation_timeout = timeout;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
     runtime.block_on(async {
-        let client = Client::connect(&bootstrap, options).await?;
-        work(Session { client, properties }).await
+        let client = Client::lazy(&bootstrap, options)?;
+        work(Session {
+            client,
+            properties,
+            bootstrap,
+        })
+        .await
     })
+}
+
+/// The profile's, then the environment's, then the file's, then those of -X: the last one wins.
+fn properties(arguments: &ClientArguments) -> Result<Properties, Failure> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut lines = Vec::new();
+    if let Some(profiles) = Profiles::of_user() {
+        let named = arguments
+            .profile
+            .clone()
+            .or_else(|| variable("OTTLA_PROFILE"));
+        let name = match named {
+            Some(name) => Some(name),
+            None => profiles.current()?,
+        };
+        if let Some(name) = name {
+            lines.extend(profiles.read(&name)?);
+        }
+    }
+    let servers = variable("OTTLA_BOOTSTRAP_SERVERS");
+    let servers = servers.or_else(|| variable("KAFKA_BOOTSTRAP_SERVERS"));
+    lines.extend(servers.map(|servers| format!("bootstrap.servers={servers}")));
+    if let Some(path) = &arguments.config_file {
+        lines.extend(read_file(path)?);
+    }
+    lines.extend(arguments.properties.iter().cloned());
+    Properties::parse(&lines)
 }
 
 fn client_options(properties: &mut Properties) -> Result<ClientOptions, Failure> {

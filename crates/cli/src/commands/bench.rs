@@ -18,7 +18,7 @@ use crate::load::{
     ConsumeLoad, EndToEndLoad, Latencies, LatencySince, ProduceLoad, megabytes,
     megabytes_per_second, rate,
 };
-use crate::output::print_json;
+use crate::output::{counted, print_json};
 use crate::session::with_client;
 
 /// How often figures are shown under way.
@@ -266,7 +266,10 @@ pub async fn make_topic(admin: &Admin, name: &str, partitions: i32) -> Result<()
     let new = NewTopic::new(name).partitions(partitions);
     for (name, result) in admin.create_topics(&[new]).await? {
         match result {
-            Ok(_) => eprintln!("topic {name} is made with {partitions} partitions"),
+            Ok(_) => {
+                let partitions = counted(partitions.into(), "partition");
+                eprintln!("topic {name} is made with {partitions}");
+            }
             Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
             Err(error) => return Err(Failure::item(&name, &error)),
         }

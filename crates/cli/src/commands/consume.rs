@@ -8,9 +8,9 @@ use ottla_client::{
     Admin, ConsumedRecord, Consumer, ConsumerOptions, IsolationLevel, OffsetQuery, PartitionKey,
     PartitionProgress, StartOffset,
 };
-use ottla_types::{Offset, Timestamp};
+use ottla_types::{ErrorCode, Offset, Timestamp};
 
-use super::topic::matching_topics;
+use super::topic::{matching_topics, missing};
 use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::offset_range::{End, OffsetRange, Start};
@@ -84,15 +84,15 @@ pub fn run(mut consume: Consume, client: &ClientArguments) -> Result<(), Failure
     }
     with_client(client, async |mut session| {
         let mut options = options(&consume, &mut session)?;
-        if consume.regex {
+        if consume.regex && consume.group.is_none() {
             consume.topics = matching(&consume.topics, &session.client.admin()).await?;
         }
         if let Some(group_id) = &consume.group {
             options.group = Some(group::options(group_id, &mut session.properties)?);
             options.offset_reset = group::reset(&range)?;
             session.properties.report_rest();
-            let (topics, until_end) = (&consume.topics, range.end.is_some());
-            let client = &session.client;
+            let topics = group::Topics::new(&consume.topics, consume.regex)?;
+            let (client, until_end) = (&session.client, range.end.is_some());
             return group::read(
                 client,
                 options,
@@ -128,6 +128,10 @@ fn options(consume: &Consume, session: &mut Session) -> Result<ConsumerOptions, 
     if consume.read_committed || level.as_deref() == Some("read_committed") {
         options.isolation = IsolationLevel::ReadCommitted;
     }
+    let age = ["metadata.max.age.ms", "topic.metadata.refresh.interval.ms"];
+    if let Some(interval) = properties.take_millis(&age)? {
+        options.pattern_interval = interval;
+    }
     if let Some(bytes) = properties.take_parsed(&["fetch.min.bytes"])? {
         options.fetch_bytes_min = bytes;
     }
@@ -157,7 +161,13 @@ async fn partitions(consume: &Consume, admin: &Admin) -> Result<Vec<PartitionKey
     let names: Vec<&str> = consume.topics.iter().map(String::as_str).collect();
     let mut keys = Vec::new();
     for (name, result) in admin.describe_topics(&names).await? {
-        let topic = result.map_err(|error| Failure::item(&name, &error))?;
+        let topic = match result {
+            Ok(topic) => topic,
+            Err(error) if error.code == ErrorCode::UnknownTopicOrPartition => {
+                return Err(missing(&name, admin).await);
+            }
+            Err(error) => return Err(Failure::item(&name, &error)),
+        };
         let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition).collect();
         if let Some(missing) = consume
             .partitions

@@ -5,7 +5,7 @@ use ottla_server::{DataPlace, Greeting};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::start;
-use crate::arguments::{ClientArguments, Format};
+use crate::arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::logs;
 use crate::session::with_client;
@@ -79,8 +79,7 @@ fn parse_topic(text: &str) -> Result<NewTopic, Failure> {
 fn make_topics(port: u16, topics: &[NewTopic]) {
     let client = ClientArguments {
         bootstrap_servers: Some(format!("localhost:{port}")),
-        properties: Vec::new(),
-        format: Format::Text,
+        ..ClientArguments::default()
     };
     let made = with_client(&client, async |session| {
         for (name, result) in session.client.admin().create_topics(topics).await? {

@@ -3,12 +3,11 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use clap::Args;
-use ottla_client::{
-    Ack, Acks, Admin, Codec, Delivery, Producer, ProducerOptions, Record, SendError,
-};
+use ottla_client::{Ack, Acks, Codec, Delivery, Producer, ProducerOptions, Record, SendError};
 use ottla_types::Timestamp;
 use serde_json::json;
 
+use super::topic;
 use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::properties::Properties;
@@ -61,8 +60,10 @@ pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
         let mut options = options(produce.compression.as_deref(), &mut session)?;
         options.allow_auto_topic_creation = !produce.no_create;
         session.properties.report_rest();
-        if produce.no_create {
-            check_topic(&session.client.admin(), &produce.topic).await?;
+        let admin = session.client.admin();
+        let was_there = topic::exists(&produce.topic, &admin).await?;
+        if produce.no_create && !was_there {
+            return Err(topic::missing(&produce.topic, &admin).await);
         }
         let producer = session.client.producer(options);
         let template = produce.template()?;
@@ -71,16 +72,11 @@ pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
             None => all_of_stdin(&produce, &producer, &template, format).await,
         };
         producer.close().await?;
+        if outcome.is_ok() && !was_there {
+            eprintln!("topic {} was made; --no-create forbids that", produce.topic);
+        }
         outcome
     })
-}
-
-/// A producer would wait for the topic to appear.
-async fn check_topic(admin: &Admin, topic: &str) -> Result<(), Failure> {
-    for (name, result) in admin.describe_topics(&[topic]).await? {
-        result.map_err(|error| Failure::item(&name, &error))?;
-    }
-    Ok(())
 }
 
 /// What a producer's properties say, by their Java and librdkafka names.

@@ -4,6 +4,7 @@ use ottla_types::BrokerId;
 
 use super::Connection;
 use crate::failure::Failure;
+use crate::properties::read_file;
 use crate::session::with_client;
 
 /// Show and change configurations of topics, brokers, log levels, client metrics and groups.
@@ -220,7 +221,7 @@ fn changes(configs: &Configs) -> Result<Vec<ConfigChange>, Failure> {
         ));
     }
     if let Some(path) = &configs.add_file {
-        for text in super::properties_of_file(path)? {
+        for text in read_file(path.as_ref())? {
             let (name, value) = text.split_once('=').unwrap_or((&text, ""));
             changes.push(ConfigChange::set(name.trim(), value.trim()));
         }

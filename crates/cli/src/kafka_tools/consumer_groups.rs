@@ -138,6 +138,9 @@ pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
                 delete_offsets(&tool, &admin, group).await?;
             }
         }
+        if tool.reset_offsets && tool.export {
+            println!(); // Kafka ends the lines of all groups with one more.
+        }
         Ok(())
     })
 }
@@ -431,13 +434,15 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
         }
         return Ok(());
     }
+    let groups = width(std::iter::once(group));
+    let topics = width(plan.keys().map(|key| &*key.topic));
     println!(
-        "\n{:<15} {:<15} {:<10} NEW-OFFSET",
+        "\n{:<groups$} {:<topics$} {:<10} NEW-OFFSET",
         "GROUP", "TOPIC", "PARTITION"
     );
     for (key, to) in &plan {
         println!(
-            "{group:<15} {:<15} {:<10} {}",
+            "{group:<groups$} {:<topics$} {:<10} {}",
             key.topic, key.partition, to.offset
         );
     }
@@ -521,19 +526,30 @@ fn read_offsets(path: &str, group: &str) -> Result<BTreeMap<PartitionKey, i64>, 
 
 async fn delete_offsets(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), Failure> {
     let keys = chosen(tool, admin, &admin.group_offsets(group).await?).await?;
-    println!("\n{:<30} {:<15} STATUS", "TOPIC", "PARTITION");
-    let mut outcome = Ok(());
-    for (key, result) in admin.delete_group_offsets(group, &keys).await? {
-        let status = match &result {
-            Ok(()) => "Successful".to_owned(),
-            Err(error) => {
-                outcome = Err(Failure::reported());
-                format!("Error: {error}")
-            }
-        };
-        println!("{:<30} {:<15} {status}", key.topic, key.partition);
+    let results = admin.delete_group_offsets(group, &keys).await?;
+    let has_failed = results.values().any(Result::is_err);
+    match has_failed {
+        false => println!("Request succeeded for deleting offsets from group {group}."),
+        true => {
+            println!("\nError: Encountered some partition-level error, see the follow-up details:")
+        }
     }
-    outcome
+    let topics = width(results.keys().map(|key| &*key.topic));
+    println!(
+        "\n{:<topics$} {:<10} {:<15}",
+        "TOPIC", "PARTITION", "STATUS"
+    );
+    for (key, result) in results {
+        let status = match result {
+            Ok(()) => "Successful".to_owned(),
+            Err(error) => format!("Error: {error}"),
+        };
+        println!("{:<topics$} {:<10} {status:<15}", key.topic, key.partition);
+    }
+    match has_failed {
+        false => Ok(()),
+        true => Err(Failure::reported()),
+    }
 }
 
 #[cfg(test)]

@@ -53,19 +53,18 @@ pub fn run(tool: Groups) -> Result<(), Failure> {
             println!("There are no groups.");
             return Ok(());
         }
-        let width = groups
-            .iter()
-            .map(|group| group.group_id.len())
-            .max()
-            .unwrap_or(0);
-        let width = width.max(24);
-        println!("{:<width$} {:<24} {:<24} ", "GROUP", "TYPE", "PROTOCOL");
+        let mut rows = vec![["GROUP", "TYPE", "PROTOCOL"].map(str::to_owned)];
         for group in groups {
             let kind = capitalised(group.group_type.as_deref().unwrap_or("classic"));
-            println!(
-                "{:<width$} {kind:<24} {:<24} ",
-                group.group_id, group.protocol_type
-            );
+            rows.push([group.group_id, kind, group.protocol_type]);
+        }
+        // All columns are as wide as the widest cell of any.
+        let width = rows.iter().flatten().map(String::len).max();
+        let width = width.unwrap_or(0).max(20);
+        for (index, [group, kind, protocol]) in rows.into_iter().enumerate() {
+            // In Kafka's table the rows, but not the headings, end with one more space.
+            let end = if index == 0 { "" } else { " " };
+            println!("{group:<width$} {kind:<width$} {protocol:<width$}{end}");
         }
         Ok(())
     })

@@ -201,11 +201,13 @@ async fn delete(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
 
 async fn show(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
     let chosen = chosen(topics, admin).await?;
+    if topics.list {
+        let names: Vec<&str> = chosen.iter().map(|topic| topic.name.as_str()).collect();
+        println!("{}", names.join("\n")); // An empty line if there is none.
+        return Ok(());
+    }
     for topic in chosen {
-        match topics.list {
-            true => println!("{}", topic.name),
-            false => print(&topic, topics, admin).await?,
-        }
+        print(&topic, topics, admin).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use crate::broker::{Broker, OTTLA};
+use crate::broker::{Broker, OTTLA, TestDir};
 
 fn lines(count: u32) -> String {
     (0..count).map(|number| format!("{number}\n")).collect()
@@ -125,6 +125,15 @@ fn failures_say_what_and_end_with_1_and_wrong_usage_with_2() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
         assert!(errors.contains(expected), "{arguments:?}: {errors}");
         assert!(output.stdout.is_empty(), "{arguments:?}: data on stdout");
+    }
+    broker.command(&["topic", "create", "orders"]);
+    for command in [
+        &["produce", "ordres", "x", "--no-create"][..],
+        &["consume", "ordres"],
+    ] {
+        let output = broker.command_with(command, "");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains("did you mean orders?"), "{errors}");
     }
     let nobody = Command::new(OTTLA)
         .args(["topic", "list", "-b", "127.0.0.1:1"])
@@ -347,4 +356,194 @@ fn figures_are_measured() {
     let text = broker.command(&["bench", "e2e", "load", "-n", "5"]);
     assert!(text.starts_with("latency in ms: mean "), "{text}");
     ends_with(&broker, 2, &["bench", "produce", "load", "--rate", "0"]);
+}
+
+#[test]
+fn configurations_of_everything_say_where_they_come_from() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders"]);
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let text = broker.command(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    broker.command(&["config", "cluster", "set", "log.retention.ms=7200000"]);
+    let shown = broker.command(&["config", "cluster"]);
+    assert!(
+        shown.contains("log.retention.ms  7200000  all brokers"),
+        "{shown}"
+    );
+    let got = json(&["config", "topic", "orders", "get", "retention.ms"]);
+    assert_eq!(got["configs"][0]["value"], "7200000");
+    assert_eq!(got["configs"][0]["source"], "all brokers");
+    broker.command(&["topic", "config", "orders", "set", "retention.ms=60000"]);
+    let got = broker.command(&["topic", "config", "orders", "get", "retention.ms"]);
+    assert!(got.starts_with("retention.ms = 60000   topic\n"), "{got}");
+    assert!(
+        got.contains("before that: log.retention.ms = 7200000   all brokers"),
+        "{got}"
+    );
+    broker.command(&["config", "cluster", "unset", "log.retention.ms"]);
+    assert_eq!(broker.command(&["config", "cluster"]).lines().count(), 1);
+    let typo = broker.command_with(&["topic", "config", "orders", "get", "retentoin.ms"], "");
+    assert_eq!(typo.status.code(), Some(1));
+    let errors = String::from_utf8(typo.stderr).unwrap();
+    assert!(errors.contains("did you mean retention.ms?"), "{errors}");
+    assert!(
+        broker
+            .command(&["config", "broker", "1", "--all"])
+            .contains("started with")
+    );
+    ends_with(&broker, 1, &["config", "broker", "77"]);
+}
+
+#[test]
+fn a_cluster_says_how_it_is() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders", "-p", "3"]);
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let text = broker.command(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    let status = json(&["status", "--until-healthy"]);
+    assert_eq!(status["healthy"], true);
+    assert_eq!(status["brokers"][0]["leads"], 3);
+    assert_eq!(status["topics"], 1);
+    let text = broker.command(&["status"]);
+    assert!(
+        text.contains("healthy") && text.contains("1 topic, 3 partitions"),
+        "{text}"
+    );
+    let id = json(&["cluster", "id"])["cluster_id"].clone();
+    assert_eq!(status["cluster_id"], id);
+    let versions = json(&["cluster", "api-versions"]);
+    let apis = versions["brokers"][0]["apis"].as_array().unwrap().clone();
+    assert!(
+        apis.iter()
+            .any(|api| api["name"] == "Fetch" && api["min"] == 4),
+        "{versions}"
+    );
+    let diff = json(&["cluster", "api-versions", "--diff", "kafka-4.4"]);
+    let diff = diff["brokers"][0]["apis"].as_array().unwrap().clone();
+    assert!(
+        diff.iter().all(|api| api["name"] != "Fetch"),
+        "the same as Kafka's: {diff:?}"
+    );
+    let quorum = json(&["cluster", "quorum"]);
+    assert_eq!(quorum["replicas"][0]["leader"], true);
+    assert_eq!(quorum["replicas"][0]["lag"], 0);
+    let features = json(&["cluster", "features"]);
+    assert!(
+        features["features"]
+            .to_string()
+            .contains("metadata.version"),
+        "{features}"
+    );
+    for command in [
+        &["cluster", "quorum"][..],
+        &["cluster", "features"],
+        &["cluster", "api-versions"],
+    ] {
+        assert!(broker.command(command).lines().count() > 1, "{command:?}");
+    }
+    let doctor = json(&["doctor"]);
+    assert_eq!(doctor["problems"], 0, "{doctor}");
+    assert!(broker.command(&["doctor"]).contains("✔ tcp "));
+    let nobody = Command::new(OTTLA)
+        .args(["doctor", "-b", "127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8(nobody.stdout)
+            .unwrap()
+            .contains("✘ tcp 127.0.0.1:1")
+    );
+    let absent = ["status", "-b", "127.0.0.1:1", "--timeout", "200ms"];
+    let absent = Command::new(OTTLA).args(absent).output().unwrap();
+    assert_eq!(absent.status.code(), Some(1));
+}
+
+#[test]
+fn the_doctor_sees_addresses_that_clients_cannot_reach() {
+    let nowhere = "advertised.listeners=PLAINTEXT://broker.invalid:9092";
+    let broker = Broker::dev_with(&["--set", nowhere]);
+    let output = broker.command_with(&["doctor"], "");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("✘ advertised address broker.invalid:9092 of broker 1"),
+        "{text}"
+    );
+    assert!(
+        text.contains("it tells clients to use broker.invalid:9092"),
+        "{text}"
+    );
+}
+
+#[test]
+fn profiles_and_the_environment_name_the_cluster() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders"]);
+    let home = TestDir::new();
+    let run = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let output = Command::new(OTTLA)
+            .args(arguments)
+            .env("OTTLA_CONFIG_DIR", home.path())
+            .env_remove("OTTLA_BOOTSTRAP_SERVERS")
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .envs(environment.iter().copied())
+            .output();
+        let output = output.unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let is_there = |(code, text): (Option<i32>, String)| code == Some(0) && text.contains("orders");
+    let nobody = ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    let list = ["topic", "list", "--timeout", "300ms"];
+    let server = ("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap.as_str());
+    assert!(is_there(run(&list, &[server])));
+    let create = [
+        "profile",
+        "create",
+        "test",
+        "-b",
+        &broker.bootstrap,
+        "-X",
+        "sasl.password=x",
+    ];
+    assert_eq!(run(&create, &[]).0, Some(0));
+    assert_eq!(run(&create, &[]).0, Some(1), "it is there");
+    assert!(is_there(run(&list, &[])));
+    assert!(
+        !is_there(run(&list, &[nobody])),
+        "the environment goes before the profile"
+    );
+    let file = home.path().join("client.properties");
+    std::fs::write(
+        &file,
+        format!("# servers\nbootstrap.servers={}\n", broker.bootstrap),
+    )
+    .unwrap();
+    let with_file = [&list[..], &["-F", file.to_str().unwrap()]].concat();
+    assert!(
+        is_there(run(&with_file, &[nobody])),
+        "a file goes before the environment"
+    );
+    let shown = run(&["profile", "show"], &[]).1;
+    assert!(shown.contains("sasl.password=(hidden)"), "{shown}");
+    assert_eq!(run(&["profile", "prompt"], &[]).1, "test\n");
+    assert!(run(&["profile", "list"], &[]).1.contains("*  test"));
+    assert_eq!(run(&["profile", "use", "absent"], &[]).0, Some(1));
+    assert_eq!(run(&["profile", "show", "../x"], &[]).0, Some(2));
+    assert_eq!(run(&["topic", "list", "-P", "absent"], &[]).0, Some(1));
+    assert_eq!(run(&["profile", "delete", "test"], &[]).0, Some(0));
+    assert_eq!(run(&["profile", "prompt"], &[]).1, "\n");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            run(&["completion", shell], &[]).1.contains("until-healthy"),
+            "{shell}"
+        );
+    }
 }

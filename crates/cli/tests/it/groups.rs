@@ -1,3 +1,4 @@
+use std::io::{BufRead, BufReader};
 use std::process::Command;
 
 use serde_json::Value;
@@ -86,6 +87,17 @@ fn a_group_is_moved_as_planned_and_forgotten() {
         broker.command(&["group", "seek", "g", "--to", to]);
         assert_eq!(committed(), [expected, expected], "{to}");
     }
+    broker.command(&["group", "seek", "g", "--to", "end"]);
+    broker.command(&["group", "seek", "g", "--to", "-3"]);
+    assert_eq!(committed(), [7, 7]);
+    broker.command(&["group", "seek", "g", "--undo"]);
+    assert_eq!(committed(), [10, 10]);
+    broker.command(&["group", "seek", "new", "--to", "start", "--topics", "t"]);
+    broker.command(&["group", "seek", "new", "--undo"]);
+    let none = broker.command_with(&["group", "seek", "new", "--undo"], "");
+    assert_eq!(none.status.code(), Some(1), "{none:?}");
+    let trend = broker.command(&["group", "describe", "g", "--trend", "10ms"]);
+    assert!(trend.contains("  flat   "), "{trend}");
     let dir = TestDir::new();
     let file = dir.path().join("offsets");
     std::fs::write(&file, "# topic partition offset\nt 0 2\nt,1,3\n").expect("written");
@@ -96,6 +108,7 @@ fn a_group_is_moved_as_planned_and_forgotten() {
     broker.command(&["group", "offset-delete", "g", "-t", "t:0"]);
     assert_eq!(committed(), [3]);
     broker.command(&["group", "delete", "g", "other"]);
+    broker.command_with(&["group", "delete", "new"], "");
     assert_eq!(
         json(&broker, &["group", "list"])["groups"]
             .as_array()
@@ -150,4 +163,27 @@ fn errors_are_explained() {
     assert_eq!(explain(&["19"]).stdout, output.stdout);
     assert_eq!(explain(&["gibberish"]).status.code(), Some(1));
     assert_eq!(explain(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_pattern_takes_in_topics_that_are_made_later() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "x-1", "y-1"]);
+    broker.command(&["produce", "y-1", "unwanted"]);
+    broker.command(&["produce", "x-1", "first"]);
+    let mut reader = Command::new(OTTLA)
+        .args([
+            "consume", "x-.*", "-r", "-g", "g", "-n", "2", "-f", "%t %v\\n",
+        ])
+        .args(["-X", "metadata.max.age.ms=100", "-b", &broker.bootstrap])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut lines = BufReader::new(reader.stdout.take().expect("it is piped")).lines();
+    let mut next = || lines.next().expect("there is a line").expect("it is text");
+    assert_eq!(next(), "x-1 first");
+    broker.command(&["topic", "create", "x-2"]);
+    broker.command(&["produce", "x-2", "second"]);
+    assert_eq!(next(), "x-2 second");
+    assert!(reader.wait().expect("it ends").success());
 }

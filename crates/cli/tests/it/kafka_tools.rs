@@ -73,7 +73,7 @@ fn topics_and_offsets_have_kafka_s_columns() {
     );
     assert_eq!(offsets, "busy:0:0\nbusy:1:0\nbusy:2:0\n");
     topics(&["--delete", "--topic", "busy"]);
-    assert_eq!(topics(&["--list"]), "");
+    assert_eq!(topics(&["--list"]), "\n");
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn records_are_deleted_and_measured_as_kafka_s_tools_say_it() {
         )
     };
     let plan = reset(&["--topic", "t", "--to-offset", "100", "--export"]);
-    assert_eq!(plan, "t,0,100\n");
+    assert_eq!(plan, "t,0,100\n\n");
     let file = dir.path().join("plan.csv");
     std::fs::write(&file, plan).unwrap();
     let moved = reset(&["--from-file", file.to_str().unwrap(), "--execute"]);

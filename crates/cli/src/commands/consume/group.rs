@@ -6,11 +6,13 @@ use ottla_client::{
     Assignor, Client, Consumer, ConsumerHandle, ConsumerOptions, GroupOptions, OffsetReset,
     PartitionKey, RebalanceListener,
 };
+use regex_lite::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{POLL, Printer};
+use crate::commands::topic::whole;
 use crate::failure::Failure;
 use crate::offset_range::{End, OffsetRange, Start};
 use crate::properties::Properties;
@@ -70,6 +72,25 @@ pub fn reset(range: &OffsetRange) -> Result<OffsetReset, Failure> {
     }
 }
 
+/// What a member reads.
+pub enum Topics {
+    Named(Vec<String>),
+    /// Also topics that are still to be made.
+    Matching(Vec<Regex>),
+}
+
+impl Topics {
+    pub fn new(texts: &[String], are_patterns: bool) -> Result<Topics, Failure> {
+        match are_patterns {
+            true => {
+                let regexes = texts.iter().map(|text| whole(text));
+                regexes.collect::<Result<_, _>>().map(Topics::Matching)
+            }
+            false => Ok(Topics::Named(texts.to_vec())),
+        }
+    }
+}
+
 /// Tells the person which partitions come and go.
 struct Tell;
 
@@ -98,14 +119,18 @@ fn tell(what: &str, partitions: &BTreeSet<PartitionKey>) {
 pub async fn read(
     client: &Client,
     options: ConsumerOptions,
-    topics: &[String],
+    topics: Topics,
     until_end: bool,
     count_max: Option<u64>,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
     let mut consumer = client.consumer(options);
     consumer.on_rebalance(Tell);
-    consumer.subscribe(topics.iter().map(String::as_str))?;
+    match topics {
+        Topics::Named(names) => consumer.subscribe(names)?,
+        Topics::Matching(regexes) => consumer
+            .subscribe_matching(move |name| regexes.iter().any(|regex| regex.is_match(name)))?,
+    }
     let stopped = tokio::select! {
         done = print(&mut consumer, until_end, count_max, printer) => done,
         stopped = stop_signal() => stopped,

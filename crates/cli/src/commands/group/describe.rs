@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use ottla_client::{Client, GroupDescription, PartitionKey};
+use ottla_client::{Client, GroupDescription, OffsetQuery, PartitionKey};
 use serde_json::json;
 
 use super::lag::{Lag, format_span, measure};
+use super::look_up;
 use crate::arguments::Format;
 use crate::failure::Failure;
-use crate::output::{Table, print_json};
+use crate::output::{Table, counted, print_json};
 
 #[derive(Debug, Args)]
 pub struct Describe {
@@ -17,12 +19,23 @@ pub struct Describe {
     /// Show the members and what they were assigned, too.
     #[arg(short = 'm', long)]
     members: bool,
+    /// Look twice, so long apart (2s by default), and show how the lag changes.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        default_missing_value = "2s",
+        value_parser = crate::time_text::parse_span
+    )]
+    trend: Option<Duration>,
 }
 
 /// A group and how far it is behind.
 struct Report {
     group: GroupDescription,
     lags: BTreeMap<PartitionKey, Lag>,
+    /// Records per second by which each partition's lag grew between two looks.
+    growth: Option<BTreeMap<PartitionKey, f64>>,
 }
 
 pub async fn run(describe: Describe, client: &Client, format: Format) -> Result<(), Failure> {
@@ -49,7 +62,15 @@ pub async fn run(describe: Describe, client: &Client, format: Format) -> Result<
                 keys.sort();
                 keys.dedup();
                 let lags = measure(client, &keys, &committed).await?;
-                reports.push(Report { group, lags });
+                let growth = match describe.trend {
+                    Some(span) => Some(growth(client, &group.group_id, &keys, &lags, span).await?),
+                    None => None,
+                };
+                reports.push(Report {
+                    group,
+                    lags,
+                    growth,
+                });
             }
             Err(error) => {
                 Failure::item(&name, &error).report();
@@ -72,6 +93,37 @@ pub async fn run(describe: Describe, client: &Client, format: Format) -> Result<
         }
     }
     outcome
+}
+
+/// Waits and looks again.
+async fn growth(
+    client: &Client,
+    group: &str,
+    keys: &[PartitionKey],
+    before: &BTreeMap<PartitionKey, Lag>,
+    span: Duration,
+) -> Result<BTreeMap<PartitionKey, f64>, Failure> {
+    let start = Instant::now();
+    tokio::time::sleep(span).await;
+    let admin = client.admin();
+    let committed = admin.group_offsets(group).await?;
+    let ends = look_up(&admin, keys, OffsetQuery::Latest).await?;
+    let seconds = start.elapsed().as_secs_f64().max(1e-3);
+    let grew = |key: &PartitionKey| {
+        let (at, end) = (committed.get(key)?.offset.get(), ends.get(key)?);
+        let change = (end - at).max(0) - before.get(key)?.records?;
+        Some((key.clone(), change as f64 / seconds))
+    };
+    Ok(keys.iter().filter_map(grew).collect())
+}
+
+/// `flat`, or by how many records per second.
+fn trend_text(growth: Option<f64>) -> String {
+    match growth {
+        None => "-".to_owned(),
+        Some(growth) if growth.abs() < 0.5 => "flat".to_owned(),
+        Some(growth) => format!("{growth:+.0}/s"),
+    }
 }
 
 impl Report {
@@ -109,7 +161,7 @@ impl Report {
             format!(", {} behind", format_span(millis))
         });
         println!(
-            "{}   {}   {}   {} members   {} records{behind}   status: {}",
+            "{}   {}   {}   {}   {}{behind}   status: {}",
             group.group_id,
             group.state,
             if group.protocol.is_empty() {
@@ -117,11 +169,11 @@ impl Report {
             } else {
                 &group.protocol
             },
-            group.members.len(),
-            self.records(),
+            counted(group.members.len() as i64, "member"),
+            counted(self.records(), "record"),
             self.status(),
         );
-        let mut table = Table::new(&[
+        let mut headings = vec![
             "TOPIC",
             "PARTITION",
             "COMMITTED",
@@ -129,11 +181,13 @@ impl Report {
             "END",
             "LAG",
             "BEHIND",
-            "MEMBER",
-        ]);
+        ];
+        headings.extend(self.growth.as_ref().map(|_| "TREND"));
+        headings.push("MEMBER");
+        let mut table = Table::new(&headings);
         let number = |value: Option<i64>| value.map_or("-".to_owned(), |v| v.to_string());
         for (key, lag) in &self.lags {
-            table.row(vec![
+            let mut row = vec![
                 key.topic.to_string(),
                 key.partition.to_string(),
                 number(lag.committed),
@@ -141,8 +195,11 @@ impl Report {
                 number(lag.end),
                 number(lag.records),
                 lag.behind_ms.map_or("-".to_owned(), format_span),
-                self.member_of(key).unwrap_or("-").to_owned(),
-            ]);
+            ];
+            let growth = self.growth.as_ref();
+            row.extend(growth.map(|growth| trend_text(growth.get(key).copied())));
+            row.push(self.member_of(key).unwrap_or("-").to_owned());
+            table.row(row);
         }
         table.print();
         if members && !group.members.is_empty() {
@@ -211,6 +268,7 @@ impl Report {
                     "end": lag.end,
                     "lag": lag.records,
                     "behind_ms": lag.behind_ms,
+                    "growth_per_second": self.growth.as_ref().and_then(|growth| growth.get(key)),
                     "metadata": lag.note,
                     "member": self.member_of(key),
                 })

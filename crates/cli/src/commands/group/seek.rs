@@ -20,7 +20,7 @@ pub struct Seek {
         long,
         value_name = "WHERE",
         allow_hyphen_values = true,
-        required_unless_present_any = ["to_group", "to_file"]
+        required_unless_present_any = ["to_group", "to_file", "undo"]
     )]
     to: Option<String>,
     /// Where this other group is.
@@ -29,6 +29,9 @@ pub struct Seek {
     /// Where a file says: a line "topic partition offset" (or with commas) for each partition.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "to_group"])]
     to_file: Option<String>,
+    /// Back to where the group was before the last seek, for partitions it has not committed since.
+    #[arg(long, conflicts_with_all = ["to", "to_group", "to_file"])]
+    undo: bool,
     /// Only these topics, also those that the group has committed nothing for.
     #[arg(long, value_name = "TOPIC", value_delimiter = ',')]
     topics: Vec<String>,
@@ -43,6 +46,32 @@ struct Move {
     to: i64,
 }
 
+/// Begins the note that a seek leaves with what it commits; behind it stands where the group was. A
+/// member's own commit replaces it, and then there is nothing to undo any more.
+const NOTE: &str = "ottla seek from ";
+/// Instead of an offset, for a partition that the group had committed nothing for.
+const NOWHERE: &str = "nowhere";
+
+impl Move {
+    fn committed(&self) -> CommittedOffset {
+        let from = self
+            .from
+            .map_or(NOWHERE.to_owned(), |from| from.to_string());
+        CommittedOffset {
+            metadata: format!("{NOTE}{from}"),
+            ..CommittedOffset::at(Offset::new(self.to))
+        }
+    }
+}
+
+/// Where the group was before a seek committed this; `None` inside: nowhere.
+fn before(committed: &CommittedOffset) -> Option<Option<i64>> {
+    match committed.metadata.strip_prefix(NOTE)? {
+        NOWHERE => Some(None),
+        offset => offset.parse().ok().map(Some),
+    }
+}
+
 pub async fn run(seek: Seek, admin: &Admin, format: Format) -> Result<(), Failure> {
     let committed = admin.group_offsets(&seek.group).await?;
     let mut current: BTreeMap<PartitionKey, Option<i64>> = committed
@@ -54,6 +83,9 @@ pub async fn run(seek: Seek, admin: &Admin, format: Format) -> Result<(), Failur
         for key in partitions_of(admin, &seek.topics).await? {
             current.entry(key).or_insert(None);
         }
+    }
+    if seek.undo {
+        return undo(&seek, &committed, admin, format).await;
     }
     let targets = targets(&seek, admin, &current).await?;
     let plan: BTreeMap<PartitionKey, Move> = targets
@@ -76,6 +108,51 @@ pub async fn run(seek: Seek, admin: &Admin, format: Format) -> Result<(), Failur
         apply(&seek.group, admin, &plan).await
     };
     show(&seek, &plan, format);
+    outcome
+}
+
+/// Goes back where a seek has come from. Partitions that were nowhere are forgotten.
+async fn undo(
+    seek: &Seek,
+    committed: &BTreeMap<PartitionKey, CommittedOffset>,
+    admin: &Admin,
+    format: Format,
+) -> Result<(), Failure> {
+    let is_wanted = |key: &PartitionKey| {
+        seek.topics.is_empty() || seek.topics.iter().any(|topic| **topic == *key.topic)
+    };
+    let mut plan = BTreeMap::new();
+    let mut forgotten = Vec::new();
+    for (key, at) in committed.iter().filter(|(key, _)| is_wanted(key)) {
+        let from = Some(at.offset.get());
+        match before(at) {
+            Some(Some(to)) => drop(plan.insert(key.clone(), Move { from, to })),
+            Some(None) => forgotten.push(key.clone()),
+            None => {}
+        }
+    }
+    if plan.is_empty() && forgotten.is_empty() {
+        return Err(Failure::failed(format!(
+            "group {} has no seek to undo: none was made, or the group has committed since",
+            seek.group
+        )));
+    }
+    let mut outcome = Ok(());
+    if !seek.dry_run {
+        if !plan.is_empty() {
+            outcome = apply(&seek.group, admin, &plan).await;
+        }
+        for (key, result) in admin.delete_group_offsets(&seek.group, &forgotten).await? {
+            if let Err(error) = result {
+                Failure::item(&key.to_string(), &error).report();
+                outcome = Err(Failure::reported());
+            }
+        }
+    }
+    show(seek, &plan, format);
+    for key in forgotten {
+        eprintln!("{key}  is forgotten: the group was nowhere there");
+    }
     outcome
 }
 
@@ -179,7 +256,7 @@ async fn apply(
 ) -> Result<(), Failure> {
     let offsets = plan
         .iter()
-        .map(|(key, moved)| (key.clone(), CommittedOffset::at(Offset::new(moved.to))))
+        .map(|(key, moved)| (key.clone(), moved.committed()))
         .collect();
     let mut outcome = Ok(());
     for (key, result) in admin.alter_group_offsets(group, &offsets).await? {
@@ -233,8 +310,10 @@ fn show(seek: &Seek, plan: &BTreeMap<PartitionKey, Move>, format: Format) {
                 ]);
             }
             table.print();
-            if seek.dry_run {
-                eprintln!("hint: nothing was changed; leave --dry-run out to do it");
+            match (seek.dry_run, seek.undo) {
+                (true, _) => eprintln!("hint: nothing was changed; leave --dry-run out to do it"),
+                (false, false) => eprintln!("undo: ottla group seek {} --undo", seek.group),
+                (false, true) => {}
             }
         }
     }
@@ -243,6 +322,15 @@ fn show(seek: &Seek, plan: &BTreeMap<PartitionKey, Move>, format: Format) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seek_notes_where_it_came_from() {
+        for from in [Some(17), None] {
+            let moved = Move { from, to: 3 };
+            assert_eq!(before(&moved.committed()), Some(from));
+        }
+        assert_eq!(before(&CommittedOffset::at(Offset::new(3))), None);
+    }
 
     #[test]
     fn lines_of_both_makes_are_read() {

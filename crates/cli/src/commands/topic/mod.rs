@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use clap::Subcommand;
 use ottla_client::{Admin, ApiError};
+use ottla_types::ErrorCode;
 use regex_lite::Regex;
 
 use crate::arguments::ClientArguments;
@@ -78,6 +79,31 @@ pub async fn matching_topics(patterns: &[String], admin: &Admin) -> Result<Vec<S
         }
     });
     Ok(names.map(|(name, _)| name).collect())
+}
+
+/// Whether there is such a topic.
+pub async fn exists(name: &str, admin: &Admin) -> Result<bool, Failure> {
+    let described = admin.describe_topics(&[name]).await?;
+    match described.into_values().next() {
+        None => Ok(false),
+        Some(Ok(_)) => Ok(true),
+        Some(Err(error)) if error.code == ErrorCode::UnknownTopicOrPartition => Ok(false),
+        Some(Err(error)) => Err(Failure::item(name, &error)),
+    }
+}
+
+/// There is no such topic, but perhaps one of a similar name.
+pub async fn missing(name: &str, admin: &Admin) -> Failure {
+    let topics = admin.list_topics().await.unwrap_or_default();
+    let similar = super::config::nearest(name, topics.iter().map(String::as_str));
+    let hint = match similar {
+        Some(similar) => format!("did you mean {similar}? ottla topic create {name} creates it"),
+        None => {
+            format!("ottla topic create {name} creates it, ottla topic list shows those there are")
+        }
+    };
+    let what = format!("{name}: UNKNOWN_TOPIC_OR_PARTITION: there is no such topic");
+    Failure::failed(what).with_hint(Some(&hint))
 }
 
 /// An expression that must match the whole text.
