@@ -91,15 +91,14 @@ def overwrite(bootstrap, topic, rounds, tag, **more):
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_the_last_value_of_each_key_stays(broker, codec, figure):
     topic = f"compacted-{codec}"
-    # Compressible values would never fill a segment.
-    noise = random.Random(7).randbytes(700).hex()
+    # Values that compress well would never fill a segment.
+    noise = random.Random(7)
     topics.create(broker.bootstrap, topic, 1, **CONFIG)
     writer = producer(broker.bootstrap, **{"compression.type": codec})
     expected = {}
     for number in range(40):
         for key in range(KEYS):
-            at = random.Random(number * KEYS + key).randrange(600)
-            expected[f"key-{key}"] = f"{number}-{noise[at:]}{noise[:at]}"
+            expected[f"key-{key}"] = f"{number}-{noise.randbytes(700).hex()}"
             writer.produce(topic, expected[f"key-{key}"], f"key-{key}", partition=0)
         writer.flush(30)
     for key in range(0, KEYS, 4):
@@ -157,13 +156,13 @@ def test_a_topic_becomes_compacted_and_stops_being_so(broker):
     expected = overwrite(broker.bootstrap, topic, 15, "a")
     assert len(read_all(broker.bootstrap, topic)) == 15 * KEYS
     java.run(
-        "ConfigCommand", "--bootstrap-server", broker.bootstrap, "--alter", "--topic", topic,
+        "kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--alter", "--topic", topic,
         "--add-config", "cleanup.policy=[compact,delete],min.cleanable.dirty.ratio=0.01",
     )  # fmt: skip
     wait_until(lambda: len(read_all(broker.bootstrap, topic)) < 10 * KEYS, "nothing was compacted")
     assert last_values(read_all(broker.bootstrap, topic)) == expected
     java.run(
-        "ConfigCommand", "--bootstrap-server", broker.bootstrap, "--alter", "--topic", topic,
+        "kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--alter", "--topic", topic,
         "--add-config", "cleanup.policy=",
     )  # fmt: skip
     left = len(read_all(broker.bootstrap, topic))
@@ -183,7 +182,7 @@ def test_groups_commit_to_a_compacted_topic(broker):
     wait_until(lambda: not consumer.commit(offsets=[at], asynchronous=False)[0].error, "no commit")
     consumer.close()
     described = java.run(
-        "ConfigCommand", "--bootstrap-server", broker.bootstrap, "--describe",
+        "kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--describe",
         "--topic", "__consumer_offsets",
     )  # fmt: skip
     assert "cleanup.policy=compact" in described
