@@ -232,16 +232,9 @@ impl Broker {
         };
         let directory = self.directory_of(topic, number);
         let log_dir = Arc::clone(&self.log_dirs[directory]);
-        let slot = match log_dir.slot(id) {
-            Some(slot) => {
-                log_dir.set_config(slot, config.log_config(id));
-                slot
-            }
-            None => {
-                let log_config = config.log_config(id);
-                log_dir.create_partition(id, &topic.name, log_config).ok()?
-            }
-        };
+        // One that recovery found may not know its directory's name: it is told here.
+        let created = log_dir.create_partition(id, &topic.name, config.log_config(id));
+        let slot = created.ok().or_else(|| log_dir.slot(id))?;
         let metrics = self.metrics.topic(&topic.name);
         let name = Arc::clone(&topic.name);
         let config = Arc::clone(config);

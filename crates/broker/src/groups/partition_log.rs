@@ -5,7 +5,7 @@ use crate::response::CoreId;
 use crate::waiting::JournalPlace;
 use ottla_coordinator::{Log, Refusal};
 use ottla_records::{BatchView, ValidBatch};
-use ottla_storage::log_dir::{AppendBatch, AppendOrigin, DirHealth};
+use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin};
 use ottla_storage::partition::Durability;
 use ottla_types::{LeaderEpoch, Now, Offset};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ impl Log for PartitionLog<'_> {
         if view.leader_epoch != self.leader_epoch {
             return Err(Refusal::NotCoordinator);
         }
-        match self.partition.log_dir.health() {
-            DirHealth::Online if view.has_enough_replicas => Ok(()),
-            DirHealth::Online | DirHealth::Full => Err(Refusal::Unavailable),
-            DirHealth::Offline { .. } => Err(Refusal::NotCoordinator),
+        match self.partition.log_dir.admit(AppendOrigin::Coordinator) {
+            Ok(()) if view.has_enough_replicas => Ok(()),
+            Ok(()) | Err(AppendError::Full) => Err(Refusal::Unavailable),
+            Err(_offline) => Err(Refusal::NotCoordinator),
         }
     }
 

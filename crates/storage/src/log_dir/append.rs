@@ -59,7 +59,7 @@ impl LogDir {
         batch: AppendBatch<'_>,
         now: Now,
     ) -> Result<Appended, AppendError> {
-        self.admit()?;
+        self.admit(batch.origin)?;
         let partition = self.partition(slot).ok_or(AppendError::UnknownPartition)?;
         if self.options.around_bytes < batch.bytes.len() {
             return Err(AppendError::Large);

@@ -31,9 +31,8 @@ impl ReadShared {
         written_size: u32,
         access: Access,
     ) -> Result<Option<Arc<Units>>, ReadFault> {
-        let was_cold = file.units().is_none();
         let units = file.load_units(&*self.disk, written_size, access)?;
-        if was_cold && units.is_some() {
+        if units.is_some() {
             self.cache.opened(file);
         }
         Ok(units)
@@ -140,6 +139,8 @@ impl FileRange {
         let Some(log) = self.file.open_log(&*self.shared.disk, access)? else {
             return Ok(false);
         };
+        // It may have been closed since the range was planned.
+        self.shared.cache.opened(&self.file);
         match read_into(&*log, u64::from(start), buf, access)? {
             Some(count) if count == buf.len() => {}
             // A file that ends early is damage, not a wait.

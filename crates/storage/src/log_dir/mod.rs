@@ -254,7 +254,7 @@ impl LogDir {
     /// memory that is taken already: it makes nobody wait, and goes as it is flushed. Nor does a directory that
     /// refuses every append: the refusal is the answer.
     pub fn is_congested(&self) -> bool {
-        if self.admit().is_err() {
+        if self.admit(AppendOrigin::Client).is_err() {
             return false;
         }
         let tails_max = self.options.tail_bytes_max + self.options.tail_bytes_max / 2;
@@ -300,12 +300,28 @@ impl LogDir {
         read
     }
 
-    fn admit(&self) -> Result<(), AppendError> {
+    /// Whether appends of this origin are taken now. Producers and replicas are refused while the disk is full; what a
+    /// coordinator writes goes into half of the reserve.
+    pub fn admit(&self, origin: AppendOrigin) -> Result<(), AppendError> {
         match self.health.get() {
             DirHealth::Online => Ok(()),
+            DirHealth::Full if origin == AppendOrigin::Coordinator && self.has_reserve() => Ok(()),
             DirHealth::Full => Err(AppendError::Full),
             DirHealth::Offline { .. } => Err(AppendError::Offline),
         }
+    }
+
+    /// Whether more than half of the reserve was free when free space was asked for last.
+    fn has_reserve(&self) -> bool {
+        let free = self.free_bytes.load(Ordering::Relaxed);
+        let unflushed = self.tail_bytes.load(Ordering::Relaxed) as u64;
+        self.reserve(self.total_bytes.load(Ordering::Relaxed)) / 2 + unflushed < free
+    }
+
+    /// Bytes of the disk that producers leave free.
+    fn reserve(&self, total_bytes: u64) -> u64 {
+        let percent = u64::from(self.options.reserve_percent);
+        self.options.reserve_bytes.max(total_bytes / 100 * percent)
     }
 
     /// An operation of a pump failed. A full disk is waited out; anything else ends the directory's service.

@@ -38,6 +38,8 @@ pub struct LogDirOptions {
     pub retention_interval: Duration,
     /// How many segment files stay open for reading and writing.
     pub open_files_max: usize,
+    /// Sidecars of segments take at most about this many bytes of memory.
+    pub units_bytes_max: usize,
     /// A batch beyond this size goes around the journal.
     pub around_bytes: usize,
     /// Bytes of segments that the scrub pump reads per second; 0 leaves contents alone.
@@ -73,6 +75,7 @@ impl Default for LogDirOptions {
             snapshot_producers: 1_000,
             retention_interval: Duration::from_secs(300),
             open_files_max: 4_096,
+            units_bytes_max: 64 << 20,
             around_bytes: 8 << 20,
             scrub_bytes_per_second: 4 << 20,
             scrub_delay: Duration::from_secs(10),

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How often an idle pump looks whether there is something to do.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it is asked whether too many producers are remembered.
+const PRODUCER_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How often tails are looked through for idle ones.
 const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Between the flushes of two idle tails while somebody waits for commits: each takes up to four fsyncs, and a
@@ -59,6 +61,7 @@ pub(super) struct Pump {
     /// Directory names whose old owner is not gone yet.
     busy_names: BTreeSet<(Arc<str>, Lsn)>,
     next_space_look: Mono,
+    next_producer_look: Mono,
     next_idle_sweep: Mono,
     /// Partitions that the last sweep found idle, and when the next of them is flushed.
     idle: VecDeque<PartitionSlot>,
@@ -208,6 +211,10 @@ impl LogDir {
             self.look_at_space();
             return true;
         }
+        if pump.next_producer_look <= now.mono {
+            pump.next_producer_look = now.mono.plus(PRODUCER_LOOK_INTERVAL);
+            self.relieve_producers(now);
+        }
         self.start_deletions(pump, now);
         if pump.blocked_until <= now.mono {
             self.relieve_journal(pump, now);
@@ -228,11 +235,7 @@ impl LogDir {
             Ok(space) => {
                 self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
                 self.total_bytes.store(space.total_bytes, Ordering::Relaxed);
-                let percent = u64::from(self.options.reserve_percent);
-                let reserve = self
-                    .options
-                    .reserve_bytes
-                    .max(space.total_bytes / 100 * percent);
+                let reserve = self.reserve(space.total_bytes);
                 let unflushed = self.tail_bytes.load(Ordering::Relaxed) as u64;
                 self.health.set_full(space.free_bytes < reserve + unflushed);
             }

@@ -138,7 +138,7 @@ impl LogDir {
         let (findings, health) = (Arc::<Findings>::default(), Arc::<Health>::default());
         let reads = Arc::new(ReadShared {
             disk: Arc::clone(&disk),
-            cache: FileCache::new(options.open_files_max),
+            cache: FileCache::new(options.open_files_max, options.units_bytes_max),
             findings: Arc::clone(&findings),
             health: Arc::clone(&health),
         });

@@ -163,6 +163,28 @@ impl LogDir {
         self.wal.enqueue(entry)
     }
 
+    /// Between two sweeps, producers that come too fast push out those unused for longest.
+    pub(super) fn relieve_producers(&self, now: Now) {
+        let limit = self.options.producers_max + self.options.producers_max / 20;
+        let count = self
+            .producers_count
+            .load(std::sync::atomic::Ordering::Relaxed);
+        if count <= limit {
+            return;
+        }
+        let Some(cutoff) = self.producer_cutoff() else {
+            return;
+        };
+        let cutoff = cutoff.max(self.expired_before(now));
+        let partitions: Vec<_> = self.table.read().iter().cloned().collect();
+        for partition in partitions {
+            let mut state = partition.lock();
+            if !state.is_gone() {
+                self.count_producers(0, state.producers.expire(cutoff));
+            }
+        }
+    }
+
     /// Below which last use producers go because there are too many; `None` while there are not.
     fn producer_cutoff(&self) -> Option<Timestamp> {
         let count = self
@@ -177,10 +199,11 @@ impl LogDir {
             let state = partition.lock();
             used.extend(state.producers.entries().map(|entry| entry.last_used()));
         }
-        // Some more than needed, so that the next sweep is not needed at once.
+        // Some more than needed, so that the next one is not needed at once.
         let index = (surplus + self.options.producers_max / 20).min(used.len().checked_sub(1)?);
-        let (_, cutoff, _) = used.select_nth_unstable(index);
-        Some(*cutoff)
+        let (_, newest, _) = used.select_nth_unstable(index);
+        // That one as well: a burst has many of the same time.
+        Some(Timestamp::from_millis(newest.as_millis().saturating_add(1)))
     }
 }
 

@@ -131,8 +131,9 @@ impl SnapshotTask {
         state.producers.snapshot_written(draft.offset);
         drop(state);
         if let Some(old) = old.filter(|old| *old != draft.offset) {
-            // A restart may fall back to the checkpoint before the last one.
-            let after = dir.checkpoints.lock().count() + 2;
+            // A restart may fall back to the checkpoint before the last one, and the next one to be finished may be
+            // under way already and name the old file.
+            let after = dir.checkpoints.lock().count() + 3;
             let partition = Arc::clone(&self.partition);
             let unlink = Unlink::of_snapshot(partition, &draft.dir, old, after);
             dir.unlinks.lock().push(unlink);

@@ -68,6 +68,8 @@ struct State {
     corrupt: Vec<u32>,
     allocated_size: u32,
     is_used: bool,
+    /// The cache of open files knows that it holds something.
+    is_tracked: bool,
     /// Its log and units stay in memory as long as anybody wants that: they cannot be had again by name.
     pins_count: u32,
     /// Its files do not have their own names yet, but those of a compaction.
@@ -216,7 +218,20 @@ impl SegmentFile {
         }
         state.log = None;
         state.units = None;
+        state.is_tracked = false;
         true
+    }
+
+    /// Whoever bounds what is open knows of it now. Returns false when that was so before.
+    pub(crate) fn track(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().is_tracked, true)
+    }
+
+    /// Memory of the units.
+    pub(crate) fn units_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let count = state.units.as_ref().map_or(0, |units| units.list().len());
+        count * size_of::<Unit>()
     }
 
     /// Forgets what a truncation took away.

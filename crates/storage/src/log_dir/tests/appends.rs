@@ -1,9 +1,11 @@
 use super::harness::*;
-use crate::log_dir::{AppendError, DirHealth, ReadError, ReadLimit};
+use crate::disk::{Disk, OpenMode};
+use crate::log_dir::{AppendBatch, AppendError, AppendOrigin, DirHealth, ReadError, ReadLimit};
 use crate::partition::{Durability, LogConfig};
 use crate::segment::Access;
-use ottla_records::{BatchView, TimestampType};
+use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Offset, Sequence, Timestamp};
+use std::path::Path;
 
 #[test]
 fn offsets_are_given_in_order_and_durable_when_the_journal_says_so() {
@@ -265,4 +267,50 @@ fn a_full_disk_refuses_producers_and_recovers() {
     assert_eq!(h.append(slot, &batch(None, &[1], b"a")).base_offset, end);
     assert_eq!(h.dir.ends(slot).expect("there").log_start, end);
     let _ = Lsn::ZERO;
+}
+
+#[test]
+fn coordinators_go_on_into_half_of_the_reserve() {
+    let disk = crate::memory_disk::MemoryDisk::with_size(64 << 20);
+    let mut options = small_options();
+    options.reserve_bytes = 4 << 20;
+    let mut h = Harness::on(disk, options);
+    let slot = h.create(1, LogConfig::default());
+    let leave = |h: &mut Harness, wanted: u64| {
+        let ballast = h.disk.open(Path::new("ballast"), OpenMode::Create);
+        let ballast = ballast.expect("made");
+        let free = h.disk.space().expect("asked").free_bytes;
+        let size = ballast.size().expect("a size") + free - wanted;
+        ballast.set_len(size).expect("there is room");
+        h.pass(1_000);
+        h.settle();
+    };
+    let origins = [
+        AppendOrigin::Client,
+        AppendOrigin::Replica,
+        AppendOrigin::Coordinator,
+    ];
+    let admitted = |h: &Harness| origins.map(|origin| h.dir.admit(origin).is_ok());
+    leave(&mut h, 8 << 20);
+    assert_eq!(admitted(&h), [true, true, true]);
+    leave(&mut h, 3 << 20);
+    assert_eq!(h.dir.health(), DirHealth::Full);
+    assert_eq!(admitted(&h), [false, false, true]);
+    let bytes = batch(None, &[1], b"offsets");
+    assert_eq!(h.try_append(slot, &bytes), Err(AppendError::Full));
+    let view = BatchView::parse(&bytes).expect("a batch");
+    let facts = ValidBatch::from_header(&view).expect("a known codec");
+    let commit = AppendBatch {
+        bytes: &bytes,
+        facts: &facts,
+        origin: AppendOrigin::Coordinator,
+    };
+    h.dir
+        .append(slot, EPOCH, commit, h.now)
+        .expect("there is room");
+    h.commit();
+    leave(&mut h, 1 << 20);
+    assert_eq!(admitted(&h), [false, false, false]);
+    leave(&mut h, 8 << 20);
+    assert_eq!(admitted(&h), [true, true, true]);
 }

@@ -316,6 +316,36 @@ fn a_second_loss_in_a_damaged_partition_ends_it_earlier_and_stops_no_start() {
 }
 
 #[test]
+fn a_producer_snapshot_stays_while_a_checkpoint_that_may_be_used_names_it() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    let append = |h: &mut Harness, producers: std::ops::Range<i64>| {
+        for producer in producers {
+            h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+        }
+        h.flush(slot);
+        h.prove();
+    };
+    append(&mut h, 0..6);
+    let mut under_way = h.dir.checkpoint_at_once(h.now);
+    under_way.step(&h.dir).expect("written");
+    append(&mut h, 10..16);
+    while under_way.step(&h.dir).expect("written") == TaskStep::More {}
+    h.checkpoint();
+    h.settle();
+    let newest = h.checkpoints().pop().expect("there are two");
+    h.flip_at(&newest, 100);
+    let mut h = h.restart();
+    assert_eq!(h.report.damaged_checkpoints.len(), 1, "{:?}", h.report);
+    assert!(!h.report.was_rebuilt);
+    let slot = h.create(1, LogConfig::default());
+    for producer in [3, 13] {
+        let again = h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+        assert!(again.duplicate, "producer {producer}");
+    }
+}
+
+#[test]
 fn a_removal_whose_log_start_is_unreadable_moves_it_all_the_same() {
     let mut h = Harness::new(small_options());
     let config = LogConfig {

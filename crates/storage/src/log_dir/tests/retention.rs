@@ -253,3 +253,28 @@ fn full_segments_reserve_nothing_behind_their_end() {
     assert_eq!(h.segments(slot), 2);
     assert_eq!(h.disk.reserved_bytes(), 0);
 }
+
+#[test]
+fn producers_that_come_fast_push_out_the_oldest_between_two_sweeps() {
+    let mut options = small_options();
+    options.producers_max = 100;
+    let mut h = Harness::new(options);
+    let slot = h.create(1, config());
+    for producer in 0..1_000 {
+        h.pass(1);
+        h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+        if producer % 100 == 99 {
+            h.settle();
+        }
+    }
+    let count = h.dir.stats().producers_count;
+    assert!((80..=205).contains(&count), "{count}");
+    assert_eq!(h.dir.producers(slot).len(), count);
+    // All of one time: they go as well.
+    for producer in 1_000..1_300 {
+        h.append(slot, &batch(Some((producer, 0, 0)), &[1_000], b"v"));
+    }
+    h.pass(200);
+    h.settle();
+    assert!(h.dir.stats().producers_count <= 105);
+}
