@@ -283,3 +283,21 @@ def test_the_same_keys_for_ever_need_the_same_room_for_ever(broker, figure):
         wait_until(is_small, f"turn {turn}: the log keeps growing")
         sizes.append(sum(file.stat().st_size for file in directory.glob("*.log")) >> 10)
     figure(f"{8 * 50 * KEYS} updates of {KEYS} keys: KiB on disk after each turn {sizes}")
+
+
+@pytest.mark.parametrize("stored", ["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"])
+def test_a_topic_stores_batches_in_its_own_compression(broker, stored):
+    topic = f"stored-{stored}"
+    topics.create(broker.bootstrap, topic, 1, compression_type=stored)
+    expected = {}
+    for codec in ["none", "lz4", "zstd"]:
+        expected.update(overwrite(broker.bootstrap, topic, 1, codec, **{"compression.type": codec}))
+    assert last_values(read_all(broker.bootstrap, topic)) == expected
+    assert len(read_all(broker.bootstrap, topic)) == 3 * KEYS
+    broker.stop()
+    first = broker.directory / "data" / f"{topic}-0" / f"{0:020}.log"
+    dumped = java.run("DumpLogSegments", "--files", first)
+    broker.start()
+    codecs = {line.split("compresscodec: ")[1].split()[0].lower() for line in dumped.splitlines() if "compresscodec: " in line}
+    wanted = {"uncompressed": {"none"}, "producer": {"none", "lz4", "zstd"}}.get(stored, {stored})
+    assert codecs == wanted

@@ -168,6 +168,13 @@ fn validate_broker(
                 "requirement failed: {name} must be unlimited (-1) or, greater than or equal to 1"
             )));
         }
+        let is_too_small = |bytes: i64| bytes < CLEANER_BUFFER_MIN;
+        if *name == "log.cleaner.dedupe.buffer.size" && value.trim().parse().is_ok_and(is_too_small)
+        {
+            return Err(invalid(format!(
+                "{name} must be at least {CLEANER_BUFFER_MIN} bytes"
+            )));
+        }
         // Listeners and limits of connections are read at the start only.
         if !is_applied_dynamically(name) && definition.support == Support::Applied {
             return Err(invalid(format!(
@@ -183,14 +190,21 @@ fn invalid(message: String) -> ControllerError {
     ControllerError::InvalidRequest { message }
 }
 
+/// Less memory for keys is not worth a round of compaction.
+const CLEANER_BUFFER_MIN: i64 = 1 << 20;
+
 const RETENTION_TIMES: &[&str] = &[
     "log.retention.ms",
     "log.retention.minutes",
     "log.retention.hours",
 ];
 
-/// Whether a change reaches what the config is for while the broker runs: the defaults of topics do.
+/// Whether a change reaches what the config is for while the broker runs: the defaults of topics do, and the log
+/// cleaner's settings.
 fn is_applied_dynamically(name: &str) -> bool {
+    if name.starts_with("log.cleaner.") {
+        return true;
+    }
     let is_synonym = |definition: &crate::config::Definition| {
         definition.synonyms.iter().any(|synonym| {
             let broker = broker_definition(synonym);

@@ -3,7 +3,7 @@ use crate::fetch::{FetchSet, Told};
 use crate::metrics::TopicMetrics;
 use crate::response::Token;
 use ottla_metadata::Partition as PartitionImage;
-use ottla_records::{KeyRule, ProduceRules, TimestampType};
+use ottla_records::{Codec, CompressionLevel, KeyRule, ProduceRules, TimestampType};
 use ottla_replication::{EpochError, IsrChange, Leader, LeaderStart};
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::partition::Ends;
@@ -49,6 +49,8 @@ struct Watcher {
 pub(crate) struct ProduceView {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) rules: ProduceRules,
+    /// How batches are stored; `None`: as they come.
+    pub(crate) compression: Option<(Codec, CompressionLevel)>,
     /// Whether acks=all may be accepted.
     pub(crate) has_enough_replicas: bool,
 }
@@ -185,6 +187,7 @@ impl LocalPartition {
         Ok(ProduceView {
             leader_epoch: leader.leader_epoch(),
             rules: produce_rules(&state.config),
+            compression: state.config.compression,
             has_enough_replicas: leader.check_min_isr().is_ok(),
         })
     }

@@ -34,6 +34,7 @@ mod batch_builder;
 mod batch_filter;
 mod control;
 mod produce_batch;
+mod recompression;
 mod stamp;
 
 pub use batch_builder::BatchBuilder;
@@ -50,5 +51,6 @@ pub use produce_batch::{
     KeyRule, ProduceBatchError, ProduceRules, RecordRefusal, RefusedRecord, Scratch, ValidBatch,
     validate_produce,
 };
+pub use recompression::recompress;
 pub use record_view::{Header, Headers, RecordFault, RecordView, Records};
 pub use stamp::{crc32c, stamp, stamp_log_append_time, stamp_max_timestamp, stamp_producer};

@@ -251,9 +251,6 @@ impl Definition {
             Kind::List => self.parse_list(text).map_err(refuse)?,
             Kind::String | Kind::Class | Kind::Password => self.parse_text(text).map_err(refuse)?,
         };
-        if let Some(reason) = not_built_yet(self.name, &printed) {
-            return Err(refuse(reason.to_owned()));
-        }
         if self.support == Support::Refused && !self.is_default(&printed) {
             return Err(refuse(
                 "this comes with a later release, and ignoring it would be dangerous".to_owned(),
@@ -373,16 +370,6 @@ pub fn split_list(text: &str) -> Vec<&str> {
         .map(str::trim)
         .filter(|item| !item.is_empty())
         .collect()
-}
-
-/// Why a value of a config that otherwise works is refused for now.
-fn not_built_yet(name: &str, printed: &str) -> Option<&'static str> {
-    match name {
-        "compression.type" if printed != "producer" => Some(
-            "recompression by the broker comes with a later release; only 'producer' is accepted",
-        ),
-        _ => None,
-    }
 }
 
 fn parse_boolean(text: &str) -> Result<String, String> {

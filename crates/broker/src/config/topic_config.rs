@@ -1,7 +1,7 @@
 use super::definition::Definition;
 use super::registry::{broker_definition, topic_definition};
 use super::static_config::StaticConfig;
-use ottla_records::TimestampType;
+use ottla_records::{Codec, CompressionLevel, TimestampType};
 use ottla_storage::partition::{Durability, LogConfig};
 use ottla_types::{Prng, TopicPartition};
 use std::collections::BTreeMap;
@@ -145,6 +145,21 @@ impl<'a> BrokerLayers<'a> {
 }
 
 /// A ratio from 0 to 1; a half when it is none.
+/// What `compression.type` asks for; `level` gives the value of a codec's level.
+fn compression(name: &str, level: impl Fn(&str) -> i32) -> Option<(Codec, CompressionLevel)> {
+    let codec = match name {
+        "uncompressed" => Codec::None,
+        name => Codec::from_name(name).filter(|codec| *codec != Codec::None)?,
+    };
+    let level = match codec {
+        // -1 is zlib's own default.
+        Codec::Gzip => Some(level("compression.gzip.level")).filter(|level| *level != -1),
+        Codec::Zstd => Some(level("compression.zstd.level")),
+        Codec::None | Codec::Snappy | Codec::Lz4 => None,
+    };
+    Some((codec, level))
+}
+
 fn millionths(ratio: &str) -> u32 {
     let ratio: f64 = ratio.parse().unwrap_or(0.5);
     (ratio.clamp(0.0, 1.0) * 1e6).round() as u32
@@ -229,6 +244,8 @@ pub struct TopicConfig {
     pub timestamp_before_max_ms: i64,
     /// How far a record's time may lie ahead of now.
     pub timestamp_after_max_ms: i64,
+    /// How batches are stored: with this codec and level; `None`: as they come.
+    pub compression: Option<(Codec, CompressionLevel)>,
     /// Replicas that must be in sync for acks=all.
     pub min_insync_replicas: u32,
     /// When a record counts as safe.
@@ -326,6 +343,7 @@ impl TopicConfig {
             },
             timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            compression: compression(&text("compression.type"), |name| number(name) as i32),
             min_insync_replicas: small("min.insync.replicas"),
             durability: if is_os {
                 TopicDurability::Os

@@ -13,10 +13,10 @@ use super::definition::{Definition, def};
 #[rustfmt::skip]
 pub(super) static TOPIC: &[Definition] = &[
     def("cleanup.policy", List, Some("delete"), Subset(&["compact", "delete"]), Medium, Public, ClusterWide, Applied, &["log.cleanup.policy"], "What happens to old records: `delete` removes whole segments by time and size, `compact` keeps the last record of each key, an empty list keeps everything."),
-    def("compression.gzip.level", Int, Some("-1"), GzipLevel, Medium, Public, ClusterWide, Later, &["compression.gzip.level"], "Level used when `compression.type` is gzip."),
-    def("compression.lz4.level", Int, Some("9"), Between(1, 17), Medium, Public, ClusterWide, Later, &["compression.lz4.level"], "Level used when `compression.type` is lz4."),
-    def("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Medium, Public, ClusterWide, Applied, &["compression.type"], "How batches are stored: `producer` keeps them as the producer compressed them."),
-    def("compression.zstd.level", Int, Some("3"), Between(-131072, 22), Medium, Public, ClusterWide, Later, &["compression.zstd.level"], "Level used when `compression.type` is zstd."),
+    def("compression.gzip.level", Int, Some("-1"), GzipLevel, Medium, Public, ClusterWide, Applied, &["compression.gzip.level"], "Level used when `compression.type` is gzip."),
+    def("compression.lz4.level", Int, Some("9"), Between(1, 17), Medium, Public, ClusterWide, NoEffect, &["compression.lz4.level"], "lz4 has one level here."),
+    def("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Medium, Public, ClusterWide, Applied, &["compression.type"], "How batches are stored: `producer` keeps them as the producer compressed them, anything else compresses again what comes compressed otherwise."),
+    def("compression.zstd.level", Int, Some("3"), Between(-131072, 22), Medium, Public, ClusterWide, Applied, &["compression.zstd.level"], "Level used when `compression.type` is zstd."),
     def("delete.retention.ms", Long, Some("86400000"), AtLeast(0), Medium, Public, ClusterWide, Applied, &["log.cleaner.delete.retention.ms"], "How long a compacted topic keeps the markers of deleted keys."),
     def("errors.deadletterqueue.group.enable", Boolean, Some("false"), Any, Medium, Public, ClusterWide, Later, &[], "Whether share groups may use this topic as their dead-letter queue."),
     def("file.delete.delay.ms", Long, Some("60000"), AtLeast(0), Medium, Public, ClusterWide, Applied, &["log.segment.delete.delay.ms"], "How long a file stays on disk after its segment was removed from the log."),

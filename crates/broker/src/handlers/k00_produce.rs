@@ -1,7 +1,7 @@
 use super::leader_hints::{LeaderHint, LeaderHints};
 use crate::error_map;
 use crate::metrics::add;
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, ProduceView};
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::view::View;
@@ -9,7 +9,10 @@ use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
-use ottla_records::{BatchView, Codec, ProduceBatchError, Scratch, ValidBatch, validate_produce};
+use ottla_records::{
+    BatchView, Codec, Compressor, ProduceBatchError, Scratch, ValidBatch, recompress,
+    validate_produce,
+};
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, PartitionId, TopicId, TopicPartition};
@@ -240,18 +243,51 @@ fn append(
         let code = ErrorCode::UnsupportedCompressionType;
         return PartitionResult::with_message(code, message.to_owned());
     }
+    let again = match recompressed(bytes, &facts, &view, scratch) {
+        Ok(again) => again,
+        Err(error) => return refused_batch(&error),
+    };
+    let (bytes, facts) = match &again {
+        Some((bytes, facts)) => (&bytes[..], facts),
+        None => (bytes, &facts),
+    };
     let batch = AppendBatch {
         bytes,
-        facts: &facts,
+        facts,
         origin: AppendOrigin::Client,
     };
     let appended = partition
         .log_dir
         .append(partition.slot, view.leader_epoch, batch, request.now);
     match appended {
-        Ok(appended) => accepted(request, partition, &facts, &appended),
+        Ok(appended) => accepted(request, partition, facts, &appended),
         Err(error) => refused_append(request, partition, &error),
     }
+}
+
+/// The batch as the topic stores it, if it comes compressed in another way.
+fn recompressed(
+    bytes: &[u8],
+    facts: &ValidBatch,
+    view: &ProduceView,
+    scratch: &mut Scratch,
+) -> Result<Option<(Vec<u8>, ValidBatch)>, ProduceBatchError> {
+    let Some((codec, level)) = view.compression.filter(|(codec, _)| *codec != facts.codec) else {
+        return Ok(None);
+    };
+    let batch = BatchView::parse(bytes)?;
+    let mut compressor = Compressor::with_level(level);
+    let bytes = recompress(&batch, codec, scratch, &mut compressor)?;
+    let (size, max) = (bytes.len(), view.rules.max_message_bytes);
+    if max < size {
+        return Err(ProduceBatchError::TooLarge { size, max });
+    }
+    let facts = ValidBatch {
+        size,
+        codec,
+        ..facts.clone()
+    };
+    Ok(Some((bytes, facts)))
 }
 
 fn accepted(

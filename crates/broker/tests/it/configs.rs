@@ -240,15 +240,6 @@ fn changes_that_cannot_be_are_refused_with_a_reason() {
         (
             TOPIC,
             "t",
-            "compression.type",
-            0,
-            Some("gzip"),
-            40,
-            "comes with a later release",
-        ),
-        (
-            TOPIC,
-            "t",
             "retention.ms",
             2,
             Some("1"),
