@@ -75,6 +75,7 @@ def script(directory):
         ("kafka-log-dirs", ["--describe", "--topic-list", "T"], "", JSON),
         ("kafka-broker-api-versions", [], "", NOTHING),
         ("kafka-cluster", ["cluster-id"], "", EXACTLY),
+        ("kafka-cluster", ["list-endpoints"], "", EXACTLY),
         ("kafka-topics", ["--delete", *topic], "", EXACTLY),
         ("kafka-topics", ["--list", *topic], "", EXACTLY),
     ]

@@ -168,6 +168,19 @@ fn clusters_are_named_and_need_no_formatting() {
         &["cluster-id", "--bootstrap-server", &broker.bootstrap],
     );
     assert!(named.starts_with("Cluster ID: "), "{named}");
+    let port = broker.bootstrap.rsplit(':').next().unwrap();
+    assert_eq!(
+        run(
+            "kafka-cluster.sh",
+            &["list-endpoints", "--bootstrap-server", &broker.bootstrap]
+        ),
+        format!(
+            "ID         HOST      PORT       RACK       STATE      ENDPOINT_TYPE  \n\
+             1          127.0.0.1 {port:<10} null       unfenced   broker         \n"
+        )
+    );
+    let versions = ["api-versions", "--bootstrap-server", &broker.bootstrap];
+    assert!(run("kafka-cluster.sh", &versions).contains("\tFetch(1): 4 to "));
     assert_eq!(run("kafka-storage.sh", &["random-uuid"]).trim().len(), 22);
     run(
         "kafka-storage.sh",
