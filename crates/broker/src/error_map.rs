@@ -34,10 +34,13 @@ pub(crate) fn produce_batch(error: &ProduceBatchError) -> ErrorCode {
 
 fn batch(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Truncated { .. } | BatchError::Length { .. } => ErrorCode::CorruptMessage,
-        BatchError::Magic { .. } | BatchError::Offsets { .. } | BatchError::RecordsCount { .. } => {
-            ErrorCode::InvalidRecord
-        }
+        // A magic Kafka does not know is rubbish, one of old formats is a record.
+        BatchError::Magic { magic } if 2 < *magic => ErrorCode::CorruptMessage,
+        BatchError::Length { .. } => ErrorCode::CorruptMessage,
+        BatchError::Truncated { .. }
+        | BatchError::Magic { .. }
+        | BatchError::Offsets { .. }
+        | BatchError::RecordsCount { .. } => ErrorCode::InvalidRecord,
     }
 }
 
@@ -153,10 +156,11 @@ mod tests {
                     size: 9,
                     remaining: 1,
                 }),
-                2,
+                87,
             ),
             (malformed(BatchError::Length { length: -1 }), 2),
             (malformed(BatchError::Magic { magic: 1 }), 87),
+            (malformed(BatchError::Magic { magic: 3 }), 2),
             (malformed(BatchError::RecordsCount { count: -1 }), 87),
             (ProduceBatchError::TrailingBytes { size: 1 }, 87),
             (ProduceBatchError::TooLarge { size: 2, max: 1 }, 10),

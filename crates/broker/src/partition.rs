@@ -192,6 +192,12 @@ impl LocalPartition {
         })
     }
 
+    /// Where the log starts, as answers show it: -1 when its directory has failed.
+    pub(crate) fn log_start(&self) -> i64 {
+        let ends = self.log_dir.ends(self.slot);
+        ends.map_or(-1, |ends| ends.log_start.get())
+    }
+
     /// What a client that believes in `client_epoch` may read.
     pub(crate) fn read_view(
         &self,

@@ -65,7 +65,12 @@ pub enum ControllerError {
     DuplicateTopicId,
     /// The request names a topic by name and by id.
     #[error("The provided topic name maps to an ID that was already supplied.")]
-    TopicNamedByNameAndId,
+    TopicNamedByNameAndId {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: TopicId,
+    },
 
     // Partitions and replicas.
     /// Assignments and a replication factor.
@@ -360,7 +365,7 @@ impl ControllerError {
             E::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
             E::DuplicateTopicName
             | E::DuplicateTopicId
-            | E::TopicNamedByNameAndId
+            | E::TopicNamedByNameAndId { .. }
             | E::AssignmentWithReplicationFactor
             | E::AssignmentWithPartitions
             | E::InvalidRequest { .. }

@@ -7,7 +7,10 @@ pub enum TopicNameError {
     /// No characters.
     Empty,
     /// `.` or `..`.
-    Dots,
+    Dots {
+        /// Which of them.
+        name: String,
+    },
     /// More than 249 characters.
     TooLong {
         /// The name that is too long.
@@ -26,8 +29,8 @@ impl fmt::Display for TopicNameError {
             TopicNameError::Empty => {
                 f.write_str("Topic name is invalid: the empty string is not allowed")
             }
-            TopicNameError::Dots => {
-                f.write_str("Topic name is invalid: '.' or '..' is not allowed")
+            TopicNameError::Dots { name } => {
+                write!(f, "Topic name is invalid: '{name}' is not allowed")
             }
             TopicNameError::TooLong { name } => write!(
                 f,
@@ -51,7 +54,9 @@ pub fn validate_topic_name(name: &str) -> Result<(), TopicNameError> {
         return Err(TopicNameError::Empty);
     }
     if name == "." || name == ".." {
-        return Err(TopicNameError::Dots);
+        return Err(TopicNameError::Dots {
+            name: name.to_owned(),
+        });
     }
     if name.chars().count() > TOPIC_NAME_CHARS_MAX {
         return Err(TopicNameError::TooLong {

@@ -36,7 +36,7 @@ pub(super) fn resource(broker: &Broker, kind: i8, name: &str) -> Result<ConfigRe
     let kind = known.ok_or_else(|| invalid(format!("Unknown resource type {kind}")))?;
     match kind {
         ResourceKind::Topic => validate_topic_name(name).map_err(|error| {
-            let message = format!("Topic name is invalid: {error}");
+            let message = error.to_string();
             (ErrorCode::InvalidTopicException, Some(message))
         })?,
         ResourceKind::Broker if name.is_empty() => {}

@@ -10,7 +10,7 @@ use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
 use ottla_records::{
-    BatchView, Codec, Compressor, ProduceBatchError, Scratch, ValidBatch, recompress,
+    BatchError, BatchView, Codec, Compressor, ProduceBatchError, Scratch, ValidBatch, recompress,
     validate_produce,
 };
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
@@ -235,7 +235,7 @@ fn append(
     }
     let facts = match validate_produce(bytes, &view.rules, request.now.wall, scratch) {
         Ok(facts) => facts,
-        Err(error) => return refused_batch(&error),
+        Err(error) => return refused_batch(partition, &error),
     };
     if facts.codec == Codec::Zstd && request.version() < 7 {
         let message =
@@ -357,25 +357,58 @@ fn refused_append(
         | AppendError::Damaged { .. }
         | AppendError::Fault(_) => Lsn::ZERO,
     };
+    let code = partition.error_unless_gone(error_map::append(error));
     PartitionResult {
         // The refusal shows what the log holds, so it waits like a success.
         place: place_of(partition, durability),
-        ..PartitionResult::with_message(
-            partition.error_unless_gone(error_map::append(error)),
-            error.to_string(),
-        )
+        log_start_offset: match shows_log_start(code) {
+            true => partition.log_start(),
+            false => -1,
+        },
+        ..PartitionResult::with_message(code, error.to_string())
     }
 }
 
-fn refused_batch(error: &ProduceBatchError) -> PartitionResult {
+/// Kafka shows where the log starts unless it did not even look at the partition, or the bytes were
+/// too many or not what was sent.
+fn shows_log_start(error: ErrorCode) -> bool {
+    !matches!(
+        error,
+        ErrorCode::CorruptMessage
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::KafkaStorageError
+    )
+}
+
+fn refused_batch(partition: &LocalPartition, error: &ProduceBatchError) -> PartitionResult {
     let mut result =
         PartitionResult::with_message(error_map::produce_batch(error), error.to_string());
+    let is_unread = matches!(
+        error,
+        ProduceBatchError::Empty
+            | ProduceBatchError::TrailingBytes { .. }
+            | ProduceBatchError::Malformed(_)
+    );
+    if !is_unread && shows_log_start(result.error) {
+        result.log_start_offset = partition.log_start();
+    }
+    if let ProduceBatchError::Malformed(BatchError::Magic { magic }) = error {
+        result.message = Some(format!("Invalid magic found in record: {magic}"));
+    }
     if let ProduceBatchError::Refused(records) = error {
         let texts = records
             .iter()
             .map(|record| (record.index as i32, record.refusal.to_string()));
         result.record_errors = texts.collect();
-        result.message = Some("One or more records have been rejected".to_owned());
+        result.message = Some(match result.error {
+            ErrorCode::InvalidTimestamp => {
+                "One or more records have been rejected due to invalid timestamp".to_owned()
+            }
+            _ => "One or more records have been rejected".to_owned(),
+        });
     }
     result
 }

@@ -431,7 +431,9 @@ impl Broker {
                 leader_id: hint.leader_id,
                 leader_epoch: hint.leader_epoch,
             }),
-            aborted_transactions: reply.is_read_committed.then(Vec::new),
+            // What does not exist has an empty list in Kafka's answers too.
+            aborted_transactions: (reply.is_read_committed || looked.target.is_none())
+                .then(Vec::new),
             records: Some(Records::External {
                 id: records.len() as u32,
                 size: look.size as u32,

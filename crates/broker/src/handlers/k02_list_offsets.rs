@@ -12,7 +12,7 @@ use ottla_protocol::messages::list_offsets_response::{
 use ottla_storage::log_dir::{ReadError, TimestampOffset};
 use ottla_storage::segment::Access;
 use ottla_types::{ErrorCode, LeaderEpoch, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a timestamp asks for.
@@ -103,23 +103,21 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
 impl Query {
     fn run(&self, broker: &Broker, access: Access) -> Result<Handled, WouldBlock> {
         let version = self.reply_to.version;
-        let mut seen = BTreeSet::new();
-        let mut twice = BTreeSet::new();
+        let mut times_named = BTreeMap::<_, usize>::new();
         for (name, partitions) in &self.topics {
             for partition in partitions {
                 let key = (name.as_str(), partition.partition_index);
-                if !seen.insert(key) {
-                    twice.insert(key);
-                }
+                *times_named.entry(key).or_default() += 1;
             }
         }
         let mut topics = Vec::with_capacity(self.topics.len());
         for (name, partitions) in &self.topics {
             let mut answers = Vec::with_capacity(partitions.len());
             for partition in partitions {
-                let found = match twice.contains(&(name.as_str(), partition.partition_index)) {
-                    true => Err(ErrorCode::InvalidRequest),
-                    false => self.find(name, partition, access)?,
+                let found = match times_named.remove(&(name.as_str(), partition.partition_index)) {
+                    Some(1) => self.find(name, partition, access)?,
+                    Some(_) => Err(ErrorCode::InvalidRequest),
+                    None => continue, // Answered where it was named first.
                 };
                 if let Err(code) = found {
                     broker.metrics.error(code);

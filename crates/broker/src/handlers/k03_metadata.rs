@@ -20,6 +20,9 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         Some(topics) if version == 0 && topics.is_empty() => None,
         named => named.as_deref(),
     };
+    if let Some(named) = named.filter(|named| version < 12 && named.iter().any(is_unusual)) {
+        return refuse(&request, named);
+    }
     let operations = match message.include_topic_authorized_operations {
         true => TOPIC_OPERATIONS,
         false => OPERATIONS_UNKNOWN,
@@ -58,6 +61,29 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         ..MetadataResponse::default()
     };
     request.reply(&response)
+}
+
+/// Topics without a name, or by their ids, which nobody can ask for before version 12.
+fn is_unusual(topic: &MetadataRequestTopic<'_>) -> bool {
+    topic.name.is_none() || topic.topic_id != Uuid::ZERO
+}
+
+fn refuse(request: &Request<'_>, named: &[MetadataRequestTopic<'_>]) -> Handled {
+    let code = ErrorCode::InvalidRequest;
+    request.broker.metrics.error(code);
+    let topics = named.iter().map(|topic| MetadataResponseTopic {
+        error_code: code.code(),
+        name: Some(topic.name.as_deref().unwrap_or("").into()),
+        topic_id: topic.topic_id,
+        topic_authorized_operations: OPERATIONS_UNKNOWN,
+        ..MetadataResponseTopic::default()
+    });
+    request.reply(&MetadataResponse {
+        controller_id: -1,
+        cluster_authorized_operations: OPERATIONS_UNKNOWN,
+        topics: topics.collect(),
+        ..MetadataResponse::default()
+    })
 }
 
 /// Any live broker: each passes requests for the controller on.

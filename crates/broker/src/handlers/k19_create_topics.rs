@@ -12,6 +12,7 @@ use ottla_protocol::messages::create_topics_response::{
 };
 use ottla_types::{BrokerId, ErrorCode, PartitionId};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: CreateTopicsRequest<'_> = request.decode()?;
@@ -64,9 +65,7 @@ fn new_topic(topic: &CreatableTopic<'_>) -> Result<NewTopic, Refusal> {
             .iter()
             .map(|id| BrokerId::from_wire(*id));
         let brokers: Option<Vec<BrokerId>> = brokers.collect();
-        let brokers = brokers.ok_or_else(|| {
-            refuse("The manual partition assignment includes a negative broker id.")
-        })?;
+        let brokers = brokers.ok_or_else(|| refuse(&nobody(&assignment.broker_ids)))?;
         assignments.push((partition, brokers));
     }
     let configs = topic.configs.iter();
@@ -83,6 +82,13 @@ fn new_topic(topic: &CreatableTopic<'_>) -> Result<NewTopic, Refusal> {
     })
 }
 
+/// What Kafka says of a replica on a broker that cannot be.
+pub(super) fn nobody(broker_ids: &[i32]) -> String {
+    let broker = broker_ids.iter().find(|id| **id < 0).copied();
+    let broker = broker.unwrap_or(-1);
+    ControllerError::AssignedToUnknownBroker { broker }.to_string()
+}
+
 fn answer(
     broker: &Broker,
     reply_to: ReplyTo,
@@ -94,7 +100,9 @@ fn answer(
         Ok(_) => Err(ControllerError::NotController),
         Err(error) => Err(error),
     };
-    let topics = plans.into_iter().map(|(name, refusal)| {
+    // What is named twice is answered once, as by Kafka.
+    let mut answered = BTreeSet::new();
+    let topics = plans.into_iter().filter_map(|(name, refusal)| {
         let created = match (refusal, &mut decided) {
             (Some(refusal), _) => Err(refusal),
             (None, Ok(results)) => match results.next() {
@@ -103,7 +111,8 @@ fn answer(
             },
             (None, Err(error)) => Err((error.code(), error.message())),
         };
-        wire_result(broker, reply_to.version, name, created)
+        let is_first = answered.insert(name.clone());
+        is_first.then(|| wire_result(broker, reply_to.version, name, created))
     });
     let topics = topics.collect();
     let response = CreateTopicsResponse {
@@ -135,6 +144,7 @@ fn wire_result(
     CreatableTopicResult {
         name: name.into(),
         topic_id: created.id.uuid(),
+        error_message: None,
         num_partitions: created.partitions,
         replication_factor: created.replication_factor,
         configs: Some(configs.unwrap_or_default()),
@@ -148,8 +158,14 @@ fn configs_of(broker: &Broker, created: &CreatedTopic) -> Vec<CreatableTopicConf
         topic_entries(&created.configs, layers)
     });
     let wire = entries.into_iter().map(|entry| CreatableTopicConfigs {
+        // What was asked for is shown as it was written.
+        value: created
+            .configs
+            .get(&entry.name)
+            .cloned()
+            .or(entry.value)
+            .map(Cow::Owned),
         name: entry.name.into(),
-        value: entry.value.map(Cow::Owned),
         read_only: entry.is_read_only,
         config_source: entry.source as i8,
         is_sensitive: entry.is_sensitive,

@@ -10,11 +10,27 @@ use ottla_protocol::messages::delete_topics_response::{
 };
 use ottla_types::{ErrorCode, TopicId, Uuid};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// A topic of the request as it is answered.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Named {
     name: Option<String>,
     id: Uuid,
+}
+
+impl Named {
+    /// What the controller is asked for; a topic it must not even see keeps its place in the answer.
+    fn selector(&self) -> Result<TopicSelector, &'static str> {
+        match &self.name {
+            Some(_) if self.id != Uuid::ZERO => {
+                Err("You may not specify both topic name and topic id.")
+            }
+            None if self.id == Uuid::ZERO => Err("Neither topic name nor id were specified."),
+            Some(name) => Ok(TopicSelector::Name(name.clone())),
+            None => Ok(TopicSelector::Id(TopicId::new(self.id))),
+        }
+    }
 }
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
@@ -30,18 +46,12 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         };
         let responses = named
             .into_iter()
-            .map(|topic| refused(topic, code, Some("Topic deletion is disabled.".to_owned())));
+            .map(|topic| refused(&topic, code, Some("Topic deletion is disabled.".to_owned())));
         let responses = responses.collect();
         return encode(reply_to, responses)
             .map(|frame| Outcome::Reply(crate::response::Response::from_bytes(frame)));
     }
-    // A name and an id at once names nothing; such a topic keeps its place in the answer.
-    let is_contradiction = |topic: &Named| topic.name.is_some() && topic.id != Uuid::ZERO;
-    let selectors = named.iter().filter(|topic| !is_contradiction(topic));
-    let topics = selectors.map(|topic| match &topic.name {
-        Some(name) => TopicSelector::Name(name.clone()),
-        None => TopicSelector::Id(TopicId::new(topic.id)),
-    });
+    let topics = named.iter().filter_map(|topic| topic.selector().ok());
     let topics = topics.collect();
     let answer = move |broker: &Broker, result: ControllerResult| {
         answer(broker, reply_to, named, patience, result)
@@ -68,12 +78,12 @@ fn read_topics(message: &DeleteTopicsRequest<'_>) -> Vec<Named> {
 }
 
 fn refused(
-    topic: Named,
+    topic: &Named,
     code: ErrorCode,
     message: Option<String>,
 ) -> DeletableTopicResult<'static> {
     DeletableTopicResult {
-        name: topic.name.map(Cow::Owned),
+        name: topic.name.clone().map(Cow::Owned),
         topic_id: topic.id,
         error_code: code.code(),
         error_message: message.map(Into::into),
@@ -94,10 +104,13 @@ fn answer(
     };
     let mut places = Vec::new();
     let mut responses = Vec::with_capacity(named.len());
+    // What is named twice is answered once, as by Kafka.
+    let mut answered = BTreeSet::new();
     for topic in named {
-        if topic.name.is_some() && topic.id != Uuid::ZERO {
-            let message = Some("Can't specify both topic name and topic ID.".to_owned());
-            responses.push(refused(topic, ErrorCode::InvalidRequest, message));
+        if let Err(message) = topic.selector() {
+            broker.metrics.error(ErrorCode::InvalidRequest);
+            let message = Some(message.to_owned());
+            responses.push(refused(&topic, ErrorCode::InvalidRequest, message));
             continue;
         }
         let deleted = match &mut decided {
@@ -117,8 +130,19 @@ fn answer(
                 });
             }
             Err(error) => {
-                broker.metrics.error(error.code());
-                responses.push(refused(topic, error.code(), error.message()));
+                let topic = match &error {
+                    // Both ways to name it are one topic.
+                    ControllerError::TopicNamedByNameAndId { name, id } => Named {
+                        name: Some(name.clone()),
+                        id: id.uuid(),
+                    },
+                    _ => topic,
+                };
+                let response = refused(&topic, error.code(), error.message());
+                if answered.insert(topic) {
+                    broker.metrics.error(error.code());
+                    responses.push(response);
+                }
             }
         }
     }

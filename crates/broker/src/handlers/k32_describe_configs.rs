@@ -67,7 +67,7 @@ fn entries_of(
 
 fn topic(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
     validate_topic_name(name).map_err(|error| {
-        let message = format!("Topic name is invalid: {error}");
+        let message = error.to_string();
         (ErrorCode::InvalidTopicException, message)
     })?;
     let image = &request.view.image;

@@ -1,3 +1,4 @@
+use super::k19_create_topics::nobody;
 use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request, outcome};
@@ -11,6 +12,7 @@ use ottla_protocol::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 use ottla_types::{BrokerId, ErrorCode};
+use std::collections::BTreeSet;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: CreatePartitionsRequest<'_> = request.decode()?;
@@ -20,9 +22,13 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let mut names = Vec::with_capacity(message.topics.len());
     let mut topics = Vec::new();
     for topic in &message.topics {
-        let read = more_partitions(topic);
-        names.push((topic.name.to_string(), read.is_some()));
-        topics.extend(read);
+        match more_partitions(topic) {
+            Ok(more) => {
+                topics.push(more);
+                names.push((topic.name.to_string(), None));
+            }
+            Err(message) => names.push((topic.name.to_string(), Some(message))),
+        }
     }
     let mode = match message.validate_only {
         true => Mode::ValidateOnly,
@@ -40,19 +46,21 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     ))
 }
 
-/// `None` when a broker's number is negative.
-fn more_partitions(topic: &CreatePartitionsTopic<'_>) -> Option<MorePartitions> {
+/// Refused with a text when a broker's number is negative.
+fn more_partitions(topic: &CreatePartitionsTopic<'_>) -> Result<MorePartitions, String> {
     let assignments = match &topic.assignments {
         None => None,
         Some(assignments) => {
             let read = assignments.iter().map(|assignment| {
                 let brokers = assignment.broker_ids.iter();
-                brokers.map(|id| BrokerId::from_wire(*id)).collect()
+                let brokers: Option<Vec<BrokerId>> =
+                    brokers.map(|id| BrokerId::from_wire(*id)).collect();
+                brokers.ok_or_else(|| nobody(&assignment.broker_ids))
             });
-            Some(read.collect::<Option<Vec<Vec<BrokerId>>>>()?)
+            Some(read.collect::<Result<Vec<Vec<BrokerId>>, String>>()?)
         }
     };
-    Some(MorePartitions {
+    Ok(MorePartitions {
         name: topic.name.to_string(),
         count: topic.count,
         assignments,
@@ -62,7 +70,7 @@ fn more_partitions(topic: &CreatePartitionsTopic<'_>) -> Option<MorePartitions> 
 fn answer(
     broker: &Broker,
     reply_to: ReplyTo,
-    names: Vec<(String, bool)>,
+    names: Vec<(String, Option<String>)>,
     result: ControllerResult,
 ) -> Handled {
     let mut decided = match result {
@@ -70,12 +78,11 @@ fn answer(
         Ok(_) => Err(ControllerError::NotController),
         Err(error) => Err(error),
     };
-    let results = names.into_iter().map(|(name, was_submitted)| {
+    // What is named twice is answered once, as by Kafka.
+    let mut answered = BTreeSet::new();
+    let results = names.into_iter().filter_map(|(name, refused)| {
         let refusal = match &mut decided {
-            _ if !was_submitted => Some((
-                ErrorCode::InvalidReplicaAssignment,
-                Some("The manual partition assignment includes a negative broker id.".to_owned()),
-            )),
+            _ if refused.is_some() => Some((ErrorCode::InvalidReplicaAssignment, refused)),
             Ok(results) => match results.next() {
                 Some(Ok(())) => None,
                 // Kafka says nothing about a topic it does not know.
@@ -85,13 +92,16 @@ fn answer(
             },
             Err(error) => Some((error.code(), error.message())),
         };
+        if !answered.insert(name.clone()) {
+            return None;
+        }
         let code = refusal.as_ref().map_or(ErrorCode::None, |(code, _)| *code);
         broker.metrics.error(code);
-        CreatePartitionsTopicResult {
+        Some(CreatePartitionsTopicResult {
             name: name.into(),
             error_code: code.code(),
             error_message: refusal.and_then(|(_, message)| Some(message?.into())),
-        }
+        })
     });
     let results = results.collect();
     let response = CreatePartitionsResponse {

@@ -33,7 +33,8 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             let refusal = (ErrorCode::InvalidRequest, Some(message));
             let results = named.into_iter().flatten();
             let results = results.map(|partition| (partition, Err(refusal.clone())));
-            return encode(request.broker, reply_to, refusal.0, results.collect());
+            let topics = by_topic(request.broker, results.collect());
+            return encode(reply_to, refusal.0, topics);
         }
     };
     let patience = request.patience(message.timeout_ms);
@@ -61,6 +62,7 @@ fn answer(
     named: Option<Vec<(String, i32)>>,
     result: ControllerResult,
 ) -> Handled {
+    let is_everything = named.is_none() && result.is_ok();
     let refusal = |error: ControllerError| (error.code(), error.message());
     let (code, results): (ErrorCode, Vec<Elected>) = match (result, named) {
         (Ok(Reply::LeadersElected(results)), Some(named)) => {
@@ -75,11 +77,20 @@ fn answer(
             (refused.0, results.collect())
         }
     };
-    encode(broker, reply_to, code, results)
+    let mut topics = by_topic(broker, results);
+    if is_everything {
+        // Every topic is named, none with a partition: what needs no election is not spoken of.
+        let image = broker.image();
+        let names = image.topics_by_name_from("");
+        topics.extend(names.map(|topic| (topic.name.to_string(), Vec::new())));
+    }
+    encode(reply_to, code, topics)
 }
 
-fn encode(broker: &Broker, reply_to: ReplyTo, code: ErrorCode, results: Vec<Elected>) -> Handled {
-    let mut topics = BTreeMap::<String, Vec<PartitionResult<'static>>>::new();
+type Topics = BTreeMap<String, Vec<PartitionResult<'static>>>;
+
+fn by_topic(broker: &Broker, results: Vec<Elected>) -> Topics {
+    let mut topics = Topics::new();
     for ((topic, partition), result) in results {
         let (code, message) = result.err().unwrap_or((ErrorCode::None, None));
         broker.metrics.error(code);
@@ -89,6 +100,10 @@ fn encode(broker: &Broker, reply_to: ReplyTo, code: ErrorCode, results: Vec<Elec
             error_message: message.map(Into::into),
         });
     }
+    topics
+}
+
+fn encode(reply_to: ReplyTo, code: ErrorCode, topics: Topics) -> Handled {
     let results = topics
         .into_iter()
         .map(|(topic, partition_result)| ReplicaElectionResult {

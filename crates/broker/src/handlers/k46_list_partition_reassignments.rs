@@ -26,6 +26,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         }
     };
     request.reply(&ListPartitionReassignmentsResponse {
+        error_message: None,
         topics,
         ..ListPartitionReassignmentsResponse::default()
     })

@@ -51,7 +51,9 @@ fn refuse(request: &Request<'_>, endpoint_type: i8) -> Handled {
     let (code, message) = match endpoint_type {
         ENDPOINTS_OF_CONTROLLERS => (
             ErrorCode::MismatchedEndpointType,
-            "The request was sent to an endpoint of the wrong type.".to_owned(),
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type \
+             CONTROLLER"
+                .to_owned(),
         ),
         other => (
             ErrorCode::UnsupportedEndpointType,

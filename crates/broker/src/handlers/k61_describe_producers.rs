@@ -44,8 +44,7 @@ fn describe(
         response.error_message = message.map(Into::into);
     };
     if let Err(error) = validate_topic_name(topic) {
-        let message = format!("Topic name is invalid: {error}");
-        refuse(ErrorCode::InvalidTopicException, Some(message));
+        refuse(ErrorCode::InvalidTopicException, Some(error.to_string()));
         return response;
     }
     if request.view.image.topic_by_name(topic).is_none() {

@@ -6,7 +6,7 @@ use ottla_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic,
 };
-use ottla_types::{BrokerId, ErrorCode};
+use ottla_types::{BrokerId, ErrorCode, validate_topic_name};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DescribeTopicPartitionsRequest<'_> = request.decode()?;
     let image = &request.view.image;
     let (first_topic, first_partition) = match &message.cursor {
-        Some(cursor) => (
-            &*cursor.topic_name,
-            usize::try_from(cursor.partition_index).unwrap_or(0),
-        ),
+        Some(cursor) => match usize::try_from(cursor.partition_index) {
+            Ok(partition) => (&*cursor.topic_name, partition),
+            Err(_) => return refuse_cursor(&request, &message),
+        },
         None => ("", 0),
     };
     let requested: BTreeSet<&str> = match message.topics.is_empty() {
@@ -42,11 +42,15 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             break;
         }
         let Some(topic) = image.topic_by_name(name) else {
-            request
-                .broker
-                .metrics
-                .error(ErrorCode::UnknownTopicOrPartition);
-            topics.push(unknown(name));
+            let code = match validate_topic_name(name) {
+                Ok(()) => ErrorCode::UnknownTopicOrPartition,
+                Err(_) => ErrorCode::InvalidTopicException,
+            };
+            request.broker.metrics.error(code);
+            topics.push(DescribeTopicPartitionsResponseTopic {
+                topic_authorized_operations: TOPIC_OPERATIONS,
+                ..refused(name, code)
+            });
             continue;
         };
         let described = describe(&request, topic, first, left);
@@ -72,9 +76,23 @@ fn cursor<'a>(name: &'a str, partition: usize) -> Cursor<'a> {
     }
 }
 
-fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
+/// A cursor before the first partition: nothing of the request is answered.
+fn refuse_cursor(
+    request: &Request<'_>,
+    message: &DescribeTopicPartitionsRequest<'_>,
+) -> Handled {
+    let code = ErrorCode::InvalidRequest;
+    request.broker.metrics.error(code);
+    let topics = message.topics.iter();
+    request.reply(&DescribeTopicPartitionsResponse {
+        topics: topics.map(|topic| refused(&topic.name, code)).collect(),
+        ..DescribeTopicPartitionsResponse::default()
+    })
+}
+
+fn refused(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic<'_> {
     DescribeTopicPartitionsResponseTopic {
-        error_code: ErrorCode::UnknownTopicOrPartition.code(),
+        error_code: code.code(),
         name: Some(Cow::Borrowed(name)),
         is_internal: is_internal_topic(name),
         ..DescribeTopicPartitionsResponseTopic::default()

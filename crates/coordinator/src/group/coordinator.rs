@@ -165,10 +165,6 @@ impl GroupCoordinator {
         if is_new && request.member.is_some() {
             return Err(GroupError::UnknownMember);
         }
-        let has_protocols = !request.protocol_type.is_empty() && !request.protocols.is_empty();
-        if is_new && !has_protocols {
-            return Err(GroupError::InconsistentProtocol);
-        }
         Ok(())
     }
 

@@ -57,6 +57,8 @@ fn requests_that_make_no_sense_are_refused(mode: Mode) {
         ..Join::default()
     };
     assert_eq!(refused(stranger), GroupError::UnknownMember);
+    assert_eq!(group.state("g"), "Dead", "none of them made a group");
+    let mut refused = |join: Join<'_>| group.join(&join).expect_err("refused").error;
     let nothing = Join {
         protocols: &[],
         ..Join::default()
@@ -67,7 +69,7 @@ fn requests_that_make_no_sense_are_refused(mode: Mode) {
         ..Join::default()
     };
     assert_eq!(refused(untyped), GroupError::InconsistentProtocol);
-    assert_eq!(group.state("g"), "Dead", "none of them made a group");
+    assert_eq!(group.state("g"), "Empty", "these did, as by Kafka");
 }
 
 fn the_first_delay_grows_while_members_come(mode: Mode) {

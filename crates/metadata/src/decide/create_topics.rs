@@ -38,10 +38,9 @@ pub(super) fn create_topics(
         } else {
             create_topic(topic, image, rules, prng)
         };
-        results.push(result.map(|(mut created, partitions)| {
-            match mode {
-                Mode::Commit => records.extend(records_of(&created, partitions)),
-                Mode::ValidateOnly => created.id = TopicId::default(),
+        results.push(result.map(|(created, partitions)| {
+            if mode == Mode::Commit {
+                records.extend(records_of(&created, partitions));
             }
             created
         }));

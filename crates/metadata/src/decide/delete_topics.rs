@@ -28,10 +28,11 @@ pub(super) fn delete_topics(topics: &[TopicSelector], image: &Image) -> Decision
                 });
             }
             let id = id_of(topic, image)?;
-            if 1 < ids[&id] {
-                return Err(ControllerError::TopicNamedByNameAndId);
-            }
             let found = image.topic(id).expect("the id is from this image");
+            if 1 < ids[&id] {
+                let name = found.name.to_string();
+                return Err(ControllerError::TopicNamedByNameAndId { name, id });
+            }
             records.push(Record::RemoveTopic { id });
             Ok(DeletedTopic {
                 name: found.name.to_string(),
