@@ -1,4 +1,4 @@
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, LiveSettings};
 use crate::config_rules::BrokerConfigRules;
 use crate::connection::{Connection, ConnectionInfo};
 use crate::controller_desk::ControllerDesk;
@@ -28,6 +28,9 @@ use std::sync::{Arc, OnceLock};
 pub trait Wake: Send + Sync {
     /// The core has completions to fetch. Called at most once until it fetches them.
     fn wake(&self, core: CoreId);
+
+    /// Somebody changed what counts at once. Called in the order of the changes, and soon to return.
+    fn settings_changed(&self, _settings: &Arc<LiveSettings>) {}
 
     /// Work that may wait for a disk, and that somebody must do soon by calling [`BlockingWork::run`],
     /// not on a thread that serves connections. Whoever has no such threads runs it at once.
@@ -101,6 +104,7 @@ pub struct Broker {
     pub(crate) following: Mutex<crate::following::Following>,
     pub(crate) groups: Groups,
     pub(crate) wake: Arc<dyn Wake>,
+    pub(crate) live_settings: ArcSwap<LiveSettings>,
     pub(crate) metrics: BrokerMetrics,
     /// Bytes of requests that are kept until there is room for them.
     pub(crate) held_bytes: Arc<AtomicUsize>,
@@ -124,6 +128,7 @@ impl Broker {
         Arc::new_cyclic(|myself| Broker {
             sessions: SessionCache::new(start.config.requests.fetch_sessions_max, prng.fork()),
             groups: Groups::new(&start.config, start.cores_count, prng.fork()),
+            live_settings: ArcSwap::from_pointee(start.config.live_settings()),
             config: start.config,
             incarnation: start.incarnation,
             log_dirs,
@@ -230,6 +235,11 @@ impl Broker {
 
     pub(crate) fn loggers(&self) -> Option<&Arc<dyn Loggers>> {
         self.loggers.get()
+    }
+
+    /// What counts at once when it is changed while the broker runs.
+    pub fn live_settings(&self) -> Arc<LiveSettings> {
+        self.live_settings.load_full()
     }
 
     /// What the broker was configured with.

@@ -1,7 +1,12 @@
+mod broker_rules;
+mod group_rules;
+
 use crate::config::{
-    BrokerConfig, BrokerLayers, ConfigMap, Dynamic, StaticConfig, Support, broker_definition,
-    topic_definition,
+    BrokerConfig, BrokerLayers, ConfigMap, Definition, StaticConfig, broker_definition, near_miss,
+    topic_definition, topic_definitions,
 };
+use broker_rules::validate_broker;
+use group_rules::{validate_client_metrics, validate_group};
 use ottla_metadata::{ConfigResource, ConfigRules, Configs, ControllerError, Image, ResourceKind};
 use ottla_types::BrokerId;
 
@@ -83,22 +88,23 @@ impl ConfigRules for BrokerConfigRules {
 
     fn validate(
         &self,
-        _image: &Image,
+        image: &Image,
         resource: &ConfigResource,
         configs: &Configs,
         changed: &[&str],
     ) -> Result<(), ControllerError> {
         match resource.kind {
             ResourceKind::Topic => validate_topic(configs, changed),
-            ResourceKind::Broker => validate_broker(resource, configs, changed),
-            ResourceKind::BrokerLogger | ResourceKind::ClientMetrics | ResourceKind::Group => {
-                Err(ControllerError::InvalidRequest {
-                    message: format!(
-                        "Configs of {} resources come with a later release.",
-                        resource.kind.name()
-                    ),
-                })
+            ResourceKind::Broker => self.with_layers(image, |layers| {
+                validate_broker(resource, configs, changed, layers)
+            }),
+            ResourceKind::Group => {
+                self.with_layers(image, |layers| validate_group(configs, changed, layers))
             }
+            ResourceKind::ClientMetrics => validate_client_metrics(configs, changed),
+            ResourceKind::BrokerLogger => Err(ControllerError::InvalidRequest {
+                message: "Log levels are not part of the cluster's state.".to_owned(),
+            }),
         }
     }
 
@@ -116,8 +122,10 @@ fn validate_topic(configs: &Configs, changed: &[&str]) -> Result<(), ControllerE
         let Some(value) = configs.get(*name) else {
             continue; // Removed: back to the default, even of a config nobody knows any more.
         };
-        let definition = topic_definition(name)
-            .ok_or_else(|| refuse(format!("Unknown topic config name: {name}")))?;
+        let definition = topic_definition(name).ok_or_else(|| {
+            let hint = did_you_mean(name, topic_definitions());
+            refuse(format!("Unknown topic config name: {name}{hint}"))
+        })?;
         definition
             .parse(value)
             .map_err(|error| refuse(error.to_string()))?;
@@ -139,77 +147,12 @@ fn validate_topic(configs: &Configs, changed: &[&str]) -> Result<(), ControllerE
     Ok(())
 }
 
-fn validate_broker(
-    resource: &ConfigResource,
-    configs: &Configs,
-    changed: &[&str],
-) -> Result<(), ControllerError> {
-    for name in changed {
-        let Some(value) = configs.get(*name) else {
-            continue;
-        };
-        let definition = broker_definition(name)
-            .ok_or_else(|| refuse(format!("Unknown broker config name: {name}")))?;
-        let is_read_only = match definition.dynamic {
-            Dynamic::ReadOnly => true,
-            Dynamic::PerBroker => resource.name.is_empty(),
-            Dynamic::ClusterWide => false,
-        };
-        if is_read_only {
-            return Err(invalid(format!(
-                "Cannot update these configs dynamically: [{name}]"
-            )));
-        }
-        definition
-            .parse(value)
-            .map_err(|error| invalid(error.to_string()))?;
-        if RETENTION_TIMES.contains(name) && matches!(value.trim().parse::<i64>(), Ok(0)) {
-            return Err(invalid(format!(
-                "requirement failed: {name} must be unlimited (-1) or, greater than or equal to 1"
-            )));
-        }
-        let is_too_small = |bytes: i64| bytes < CLEANER_BUFFER_MIN;
-        if *name == "log.cleaner.dedupe.buffer.size" && value.trim().parse().is_ok_and(is_too_small)
-        {
-            return Err(invalid(format!(
-                "{name} must be at least {CLEANER_BUFFER_MIN} bytes"
-            )));
-        }
-        // Listeners and limits of connections are read at the start only.
-        if !is_applied_dynamically(name) && definition.support == Support::Applied {
-            return Err(invalid(format!(
-                "{name} can only be changed in the configuration file, with a restart"
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Kafka's error for configs of brokers; for those of topics it is another.
 fn invalid(message: String) -> ControllerError {
     ControllerError::InvalidRequest { message }
 }
 
-/// Less memory for keys is not worth a round of compaction.
-const CLEANER_BUFFER_MIN: i64 = 1 << 20;
-
-const RETENTION_TIMES: &[&str] = &[
-    "log.retention.ms",
-    "log.retention.minutes",
-    "log.retention.hours",
-];
-
-/// Whether a change reaches what the config is for while the broker runs: the defaults of topics do, and the log
-/// cleaner's settings.
-fn is_applied_dynamically(name: &str) -> bool {
-    if name.starts_with("log.cleaner.") {
-        return true;
-    }
-    let is_synonym = |definition: &crate::config::Definition| {
-        definition.synonyms.iter().any(|synonym| {
-            let broker = broker_definition(synonym);
-            *synonym == name || broker.is_some_and(|broker| broker.synonyms.contains(&name))
-        })
-    };
-    crate::config::topic_definitions().any(is_synonym)
+/// A hint at the known name that is near enough to be meant; empty without one.
+fn did_you_mean(name: &str, definitions: impl Iterator<Item = &'static Definition>) -> String {
+    near_miss(name, definitions).map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
 }

@@ -1,5 +1,5 @@
 use crate::broker::Broker;
-use crate::config::{AdvertisedHost, BrokerLayers, ConfigMap, TopicConfig};
+use crate::config::{AdvertisedHost, BrokerLayers, ConfigMap, LiveSettings, TopicConfig};
 use crate::controller_desk::Waiting;
 use crate::partition::LocalPartition;
 use crate::producer_ids::ProducerIdsAnswer;
@@ -183,6 +183,7 @@ impl Broker {
         for id in ids {
             self.follow_topic(view, id, is_ready);
         }
+        self.follow_settings(view);
         self.configure_all(view);
     }
 
@@ -331,6 +332,7 @@ impl Broker {
     fn follow_configs(&self, view: &View, changes: &Changes) {
         let is_broker = |resource: &ConfigResource| resource.kind == ResourceKind::Broker;
         if changes.configs.iter().any(is_broker) {
+            self.follow_settings(view);
             return self.configure_all(view);
         }
         for resource in &changes.configs {
@@ -340,6 +342,21 @@ impl Broker {
                 self.configure_topic(view, topic);
             }
         }
+    }
+
+    /// Puts in force what counts at once.
+    fn follow_settings(&self, view: &View) {
+        let settings = with_layers(self, &view.image, LiveSettings::resolve);
+        if settings == **self.live_settings.load() {
+            return;
+        }
+        let expiration = settings.producer_expiration.as_millis();
+        for log_dir in &self.log_dirs {
+            log_dir.set_producer_expiration_ms(i64::try_from(expiration).unwrap_or(i64::MAX));
+        }
+        let settings = Arc::new(settings);
+        self.live_settings.store(Arc::clone(&settings));
+        self.wake.settings_changed(&settings);
     }
 
     fn configure_all(&self, view: &View) {

@@ -2,14 +2,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use arc_swap::ArcSwap;
+use ottla_broker::config::LiveSettings;
 use ottla_broker::{
     BlockingWork, Broker, Connection, ConnectionInfo, CoreId, Outcome, Response, ResponsePart,
     Token, Wake,
 };
 use ottla_storage::log_dir::FileRange;
 use ottla_types::{Mono, Now};
+use parking_lot::Mutex;
 
-use crate::network::{self, LoadError, Part, Peer, RangeSource, Service, Workers};
+use crate::network::{
+    self, ConnectionQuotas, LoadError, Part, Peer, RangeSource, Service, Unresolved, Workers,
+};
 use crate::threads::BlockingPool;
 
 /// The broker as the network sees it.
@@ -138,18 +143,58 @@ fn load_error(error: impl fmt::Display) -> LoadError {
 pub struct WakeWorkers {
     workers: Workers,
     blocking: BlockingPool,
+    quotas: Arc<ArcSwap<ConnectionQuotas>>,
+    /// The settings told last, until they are in force.
+    told: Arc<Mutex<Option<Arc<LiveSettings>>>>,
+    /// Held while some are put in force, so that none that are older come later.
+    turn: Arc<Mutex<()>>,
 }
 
 impl WakeWorkers {
-    /// Wakes `workers`; what waits for a device runs in `blocking`.
-    pub fn new(workers: Workers, blocking: BlockingPool) -> WakeWorkers {
-        WakeWorkers { workers, blocking }
+    /// Wakes `workers`; what waits for a device runs in `blocking`; changed settings go to `quotas`.
+    pub fn new(
+        workers: Workers,
+        blocking: BlockingPool,
+        quotas: Arc<ArcSwap<ConnectionQuotas>>,
+    ) -> WakeWorkers {
+        WakeWorkers {
+            workers,
+            blocking,
+            quotas,
+            told: Arc::default(),
+            turn: Arc::default(),
+        }
     }
+}
+
+fn put_in_force(settings: &LiveSettings, quotas: &ArcSwap<ConnectionQuotas>) {
+    let (resolved, unresolved) = ConnectionQuotas::resolve(&settings.connections);
+    for Unresolved { name, source } in unresolved {
+        tracing::warn!(
+            "max.connections.per.ip.overrides: '{name}' cannot be resolved and has no limit of its own: \
+             {source}"
+        );
+    }
+    quotas.store(Arc::new(resolved));
 }
 
 impl Wake for WakeWorkers {
     fn wake(&self, core: CoreId) {
         self.workers.wake(core.index());
+    }
+
+    fn settings_changed(&self, settings: &Arc<LiveSettings>) {
+        *self.told.lock() = Some(Arc::clone(settings));
+        let (told, turn) = (Arc::clone(&self.told), Arc::clone(&self.turn));
+        let quotas = Arc::clone(&self.quotas);
+        // Names of hosts may have to be asked for.
+        self.blocking.run(move || {
+            let _turn = turn.lock();
+            let settings = told.lock().take();
+            if let Some(settings) = settings {
+                put_in_force(&settings, &quotas);
+            }
+        });
     }
 
     fn block(&self, work: BlockingWork) {

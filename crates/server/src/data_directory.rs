@@ -83,11 +83,11 @@ pub fn open_logs(
 
 fn options(config: &BrokerConfig) -> LogDirOptions {
     let limits = &config.storage;
+    let producer_expiration = config.live_settings().producer_expiration;
     let mut options = LogDirOptions {
         tail_bytes_max: usize::try_from(limits.tails_bytes).unwrap_or(usize::MAX),
         retention_interval: limits.retention_check,
-        producer_expiration_ms: i64::try_from(limits.producer_expiration.as_millis())
-            .unwrap_or(i64::MAX),
+        producer_expiration_ms: i64::try_from(producer_expiration.as_millis()).unwrap_or(i64::MAX),
         scrub_bytes_per_second: limits.scrub_bytes_per_second,
         scrub_interval: limits.scrub_interval,
         cleaner: limits.cleaner,

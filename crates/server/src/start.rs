@@ -1,7 +1,8 @@
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ottla_broker::config::{AdvertisedHost, BrokerConfig};
 use ottla_broker::{Broker, BrokerStart, Directory};
 use ottla_storage::log_dir::LogDir;
@@ -13,7 +14,9 @@ use crate::data_directory::DataDirectory;
 use crate::disk::PlannedFault;
 use crate::http;
 use crate::metadata_quorum::{self, MetadataQuorum};
-use crate::network::{self, BoundListener, Network, NetworkLimits, Workers};
+use crate::network::{
+    self, BoundListener, ConnectionQuotas, Network, NetworkLimits, Unresolved, Workers,
+};
 use crate::opened_disks::OpenedDisks;
 use crate::quorum_slot::QuorumSlot;
 use crate::random::{random_bytes, random_id};
@@ -87,6 +90,7 @@ impl Server {
         let sockets = bind_all(&mut config)?;
         let workers = Workers::new(worker_count(&config));
         let blocking = BlockingPool::default();
+        let quotas = Arc::new(ArcSwap::from_pointee(quotas(&config)?));
         let slot = Arc::new(QuorumSlot::default());
         let log_dirs: Vec<Arc<LogDir>> = opened
             .directories
@@ -98,7 +102,11 @@ impl Server {
             incarnation: IncarnationId::new(random_id()?),
             directories: opened.directories.iter().map(as_directory).collect(),
             quorum: Arc::clone(&slot) as _,
-            wake: Arc::new(WakeWorkers::new(workers.clone(), blocking.clone())),
+            wake: Arc::new(WakeWorkers::new(
+                workers.clone(),
+                blocking.clone(),
+                Arc::clone(&quotas),
+            )),
             cores_count: workers.count(),
             seed: u64::from_le_bytes(random_bytes()?),
         });
@@ -129,9 +137,9 @@ impl Server {
 
         let quorum = metadata_quorum::start(&config, store, metadata_lock, &broker, &slot, clock)?;
 
-        let limits = limits(&config)?;
+        let limits = limits(&config);
         let service = Arc::new(BrokerService::new(Arc::clone(&broker)));
-        let network = Network::start(service, workers.clone(), limits, blocking, clock)
+        let network = Network::start(service, workers.clone(), limits, quotas, blocking, clock)
             .map_err(no_threads)?;
         let flushers = log_dirs
             .iter()
@@ -268,26 +276,24 @@ fn worker_count(config: &BrokerConfig) -> usize {
     }
 }
 
-fn limits(config: &BrokerConfig) -> Result<NetworkLimits, StartError> {
-    let connections = &config.connections;
-    let mut overrides = Vec::new();
-    for (name, count) in &connections.per_address_overrides {
-        let resolved = (name.as_str(), 0).to_socket_addrs();
-        let addresses = resolved.map_err(|source| StartError::Override {
-            name: name.clone(),
-            source,
-        })?;
-        overrides.extend(addresses.map(|address| (address.ip(), *count)));
+/// How many connections there may be at the start. A host that cannot be found is a mistake then, and
+/// only a warning when somebody sets it later.
+fn quotas(config: &BrokerConfig) -> Result<ConnectionQuotas, StartError> {
+    let (quotas, mut unresolved) = ConnectionQuotas::resolve(&config.live_settings().connections);
+    match unresolved.pop() {
+        Some(Unresolved { name, source }) => Err(StartError::Override { name, source }),
+        None => Ok(quotas),
     }
-    Ok(NetworkLimits {
+}
+
+fn limits(config: &BrokerConfig) -> NetworkLimits {
+    let connections = &config.connections;
+    NetworkLimits {
         request_bytes_max: config.requests.request_bytes_max,
         request_memory_bytes_max: usize::try_from(connections.request_memory_bytes)
             .unwrap_or(usize::MAX),
         idle_max: connections.idle_max,
-        connections_max: connections.connections_max,
-        per_address_max: connections.per_address_max,
-        per_address_overrides: overrides,
-    })
+    }
 }
 
 /// Opens the HTTP endpoints. A port that nobody asked for gives way to whoever has it.

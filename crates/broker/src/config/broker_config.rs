@@ -1,5 +1,6 @@
 use super::definition::split_list;
 use super::listener::Listeners;
+use super::live_settings::{LiveSettings, address_overrides};
 use super::static_config::{ConfigFault, ConfigNote, ConfigSources, Findings, StaticConfig};
 use super::topic_config::{BrokerLayers, ConfigMap};
 use ottla_records::Codec;
@@ -97,17 +98,11 @@ pub struct RequestLimits {
     pub request_bytes_max: usize,
 }
 
-/// What connections may do.
+/// What connections may do; how many there may be is in [`LiveSettings`].
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// Idle time after which a connection is closed.
     pub idle_max: Duration,
-    /// Most connections.
-    pub connections_max: usize,
-    /// Most connections from one address.
-    pub per_address_max: usize,
-    /// Limits of single addresses.
-    pub per_address_overrides: Vec<(String, usize)>,
     /// Bytes of requests in memory at once.
     pub request_memory_bytes: u64,
 }
@@ -125,8 +120,6 @@ pub struct StorageLimits {
     pub scrub_interval: Duration,
     /// How often retention is checked.
     pub retention_check: Duration,
-    /// Idle time after which a producer's state is forgotten.
-    pub producer_expiration: Duration,
     /// How logs are compacted, as long as nothing else is set while the broker runs.
     pub cleaner: CleanerOptions,
 }
@@ -155,10 +148,21 @@ impl BrokerConfig {
         }
     }
 
+    /// The live settings of a broker that nobody has told anything since it was started.
+    pub fn live_settings(&self) -> LiveSettings {
+        let nothing = ConfigMap::new();
+        LiveSettings::resolve(BrokerLayers {
+            this_broker: &nothing,
+            all_brokers: &nothing,
+            started_with: &self.started_with,
+        })
+    }
+
     fn build(values: StaticConfig, findings: &mut Findings) -> BrokerConfig {
         let node_id = read_node_id(&values, findings);
         check_quorum(&values, node_id, findings);
         check_times(&values, findings);
+        check_overrides(&values, findings);
         let listeners = Listeners::read(&values, findings);
         let log_dirs = values
             .text("log.dirs")
@@ -201,9 +205,6 @@ impl BrokerConfig {
             },
             connections: ConnectionLimits {
                 idle_max: read_idle_max(&values),
-                connections_max: size("max.connections"),
-                per_address_max: size("max.connections.per.ip"),
-                per_address_overrides: read_overrides(&values, findings),
                 request_memory_bytes: bytes("ottla.memory.requests.bytes"),
             },
             http: http_port.map(|port| (some("ottla.http.host").unwrap_or_default(), port)),
@@ -228,7 +229,6 @@ impl BrokerConfig {
                 scrub_bytes_per_second: bytes("ottla.scrub.bytes.per.second"),
                 scrub_interval: millis("ottla.scrub.interval.ms"),
                 retention_check: millis("log.retention.check.interval.ms"),
-                producer_expiration: millis("producer.id.expiration.ms"),
                 cleaner: BrokerLayers {
                     this_broker: &ConfigMap::new(),
                     all_brokers: &ConfigMap::new(),
@@ -324,23 +324,11 @@ fn read_idle_max(values: &StaticConfig) -> Duration {
     }
 }
 
-fn read_overrides(values: &StaticConfig, findings: &mut Findings) -> Vec<(String, usize)> {
-    let text = values
-        .text("max.connections.per.ip.overrides")
-        .unwrap_or("");
-    let mut overrides = Vec::new();
-    for item in split_list(text) {
-        let parsed = item
-            .rsplit_once(':')
-            .and_then(|(host, count)| Some((host.trim().to_owned(), count.trim().parse().ok()?)));
-        match parsed {
-            Some(entry) => overrides.push(entry),
-            None => findings.fault(format!(
-                "max.connections.per.ip.overrides: expected host:count, not '{item}'"
-            )),
-        }
+fn check_overrides(values: &StaticConfig, findings: &mut Findings) {
+    const NAME: &str = "max.connections.per.ip.overrides";
+    if let Err(item) = address_overrides(values.text(NAME).unwrap_or("")) {
+        findings.fault(format!("{NAME}: expected host:count, not '{item}'"));
     }
-    overrides
 }
 
 impl Default for BrokerConfig {

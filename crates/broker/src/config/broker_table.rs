@@ -194,7 +194,7 @@ pub(super) static BROKER: &[Definition] = &[
     def("log.roll.ms", Long, None, Any, High, Public, ClusterWide, Applied, &["log.roll.ms", "log.roll.hours"], "Age in milliseconds at which a segment is closed although it is not full; wins over hours."),
     def("log.segment.bytes", Int, Some("1073741824"), AtLeast(1048576), High, Public, ClusterWide, Applied, &[], "Size at which a new segment begins."),
     def("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0), High, Public, ClusterWide, Applied, &[], "How long a file stays on disk after its segment was removed from the log."),
-    def("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Later, &[], ""),
+    def("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Applied, &[], "Most new connections a second; more wait."),
     def("max.connections", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Applied, &[], "Most connections of this broker."),
     def("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0), Medium, Public, ClusterWide, Applied, &[], "Most connections from one address."),
     def("max.connections.per.ip.overrides", String, Some(""), Any, Medium, Public, ClusterWide, Applied, &[], "Limits per address or host, as a list of host:count."),

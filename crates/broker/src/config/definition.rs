@@ -126,6 +126,8 @@ pub enum Valid {
     NotEmpty,
     /// Any value, but a value.
     NotNull,
+    /// `earliest`, `latest` or `by_duration:` with a duration of ISO 8601.
+    OffsetReset,
     /// A list of `id@host:port`.
     Voters,
     /// A list of `host:port`.
@@ -325,6 +327,11 @@ impl Definition {
                 ))
             }
             Valid::NotEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
+            Valid::OffsetReset if !is_offset_reset(text) => Err(format!(
+                "Invalid value `{text}` for configuration {}. The value must be either 'earliest', \
+                 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.",
+                self.name
+            )),
             _ => Ok(text.to_owned()),
         }
     }
@@ -426,6 +433,37 @@ fn check_throttled_replicas(name: &str, items: &[&str]) -> Result<(), String> {
              [partitionId]:[brokerId],[partitionId]:[brokerId],..."
         ))
     }
+}
+
+fn is_offset_reset(text: &str) -> bool {
+    let duration = match text.split_once(':') {
+        None => return matches!(text, "earliest" | "latest"),
+        Some(("by_duration", duration)) => duration,
+        Some(_) => return false,
+    };
+    let Some(parts) = duration.strip_prefix('P') else {
+        return false;
+    };
+    let (days, time) = parts.split_once('T').unwrap_or((parts, ""));
+    let ends_well = !parts.is_empty() && !parts.ends_with('T');
+    ends_well && has_units(days, "D") && has_units(time, "HMS")
+}
+
+/// Whether `text` is numbers, each with another of `units`, in their order; seconds may have fractions.
+fn has_units(mut text: &str, units: &str) -> bool {
+    for unit in units.chars() {
+        if let Some((number, rest)) = text.split_once(unit) {
+            let is_number = match unit {
+                'S' => number.parse::<f64>().is_ok_and(f64::is_finite),
+                _ => number.parse::<u64>().is_ok(),
+            };
+            if !is_number {
+                return false;
+            }
+            text = rest;
+        }
+    }
+    text.is_empty()
 }
 
 /// True for a number that fits a non-negative `i32`.

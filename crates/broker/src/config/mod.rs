@@ -3,6 +3,7 @@
 mod definition;
 
 mod broker_table;
+mod group_table;
 mod ottla_table;
 mod topic_table;
 
@@ -15,6 +16,7 @@ mod reference;
 mod static_config;
 
 mod listener;
+mod live_settings;
 mod topic_config;
 
 mod cleaner_config;
@@ -32,10 +34,13 @@ pub use definition::{
 };
 pub use environment::{Variable, variable};
 pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
+pub(crate) use live_settings::address_overrides;
+pub use live_settings::{ConnectionSettings, ListenerSettings, LiveSettings, is_live};
 pub use properties::{PropertiesError, Property, parse_properties};
 pub use reference::reference;
 pub use registry::{
-    broker_definition, broker_definitions, listener_override, near_miss, topic_definition,
+    broker_definition, broker_definitions, client_metrics_definition, client_metrics_definitions,
+    group_definition, group_definitions, listener_override, near_miss, topic_definition,
     topic_definitions,
 };
 pub use static_config::{ConfigFault, ConfigNote, ConfigSources, StaticConfig, Strictness};

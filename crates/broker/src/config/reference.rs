@@ -1,5 +1,7 @@
 use super::definition::{Definition, Dynamic, Support, Visibility};
-use super::registry::{broker_definitions, topic_definitions};
+use super::registry::{
+    broker_definitions, client_metrics_definitions, group_definitions, topic_definitions,
+};
 use std::fmt::Write;
 
 /// Every config as a page of Markdown: docs/config.md.
@@ -9,6 +11,10 @@ pub fn reference() -> String {
     table(&mut page, topic_definitions());
     page.push_str("\n## Brokers\n\n");
     table(&mut page, broker_definitions());
+    page.push_str("\n## Groups\n\n");
+    table(&mut page, group_definitions());
+    page.push_str("\n## Client metrics\n\n");
+    table(&mut page, client_metrics_definitions());
     page
 }
 
@@ -43,6 +49,8 @@ fn table<'a>(page: &mut String, rows: impl Iterator<Item = &'a Definition>) {
         };
         let changes = match row.dynamic {
             Dynamic::ReadOnly => "restart",
+            // What works here of these is read at the start.
+            Dynamic::PerBroker if row.support == Support::Applied => "restart",
             Dynamic::PerBroker => "per broker",
             Dynamic::ClusterWide => "running",
         };

@@ -1,5 +1,6 @@
 use super::broker_table::BROKER;
 use super::definition::Definition;
+use super::group_table::{CLIENT_METRICS, GROUP};
 use super::ottla_table::{OTTLA_BROKER, OTTLA_TOPIC};
 use super::topic_table::TOPIC;
 
@@ -13,6 +14,16 @@ pub fn topic_definitions() -> impl Iterator<Item = &'static Definition> {
     TOPIC.iter().chain(OTTLA_TOPIC)
 }
 
+/// Every config of groups, in alphabetical order.
+pub fn group_definitions() -> impl Iterator<Item = &'static Definition> {
+    GROUP.iter()
+}
+
+/// Every config of subscriptions to client metrics, in alphabetical order.
+pub fn client_metrics_definitions() -> impl Iterator<Item = &'static Definition> {
+    CLIENT_METRICS.iter()
+}
+
 /// The broker config with this name.
 pub fn broker_definition(name: &str) -> Option<&'static Definition> {
     find(BROKER, name).or_else(|| find(OTTLA_BROKER, name))
@@ -21,6 +32,16 @@ pub fn broker_definition(name: &str) -> Option<&'static Definition> {
 /// The topic config with this name.
 pub fn topic_definition(name: &str) -> Option<&'static Definition> {
     find(TOPIC, name).or_else(|| find(OTTLA_TOPIC, name))
+}
+
+/// The config of groups with this name.
+pub fn group_definition(name: &str) -> Option<&'static Definition> {
+    find(GROUP, name)
+}
+
+/// The config of subscriptions to client metrics with this name.
+pub fn client_metrics_definition(name: &str) -> Option<&'static Definition> {
+    find(CLIENT_METRICS, name)
 }
 
 fn find(table: &'static [Definition], name: &str) -> Option<&'static Definition> {
@@ -87,7 +108,14 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_their_defaults_are_valid() {
-        for table in [BROKER, TOPIC, OTTLA_BROKER, OTTLA_TOPIC] {
+        for table in [
+            BROKER,
+            TOPIC,
+            GROUP,
+            CLIENT_METRICS,
+            OTTLA_BROKER,
+            OTTLA_TOPIC,
+        ] {
             for pair in table.windows(2) {
                 assert!(pair[0].name < pair[1].name, "{}", pair[1].name);
             }
@@ -103,6 +131,7 @@ mod tests {
         }
         assert_eq!(BROKER.len(), 382);
         assert_eq!(TOPIC.len(), 38);
+        assert_eq!((GROUP.len(), CLIENT_METRICS.len()), (27, 3));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::static_config::StaticConfig;
 use ottla_records::{Codec, CompressionLevel, TimestampType};
 use ottla_storage::partition::{Durability, LogConfig};
 use ottla_types::{Prng, TopicPartition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Config values by name, as the metadata image keeps them.
 pub type ConfigMap = BTreeMap<String, String>;
@@ -24,6 +24,10 @@ pub enum ConfigSource {
     Default = 5,
     /// The level of a logger.
     Logger = 6,
+    /// Set for a subscription to client metrics.
+    ClientMetrics = 7,
+    /// Set for a group.
+    Group = 8,
 }
 
 /// What is set for brokers, outermost first: for this one, for all, where it was started.
@@ -48,6 +52,13 @@ pub struct ConfigSynonym {
     pub source: ConfigSource,
 }
 
+/// What the layers are shown as, outermost first.
+const SOURCES: [ConfigSource; 3] = [
+    ConfigSource::DynamicBroker,
+    ConfigSource::DynamicDefaultBroker,
+    ConfigSource::StaticBroker,
+];
+
 impl<'a> BrokerLayers<'a> {
     /// The value in force for a broker config that has no other names.
     pub fn value(&self, definition: &Definition) -> Option<&'a str> {
@@ -67,12 +78,30 @@ impl<'a> BrokerLayers<'a> {
         None
     }
 
-    fn layers(&self) -> [&'a ConfigMap; 3] {
+    /// All three, outermost first.
+    pub(super) fn layers(&self) -> [&'a ConfigMap; 3] {
         [
             self.this_broker,
             self.all_brokers,
             self.started_with.values(),
         ]
+    }
+
+    /// Where exactly `name` is set, outermost first.
+    pub(crate) fn places_of(
+        self,
+        name: &str,
+    ) -> impl Iterator<Item = (&'a str, ConfigSource)> + use<'a, '_> {
+        let places = self.layers().into_iter().zip(SOURCES);
+        places.filter_map(move |(layer, source)| Some((layer.get(name)?.as_str(), source)))
+    }
+
+    /// Every name that is set anywhere.
+    pub(crate) fn names(self) -> BTreeSet<&'a str> {
+        let layers = self.layers().into_iter();
+        layers
+            .flat_map(|layer| layer.keys().map(String::as_str))
+            .collect()
     }
 
     /// Every place where one of `definition`'s names has a value, in order of precedence, defaults
@@ -85,13 +114,8 @@ impl<'a> BrokerLayers<'a> {
             definition.synonyms
         };
         let shown = |value: &str| (!definition.is_sensitive()).then(|| value.to_owned());
-        let sources = [
-            ConfigSource::DynamicBroker,
-            ConfigSource::DynamicDefaultBroker,
-            ConfigSource::StaticBroker,
-        ];
         let mut found = Vec::new();
-        for (layer, source) in self.layers().into_iter().zip(sources) {
+        for (layer, source) in self.layers().into_iter().zip(SOURCES) {
             for name in names {
                 if let Some(value) = layer.get(*name) {
                     let (name, value) = ((*name).to_owned(), shown(value));

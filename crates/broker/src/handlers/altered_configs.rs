@@ -1,21 +1,31 @@
 use crate::broker::Broker;
-use crate::controller_desk::ControllerResult;
+use crate::controller_desk::{ControllerResult, Patience};
 use crate::loggers::{LogLevel, ROOT_LOGGER};
+use crate::request::{Handled, ReplyTo, Request, outcome};
+use crate::waiting::ControllerAnswer;
 use ottla_metadata::{
-    ConfigChange, ConfigOperation, ConfigResource, ControllerError, Reply, ResourceKind,
+    Command, ConfigChange, ConfigOperation, ConfigResource, ControllerError, Mode, Reply,
+    ResourceKind,
 };
 use ottla_types::{ErrorCode, validate_topic_name};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Why a resource is not altered.
 pub(super) type Refusal = (ErrorCode, Option<String>);
 
-/// A resource of a request for altered configs, and what became of it so far.
-pub(super) struct Named {
+/// A resource of a request for altered configs, and what is to become of it.
+pub(super) struct Asked<T> {
     pub(super) kind: i8,
     pub(super) name: String,
+    pub(super) change: Result<T, Refusal>,
+}
+
+/// A resource whose answer is known, or comes from the controller.
+struct Named {
+    kind: i8,
+    name: String,
     /// `None`: the controller says it.
-    pub(super) done: Option<Result<(), Refusal>>,
+    done: Option<Result<(), Refusal>>,
 }
 
 /// A resource as it is answered.
@@ -63,15 +73,54 @@ fn check_node(broker: &Broker, name: &str, expected: &str) -> Result<(), Refusal
     }
 }
 
-/// Resources that a request names more than once; none of them is altered.
-pub(super) fn duplicates<'a>(
-    resources: impl Iterator<Item = (i8, &'a str)>,
-) -> BTreeSet<(i8, String)> {
-    let mut seen = BTreeSet::new();
-    let repeated = resources.filter(|resource| !seen.insert(*resource));
-    let repeated: Vec<_> = repeated.collect();
-    let owned = repeated.into_iter();
-    owned.map(|(kind, name)| (kind, name.to_owned())).collect()
+/// How far the controller goes.
+pub(super) fn mode(is_only_validated: bool) -> Mode {
+    match is_only_validated {
+        true => Mode::ValidateOnly,
+        false => Mode::Commit,
+    }
+}
+
+/// Answers for every resource: what `settle` decides here, the rest by the controller. A resource that
+/// is named more than once is refused wherever it is named.
+pub(super) fn alter<T>(
+    request: &Request<'_>,
+    asked: Vec<Asked<T>>,
+    settle: impl Fn(&T) -> Option<Result<(), Refusal>>,
+    command: impl FnOnce(Vec<T>) -> Command,
+    encode: fn(ReplyTo, Vec<Altered>) -> Handled,
+) -> Handled {
+    let mut times_named = BTreeMap::<(i8, String), usize>::new();
+    for row in &asked {
+        *times_named.entry((row.kind, row.name.clone())).or_default() += 1;
+    }
+    let mut named = Vec::with_capacity(asked.len());
+    let mut changes = Vec::new();
+    for Asked { kind, name, change } in asked {
+        let key = (kind, name);
+        let done = match change {
+            _ if 1 < times_named[&key] => {
+                let message = "Each resource must appear at most once.";
+                Some(Err(invalid(message.to_owned())))
+            }
+            Ok(change) => settle(&change).or_else(|| {
+                changes.push(change);
+                None
+            }),
+            Err(refusal) => Some(Err(refusal)),
+        };
+        let (kind, name) = key;
+        named.push(Named { kind, name, done });
+    }
+    let reply_to = request.reply_to();
+    let answer = move |broker: &Broker, result: ControllerResult| {
+        let altered = altered(broker, named, result).collect();
+        ControllerAnswer::Done(outcome(encode(reply_to, altered)))
+    };
+    let core = request.connection.core;
+    Ok(request
+        .broker
+        .submit(core, &command(changes), Patience::Forever, Box::new(answer)))
 }
 
 /// Changes what this broker logs, all of it or nothing.
@@ -131,7 +180,7 @@ fn unknown_level(logger: &str, level: &str) -> String {
 }
 
 /// Every resource with its answer, in the order of the request.
-pub(super) fn altered(
+fn altered(
     broker: &Broker,
     named: Vec<Named>,
     result: ControllerResult,

@@ -1,6 +1,7 @@
 use crate::config::{
     BrokerLayers, ConfigMap, ConfigSource, ConfigSynonym, Definition, Dynamic, Visibility,
-    broker_definition, broker_definitions, listener_override, topic_definitions,
+    broker_definition, broker_definitions, client_metrics_definitions, group_definitions,
+    listener_override, topic_definitions,
 };
 use crate::loggers::LogLevel;
 
@@ -77,16 +78,16 @@ fn topic_entry(
 
 /// Every config of this broker (`ConfigHelper.createBrokerConfigEntry`).
 pub(super) fn broker_entries(layers: BrokerLayers<'_>) -> Vec<ConfigEntry> {
-    let started_with = layers.started_with.values();
+    let is_set = |name: &str| layers.places_of(name).next().is_some();
     let is_listed = |definition: &&Definition| {
-        definition.visibility == Visibility::Public || started_with.contains_key(definition.name)
+        definition.visibility == Visibility::Public || is_set(definition.name)
     };
     let known = broker_definitions().filter(is_listed);
     let mut entries: Vec<ConfigEntry> = known
         .map(|definition| broker_entry(definition.name, definition, layers))
         .collect();
     // Settings of single listeners are listed under the names they were given.
-    let of_listeners = started_with.keys().filter_map(|name| {
+    let of_listeners = layers.names().into_iter().filter_map(|name| {
         let (_, definition) = listener_override(name)?;
         Some(broker_entry(name, definition, layers))
     });
@@ -96,31 +97,28 @@ pub(super) fn broker_entries(layers: BrokerLayers<'_>) -> Vec<ConfigEntry> {
 
 fn broker_entry(name: &str, definition: &Definition, layers: BrokerLayers<'_>) -> ConfigEntry {
     let is_sensitive = definition.is_sensitive();
-    let of_listener = layers
-        .started_with
-        .values()
-        .get(name)
-        .filter(|_| name != definition.name);
-    let mut synonyms = layers.synonyms(definition);
-    if let Some(value) = of_listener {
-        let value = (!is_sensitive).then(|| value.clone());
-        let (name, source) = (name.to_owned(), ConfigSource::StaticBroker);
-        synonyms.insert(
-            0,
-            ConfigSynonym {
-                name,
-                value,
-                source,
-            },
-        );
+    let is_of_listener = name != definition.name;
+    let printed = |value: &str| definition.parse(value).unwrap_or_else(|_| value.to_owned());
+    let mut synonyms = Vec::new();
+    if is_of_listener {
+        let places = layers.places_of(name);
+        synonyms.extend(places.map(|(value, source)| ConfigSynonym {
+            name: name.to_owned(),
+            value: (!is_sensitive).then(|| value.to_owned()),
+            source,
+        }));
     }
-    let value = of_listener
-        .cloned()
-        .or_else(|| own_value(definition, layers));
+    let of_listener = layers.places_of(name).next().filter(|_| is_of_listener);
+    synonyms.extend(layers.synonyms(definition));
+    let value = match of_listener {
+        Some((value, _)) => Some(printed(value)),
+        None => own_value(definition, layers).as_deref().map(printed),
+    };
     ConfigEntry {
         name: name.to_owned(),
         value: value.filter(|_| !is_sensitive),
-        is_read_only: definition.dynamic == Dynamic::ReadOnly,
+        // Kafka shows settings of single listeners as such that cannot change, although they can.
+        is_read_only: is_of_listener || definition.dynamic == Dynamic::ReadOnly,
         source: synonyms
             .first()
             .map_or(ConfigSource::Default, |first| first.source),
@@ -164,6 +162,78 @@ pub(super) fn every_broker_entries(all_brokers: &ConfigMap) -> Vec<ConfigEntry> 
         })
     });
     entries.collect()
+}
+
+/// Every config of a group that sets `group` itself (`ConfigHelper.createGroupConfigEntry`).
+pub(super) fn group_entries(group: &ConfigMap, layers: BrokerLayers<'_>) -> Vec<ConfigEntry> {
+    let is_listed = |definition: &&Definition| {
+        definition.visibility == Visibility::Public || group.contains_key(definition.name)
+    };
+    let entries = group_definitions()
+        .filter(is_listed)
+        .map(|definition| group_entry(definition, group, layers));
+    entries.collect()
+}
+
+fn group_entry(
+    definition: &Definition,
+    group: &ConfigMap,
+    layers: BrokerLayers<'_>,
+) -> ConfigEntry {
+    let broker = definition
+        .synonyms
+        .first()
+        .and_then(|name| broker_definition(name));
+    let own = own_synonym(definition, group, ConfigSource::Group);
+    let mut synonyms = Vec::from_iter(own);
+    match broker {
+        Some(broker) => synonyms.extend(layers.synonyms(broker)),
+        None => synonyms.push(ConfigSynonym {
+            name: definition.name.to_owned(),
+            value: definition.default.map(str::to_owned),
+            source: ConfigSource::Default,
+        }),
+    }
+    changeable_entry(definition, synonyms)
+}
+
+/// Every config of a subscription to client metrics (`ConfigHelper.createClientMetricsConfigEntry`).
+pub(super) fn client_metrics_entries(subscription: &ConfigMap) -> Vec<ConfigEntry> {
+    let entries = client_metrics_definitions().map(|definition| {
+        let own = own_synonym(definition, subscription, ConfigSource::ClientMetrics);
+        changeable_entry(definition, Vec::from_iter(own))
+    });
+    entries.collect()
+}
+
+fn own_synonym(
+    definition: &Definition,
+    own: &ConfigMap,
+    source: ConfigSource,
+) -> Option<ConfigSynonym> {
+    own.get(definition.name).map(|value| ConfigSynonym {
+        name: definition.name.to_owned(),
+        value: Some(definition.parse(value).unwrap_or_else(|_| value.clone())),
+        source,
+    })
+}
+
+/// A config that anybody may change; the first of its synonyms is in force, else the default.
+fn changeable_entry(definition: &Definition, synonyms: Vec<ConfigSynonym>) -> ConfigEntry {
+    let first = synonyms.first();
+    ConfigEntry {
+        name: definition.name.to_owned(),
+        value: match first {
+            Some(synonym) => synonym.value.clone(),
+            None => definition.default.map(str::to_owned),
+        },
+        is_read_only: false,
+        source: first.map_or(ConfigSource::Default, |first| first.source),
+        is_sensitive: false,
+        synonyms,
+        kind: definition.kind.wire(),
+        documentation: definition.documentation(),
+    }
 }
 
 /// The level of one of this broker's loggers.

@@ -1,5 +1,6 @@
 use super::config_entries::{
-    ConfigEntry, broker_entries, every_broker_entries, logger_entry, topic_entries,
+    ConfigEntry, broker_entries, client_metrics_entries, every_broker_entries, group_entries,
+    logger_entry, topic_entries,
 };
 use crate::config::ConfigMap;
 use crate::following::with_layers;
@@ -14,6 +15,7 @@ use ottla_protocol::messages::describe_configs_response::{
 };
 use ottla_types::{ErrorCode, validate_topic_name};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What Kafka says of a type of resource that is none.
 const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client \
@@ -54,13 +56,8 @@ fn entries_of(
         Some(ResourceKind::Topic) => topic(request, name),
         Some(ResourceKind::Broker) => broker(request, name),
         Some(ResourceKind::BrokerLogger) => loggers(request, name),
-        Some(kind @ (ResourceKind::ClientMetrics | ResourceKind::Group)) => Err((
-            ErrorCode::InvalidRequest,
-            format!(
-                "Configs of {} resources come with a later release.",
-                kind.name()
-            ),
-        )),
+        Some(ResourceKind::ClientMetrics) => client_metrics(request, name),
+        Some(ResourceKind::Group) => group(request, name),
         None => Err((ErrorCode::InvalidRequest, MALFORMED.to_owned())),
     }
 }
@@ -103,6 +100,34 @@ fn broker(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal
             format!("Broker id must be an integer, but it is: {name}"),
         )),
     }
+}
+
+/// Of a subscription that nobody made there are the defaults.
+fn client_metrics(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
+    if name.is_empty() {
+        let message = "Client metrics subscription name must not be empty";
+        return Err((ErrorCode::InvalidRequest, message.to_owned()));
+    }
+    let own = own_configs(request, ResourceKind::ClientMetrics, name);
+    Ok(client_metrics_entries(&own))
+}
+
+/// Of a group that nobody configured, or that is none, there are the defaults.
+fn group(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
+    if name.is_empty() {
+        let message = "Group name must not be empty";
+        return Err((ErrorCode::InvalidRequest, message.to_owned()));
+    }
+    let own = own_configs(request, ResourceKind::Group, name);
+    Ok(with_layers(request.broker, &request.view.image, |layers| {
+        group_entries(&own, layers)
+    }))
+}
+
+fn own_configs(request: &Request<'_>, kind: ResourceKind, name: &str) -> Arc<ConfigMap> {
+    let name = name.to_owned();
+    let own = request.view.image.configs(&ConfigResource { kind, name });
+    own.cloned().unwrap_or_default()
 }
 
 fn loggers(request: &Request<'_>, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {

@@ -1,53 +1,25 @@
-use super::altered_configs::{Named, Refusal, altered, duplicates, invalid, resource};
+use super::altered_configs::{Altered, Asked, Refusal, alter, invalid, mode, resource};
 use crate::broker::Broker;
-use crate::controller_desk::{ControllerResult, Patience};
-use crate::request::{Handled, ReplyTo, Request, outcome};
+use crate::request::{Handled, ReplyTo, Request};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
-use ottla_metadata::{Command, ConfigReplacement, ControllerError, Mode, ResourceKind};
+use ottla_metadata::{Command, ConfigReplacement, ResourceKind};
 use ottla_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use ottla_protocol::messages::alter_configs_response::{
     AlterConfigsResourceResponse, AlterConfigsResponse,
 };
-use ottla_types::ErrorCode;
 
 /// The old way: what is not named goes back to its default.
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: AlterConfigsRequest<'_> = request.decode()?;
-    let reply_to = request.reply_to();
-    let rows = message.resources.iter();
-    let repeated = duplicates(rows.map(|row| (row.resource_type, &*row.resource_name)));
-    let mut named = Vec::with_capacity(message.resources.len());
-    let mut resources = Vec::new();
-    for row in &message.resources {
-        let (kind, name) = (row.resource_type, row.resource_name.to_string());
-        let done = match replacement(request.broker, row) {
-            _ if repeated.contains(&(kind, name.clone())) => Some(Err(repeated_resource())),
-            Ok(replacement) => {
-                resources.push(replacement);
-                None
-            }
-            Err(refusal) => Some(Err(refusal)),
-        };
-        named.push(Named { kind, name, done });
-    }
-    let mode = match message.validate_only {
-        true => Mode::ValidateOnly,
-        false => Mode::Commit,
-    };
-    let command = Command::ReplaceConfigs { resources, mode };
-    let answer = move |broker: &Broker, result: ControllerResult| {
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, named, result)))
-    };
-    let core = request.connection.core;
-    Ok(request
-        .broker
-        .submit(core, &command, Patience::Forever, Box::new(answer)))
-}
-
-/// What Kafka says of a resource that is named more than once.
-pub(super) fn repeated_resource() -> Refusal {
-    invalid("Each resource must appear at most once.".to_owned())
+    let asked = message.resources.iter().map(|row| Asked {
+        kind: row.resource_type,
+        name: row.resource_name.to_string(),
+        change: replacement(request.broker, row),
+    });
+    let asked = asked.collect();
+    let mode = mode(message.validate_only);
+    let command = |resources| Command::ReplaceConfigs { resources, mode };
+    alter(&request, asked, |_| None, command, encode)
 }
 
 fn replacement(
@@ -71,22 +43,15 @@ fn replacement(
     })
 }
 
-fn answer(
-    broker: &Broker,
-    reply_to: ReplyTo,
-    named: Vec<Named>,
-    result: Result<ottla_metadata::Reply, ControllerError>,
-) -> Handled {
-    let responses = altered(broker, named, result).map(|altered| AlterConfigsResourceResponse {
-        error_code: altered.code.code(),
-        // Success has an empty text here and none in the newer API, as from Kafka.
-        error_message: match altered.code {
-            ErrorCode::None => None,
-            _ => altered.message.map(Into::into),
-        },
-        resource_type: altered.kind,
-        resource_name: altered.name.into(),
-    });
+fn encode(reply_to: ReplyTo, altered: Vec<Altered>) -> Handled {
+    let responses = altered
+        .into_iter()
+        .map(|altered| AlterConfigsResourceResponse {
+            error_code: altered.code.code(),
+            error_message: altered.message.map(Into::into),
+            resource_type: altered.kind,
+            resource_name: altered.name.into(),
+        });
     let response = AlterConfigsResponse {
         responses: responses.collect(),
         ..AlterConfigsResponse::default()

@@ -77,10 +77,7 @@ fn cursor<'a>(name: &'a str, partition: usize) -> Cursor<'a> {
 }
 
 /// A cursor before the first partition: nothing of the request is answered.
-fn refuse_cursor(
-    request: &Request<'_>,
-    message: &DescribeTopicPartitionsRequest<'_>,
-) -> Handled {
+fn refuse_cursor(request: &Request<'_>, message: &DescribeTopicPartitionsRequest<'_>) -> Handled {
     let code = ErrorCode::InvalidRequest;
     request.broker.metrics.error(code);
     let topics = message.topics.iter();

@@ -1,4 +1,9 @@
 use crate::harness::{Harness, batch, read};
+use ottla_broker::config::{
+    BrokerLayers, Definition, Dynamic, Kind, LiveSettings, Support, TopicConfig, Valid,
+    broker_definitions,
+};
+use ottla_metadata::ConfigResource;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::describe_configs_request as dc;
 use ottla_protocol::messages::describe_configs_response::{
@@ -6,6 +11,7 @@ use ottla_protocol::messages::describe_configs_response::{
 };
 use ottla_protocol::messages::incremental_alter_configs_request as iac;
 use ottla_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse;
+use ottla_types::BrokerId;
 use std::collections::BTreeMap;
 
 const TOPIC: i8 = 2;
@@ -388,6 +394,157 @@ fn validating_changes_nothing() {
         one(&mut harness, TOPIC, "t", "retention.ms"),
         "604800000 (5; )"
     );
+}
+
+/// A value that `definition` accepts and that is not its default.
+fn another_value(definition: &Definition) -> String {
+    let number = |text: &str| text.parse::<i64>().ok();
+    match (definition.name, definition.kind, definition.default) {
+        ("log.flush.interval.messages", ..) => "1".to_owned(),
+        ("log.cleanup.policy", ..) => String::new(),
+        ("max.connections.per.ip.overrides", ..) => "127.0.0.9:5".to_owned(),
+        ("ottla.durability", ..) => "fsync".to_owned(),
+        ("log.cleaner.threads", ..) => "2".to_owned(),
+        (_, Kind::Boolean, default) => (default != Some("true")).to_string(),
+        (_, Kind::Double, _) => "0.25".to_owned(),
+        (_, Kind::Int | Kind::Long | Kind::Short, default) => {
+            let default = default.and_then(number).unwrap_or(5_001);
+            let lower = (default - 1).to_string();
+            match definition.parse(&lower) {
+                Ok(_) => lower,
+                Err(_) => (default + 1).to_string(),
+            }
+        }
+        _ => match definition.valid {
+            Valid::OneOf(words) | Valid::OneOfAnyCase(words) => {
+                let mut words = words.iter();
+                let other = words.find(|word| Some(**word) != definition.default);
+                (*other.expect("there are two")).to_owned()
+            }
+            _ => "x".to_owned(),
+        },
+    }
+}
+
+/// What of a broker's dynamic configs has an effect: on the broker itself, and on a topic.
+fn effects(harness: &Harness) -> (LiveSettings, TopicConfig) {
+    let image = harness.broker.image();
+    let nothing = BTreeMap::new();
+    let this_broker = image.configs(&ConfigResource::broker(BrokerId::new(1)));
+    let all_brokers = image.configs(&ConfigResource::every_broker());
+    let layers = BrokerLayers {
+        this_broker: this_broker.map_or(&nothing, |configs| &**configs),
+        all_brokers: all_brokers.map_or(&nothing, |configs| &**configs),
+        started_with: &harness.broker.config().started_with,
+    };
+    let live = harness.broker.live_settings();
+    ((*live).clone(), TopicConfig::resolve(&nothing, layers))
+}
+
+#[test]
+fn every_config_of_a_broker_is_applied_or_refused_or_said_to_do_nothing() {
+    let mut harness = Harness::with(&["ottla.durability=os"]);
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for definition in broker_definitions() {
+        let name = definition.name;
+        let value = another_value(definition);
+        let before = effects(&harness);
+        let (code, message) = alter(&mut harness, BROKER, "1", name, 0, Some(&value));
+        let after = effects(&harness);
+        let is_refused_for = |text: &str| code == 42 && message.contains(text);
+        let outcome = match (definition.dynamic, definition.support) {
+            (Dynamic::ReadOnly, _) if is_refused_for("Cannot update these configs dynamically") => {
+                "read-only"
+            }
+            (Dynamic::PerBroker, Support::Applied) if is_refused_for("with a restart") => {
+                "read at the start"
+            }
+            (Dynamic::PerBroker, Support::Later) if is_refused_for("using the listener prefix") => {
+                "of listeners"
+            }
+            (Dynamic::ReadOnly, _) => "wrong",
+            _ if is_refused_for("comes with a later release") => "later",
+            (Dynamic::ClusterWide, Support::Applied) if code == 0 && before != after => "applied",
+            (_, Support::NoEffect | Support::Later) if code == 0 && before == after => {
+                assert!(definition.documentation().contains("Accepted; "), "{name}");
+                "without effect"
+            }
+            _ => "wrong",
+        };
+        assert_ne!(outcome, "wrong", "{name}={value}: {code} {message}");
+        *counts.entry(outcome).or_default() += 1;
+        alter(&mut harness, BROKER, "1", name, 1, None);
+        assert_eq!(effects(&harness), before, "{name} is back");
+    }
+    assert!(20 < counts["applied"], "{counts:?}");
+    assert_eq!(counts.values().sum::<usize>(), broker_definitions().count());
+}
+
+#[test]
+fn listeners_have_limits_of_their_own() {
+    let mut harness = Harness::with(&["listener.name.plaintext.max.connections=7"]);
+    let listener = |harness: &Harness| {
+        let settings = harness.broker.live_settings();
+        settings.connections.listeners["plaintext"]
+    };
+    assert_eq!(listener(&harness).connections_max, 7);
+    for (name, value) in [
+        ("max.connections", "5"),
+        ("max.connection.creation.rate", "3"),
+    ] {
+        let name = format!("listener.name.plaintext.{name}");
+        let (code, message) = alter(&mut harness, BROKER, "", &name, 0, Some(value));
+        assert_eq!(code, 0, "{message}");
+    }
+    let limits = listener(&harness);
+    assert_eq!((limits.connections_max, limits.creation_rate_max), (5, 3));
+}
+
+#[test]
+fn groups_and_subscriptions_keep_their_configs() {
+    const METRICS: i8 = 16;
+    const GROUP: i8 = 32;
+    let mut harness = Harness::with(&["group.consumer.heartbeat.interval.ms=6000"]);
+    let session = "consumer.session.timeout.ms";
+    for (kind, name, key, value, code, text) in [
+        (GROUP, "g", session, "50000", 0, ""),
+        (GROUP, "g", session, "70000", 40, "range 45000 to 60000"),
+        (GROUP, "g", "session", "1", 40, "Unknown group config name"),
+        (GROUP, "", session, "50000", 42, "Default group resources"),
+        (METRICS, "m", "interval.ms", "60000", 0, ""),
+        (METRICS, "m", "interval.ms", "99", 42, "between 100 and"),
+        (METRICS, "m", "match", "client_id=a.*", 0, ""),
+        (METRICS, "m", "match", "client_id", 40, "Illegal client"),
+        (METRICS, "", "interval.ms", "60000", 42, "can't be empty"),
+    ] {
+        let (error, message) = alter(&mut harness, kind, name, key, 0, Some(value));
+        assert_eq!(error, code, "{key}={value}: {message}");
+        assert!(message.contains(text), "{message}");
+    }
+    assert_eq!(
+        one(&mut harness, GROUP, "g", session),
+        "50000 (8; consumer.session.timeout.ms=50000@8, group.consumer.session.timeout.ms=45000@5)"
+    );
+    assert_eq!(
+        one(
+            &mut harness,
+            GROUP,
+            "other",
+            "consumer.heartbeat.interval.ms"
+        ),
+        "6000 (4; group.consumer.heartbeat.interval.ms=6000@4, group.consumer.heartbeat.interval.ms=5000@5)"
+    );
+    assert_eq!(
+        one(&mut harness, METRICS, "m", "interval.ms"),
+        "60000 (7; interval.ms=60000@7)"
+    );
+    assert_eq!(one(&mut harness, METRICS, "none", "metrics"), " (5; )");
+    let kept = harness.broker.image();
+    let resources = kept
+        .configured_resources()
+        .map(|(resource, _)| resource.to_string());
+    let resources: Vec<String> = resources.collect();
+    assert_eq!(resources.len(), 2, "{resources:?}");
 }
 
 #[test]

@@ -230,14 +230,14 @@ fn check_exists(resource: &ConfigResource, image: &Image) -> Result<(), Controll
         ResourceKind::BrokerLogger => Err(ControllerError::InvalidRequest {
             message: "Unsupported: log levels are not part of the cluster's state.".to_owned(),
         }),
-        ResourceKind::ClientMetrics | ResourceKind::Group if resource.name.is_empty() => {
+        ResourceKind::ClientMetrics if resource.name.is_empty() => {
             Err(ControllerError::InvalidRequest {
-                message: format!(
-                    "Default {} resources are not allowed.",
-                    resource.kind.name()
-                ),
+                message: "Subscription name can't be empty".to_owned(),
             })
         }
+        ResourceKind::Group if resource.name.is_empty() => Err(ControllerError::InvalidRequest {
+            message: "Default group resources are not allowed.".to_owned(),
+        }),
         ResourceKind::ClientMetrics | ResourceKind::Group => Ok(()),
     }
 }

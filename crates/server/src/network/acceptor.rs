@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::mailbox::Mail;
 use super::worker::WorkerHandle;
-use super::{BoundListener, NetworkLimits};
+use super::{BoundListener, ConnectionQuotas, Gate};
 
 /// After a failed accept (out of file descriptors, mostly) it is tried again this much later.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
@@ -23,14 +24,28 @@ pub struct Accepted {
     pub slot: ConnectionSlot,
 }
 
-/// Counts connections against `max.connections` and `max.connections.per.ip`.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionSlots(Arc<Mutex<Counts>>);
+/// Counts connections against `max.connections`, also of a listener, and `max.connections.per.ip`.
+#[derive(Clone, Debug)]
+pub struct ConnectionSlots {
+    counts: Arc<Mutex<Counts>>,
+    /// `max.connection.creation.rate` of all listeners together.
+    gate: Arc<Mutex<Gate>>,
+}
+
+impl Default for ConnectionSlots {
+    fn default() -> ConnectionSlots {
+        ConnectionSlots {
+            counts: Arc::default(),
+            gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
+    by_listener: HashMap<Arc<str>, usize>,
     refused: u64,
 }
 
@@ -39,6 +54,7 @@ struct Counts {
 pub struct ConnectionSlot {
     slots: ConnectionSlots,
     address: IpAddr,
+    listener: Arc<str>,
 }
 
 impl ConnectionSlots {
@@ -46,12 +62,15 @@ impl ConnectionSlots {
     pub fn take(
         &self,
         address: IpAddr,
-        limits: &NetworkLimits,
+        listener: &Arc<str>,
+        quotas: &ConnectionQuotas,
     ) -> Result<ConnectionSlot, &'static str> {
-        let mut counts = self.0.lock();
-        let address_max = limits.connections_max_of(address);
+        let mut counts = self.counts.lock();
+        let address_max = quotas.connections_max_of(address);
+        let of_listener = counts.by_listener.get(listener).copied().unwrap_or(0);
         let of_address = counts.by_address.get(&address).copied().unwrap_or(0);
-        if counts.all >= limits.connections_max {
+        let listener_max = quotas.listener(listener).connections_max;
+        if counts.all >= quotas.connections_max || of_listener >= listener_max {
             counts.refused += 1;
             return Err("max.connections");
         }
@@ -61,23 +80,33 @@ impl ConnectionSlots {
         }
         counts.all += 1;
         *counts.by_address.entry(address).or_default() += 1;
+        *counts.by_listener.entry(Arc::clone(listener)).or_default() += 1;
         Ok(ConnectionSlot {
             slots: self.clone(),
             address,
+            listener: Arc::clone(listener),
         })
     }
 
     /// Open connections, and how many were refused.
     pub fn counts(&self) -> (usize, u64) {
-        let counts = self.0.lock();
+        let counts = self.counts.lock();
         (counts.all, counts.refused)
+    }
+
+    /// How long the next connection has to wait for its turn.
+    fn delay(&self, rate_max: u32) -> Duration {
+        self.gate.lock().pass(rate_max, Instant::now())
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut counts = self.slots.0.lock();
+        let mut counts = self.slots.counts.lock();
         counts.all -= 1;
+        if let Some(of_listener) = counts.by_listener.get_mut(&self.listener) {
+            *of_listener -= 1;
+        }
         if let Some(of_address) = counts.by_address.get_mut(&self.address) {
             *of_address -= 1;
             if *of_address == 0 {
@@ -93,8 +122,9 @@ pub async fn accept(
     bound: BoundListener,
     workers: Arc<[Arc<WorkerHandle>]>,
     slots: ConnectionSlots,
-    limits: NetworkLimits,
+    quotas: Arc<ArcSwap<ConnectionQuotas>>,
 ) {
+    let mut gate = Gate::new(Instant::now());
     let is_failing = AtomicBool::new(false);
     let refusing = AtomicBool::new(false);
     let warned_of_loopback = AtomicBool::new(false);
@@ -110,7 +140,16 @@ pub async fn accept(
             }
         };
         is_failing.store(false, Ordering::Relaxed);
-        match slots.take(peer.ip().to_canonical(), &limits) {
+        let quotas = quotas.load_full();
+        let rate_max = quotas.listener(&bound.name).creation_rate_max;
+        let turn = gate
+            .pass(rate_max, Instant::now())
+            .max(slots.delay(quotas.creation_rate_max));
+        if !turn.is_zero() {
+            // Those behind it wait in the operating system's queue.
+            tokio::time::sleep(turn).await;
+        }
+        match slots.take(peer.ip().to_canonical(), &bound.name, &quotas) {
             Ok(slot) => {
                 refusing.store(false, Ordering::Relaxed);
                 if let Err(error) = hand_over(stream, peer, slot, &bound, &workers) {

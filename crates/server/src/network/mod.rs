@@ -10,6 +10,7 @@ mod ending;
 mod foreign_protocol;
 mod input;
 mod mailbox;
+mod quotas;
 mod request_memory;
 mod response_queue;
 mod service;
@@ -18,23 +19,26 @@ mod tests;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use acceptor::{ConnectionSlots, bind};
+use quotas::Gate;
+pub use quotas::{ConnectionQuotas, Unresolved};
 pub use service::{LoadError, Outcome, Part, Peer, RangeSource, Service};
 
 use crate::clock::Clock;
 use crate::metrics::CoreCounters;
 use crate::threads::BlockingPool;
+use arc_swap::ArcSwap;
 use mailbox::Mail;
 use request_memory::RequestMemory;
 use worker::{Shared, WorkerHandle};
 
-/// What connections may do.
+/// What connections may do; how many there may be is in [`ConnectionQuotas`].
 #[derive(Clone, Debug)]
 pub struct NetworkLimits {
     /// Largest request in bytes (`socket.request.max.bytes`).
@@ -43,21 +47,6 @@ pub struct NetworkLimits {
     pub request_memory_bytes_max: usize,
     /// Silence after which a connection is closed (`connections.max.idle.ms`).
     pub idle_max: Duration,
-    /// `max.connections`.
-    pub connections_max: usize,
-    /// `max.connections.per.ip`.
-    pub per_address_max: usize,
-    /// `max.connections.per.ip.overrides`.
-    pub per_address_overrides: Vec<(IpAddr, usize)>,
-}
-
-impl NetworkLimits {
-    fn connections_max_of(&self, address: IpAddr) -> usize {
-        self.per_address_overrides
-            .iter()
-            .find(|(overridden, _)| *overridden == address)
-            .map_or(self.per_address_max, |(_, max)| *max)
-    }
 }
 
 /// A listener that is bound but not served yet.
@@ -136,6 +125,7 @@ impl<S: Service> Network<S> {
         service: Arc<S>,
         workers: Workers,
         limits: NetworkLimits,
+        quotas: Arc<ArcSwap<ConnectionQuotas>>,
         readers: BlockingPool,
         clock: Clock,
     ) -> io::Result<Network<S>> {
@@ -149,6 +139,7 @@ impl<S: Service> Network<S> {
             limits,
             readers,
             slots: ConnectionSlots::default(),
+            quotas,
         });
         let threads = workers
             .0
@@ -180,7 +171,7 @@ impl<S: Service> Network<S> {
             bound,
             Arc::clone(&self.workers.0),
             self.shared.slots.clone(),
-            self.shared.limits.clone(),
+            Arc::clone(&self.shared.quotas),
         ))
     }
 

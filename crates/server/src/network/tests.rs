@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
+use ottla_broker::config::ListenerSettings;
 use ottla_types::{Mono, Now};
 use parking_lot::Mutex;
 
@@ -223,14 +224,26 @@ fn limits() -> NetworkLimits {
         request_bytes_max: 100 << 20,
         request_memory_bytes_max: 64 << 20,
         idle_max: Duration::from_secs(600),
+    }
+}
+
+fn quotas() -> ConnectionQuotas {
+    ConnectionQuotas {
         connections_max: 100,
         per_address_max: 100,
         per_address_overrides: Vec::new(),
+        creation_rate_max: u32::MAX,
+        listeners: HashMap::new(),
     }
 }
 
 impl TestNetwork {
     fn start(limits: NetworkLimits) -> TestNetwork {
+        let quotas = Arc::new(ArcSwap::from_pointee(quotas()));
+        TestNetwork::with_quotas(limits, &quotas)
+    }
+
+    fn with_quotas(limits: NetworkLimits, quotas: &Arc<ArcSwap<ConnectionQuotas>>) -> TestNetwork {
         let workers = Workers::new(2);
         let service = Arc::new(Script::default());
         *service.workers.lock() = Some(workers.clone());
@@ -238,6 +251,7 @@ impl TestNetwork {
             Arc::clone(&service),
             workers,
             limits,
+            Arc::clone(quotas),
             BlockingPool::default(),
             Clock::start(),
         )
@@ -537,12 +551,14 @@ fn idle_connections_are_closed_and_waiting_ones_are_not() {
 
 #[test]
 fn limits_of_connections_refuse_what_is_too_much() {
-    let network = TestNetwork::start(NetworkLimits {
+    let limited = ConnectionQuotas {
         connections_max: 5,
         per_address_max: 2,
         per_address_overrides: vec![("127.0.0.1".parse().unwrap(), 3)],
-        ..limits()
-    });
+        ..quotas()
+    };
+    let in_force = Arc::new(ArcSwap::from_pointee(limited));
+    let network = TestNetwork::with_quotas(limits(), &in_force);
     let mut served: Vec<TestClient> = (0..3).map(|_| network.connect()).collect();
     for client in &mut served {
         client.send(ECHO, &[1]);
@@ -559,6 +575,28 @@ fn limits_of_connections_refuse_what_is_too_much() {
     let mut client = network.connect();
     client.send(ECHO, &[1]);
     assert_eq!(client.receive(), [1]);
+    served.push(client);
+
+    // A change counts for the next connection, and a listener can have a limit of its own.
+    let listeners = HashMap::from([(
+        "test".to_owned(),
+        ListenerSettings {
+            connections_max: 4,
+            ..ListenerSettings::default()
+        },
+    )]);
+    in_force.store(Arc::new(ConnectionQuotas {
+        listeners,
+        ..quotas()
+    }));
+    let mut fourth = network.connect();
+    fourth.send(ECHO, &[4]);
+    assert_eq!(fourth.receive(), [4]);
+    let mut fifth = network.connect();
+    let mut bytes = Vec::new();
+    let result = fifth.0.read_to_end(&mut bytes);
+    assert!(result.is_err() || bytes.is_empty());
+    drop((served, fourth));
 }
 
 /// Many connections send halves of large requests: together far more than the cap. All get through.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ottla_types::Mono;
 use tokio::task::LocalSet;
 
@@ -16,7 +17,7 @@ use super::mailbox::{ConnectionNumber, Mail, Mailbox};
 use super::request_memory::RequestMemory;
 use super::response_queue::{Load, SlotNumber};
 use super::service::{Outcome, Peer, Service};
-use super::{ConnectionSlots, NetworkLimits};
+use super::{ConnectionQuotas, ConnectionSlots, NetworkLimits};
 use crate::clock::Clock;
 use crate::metrics::{CoreCounters, add};
 use crate::threads::BlockingPool;
@@ -42,6 +43,8 @@ pub struct Shared<S: Service> {
     pub memory: Arc<RequestMemory>,
     pub readers: BlockingPool,
     pub slots: ConnectionSlots,
+    /// Those in force; a change counts for the next connection.
+    pub quotas: Arc<ArcSwap<ConnectionQuotas>>,
 }
 
 /// What the other threads see of a worker.

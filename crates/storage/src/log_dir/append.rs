@@ -9,6 +9,7 @@ use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
 use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
+use std::sync::atomic::Ordering;
 
 /// Who made a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +252,7 @@ impl LogDir {
 
     /// Producers unused since before this time are forgotten.
     pub(super) fn expired_before(&self, now: Now) -> Timestamp {
-        let age = self.options.producer_expiration_ms;
+        let age = self.producer_expiration_ms.load(Ordering::Relaxed);
         Timestamp::from_millis(now.wall.as_millis().saturating_sub(age))
     }
 }

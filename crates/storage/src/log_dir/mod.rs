@@ -65,7 +65,7 @@ use parking_lot::{Mutex, RwLock};
 use pins::Pins;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use table::Table;
 
 /// A log directory, open.
@@ -102,6 +102,8 @@ pub struct LogDir {
     /// What a replay put into tails beyond what they may hold: nobody waits until that is flushed.
     replayed_excess: AtomicUsize,
     producers_count: AtomicUsize,
+    /// Begins as the option; changes while the directory is open.
+    producer_expiration_ms: AtomicI64,
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     _lock: DiskLock,
@@ -242,6 +244,11 @@ impl LogDir {
     /// What this run has reached so far.
     pub fn markers(&self) -> &Markers {
         &self.markers
+    }
+
+    /// Lets producers that are unused for longer than this be forgotten from now on.
+    pub fn set_producer_expiration_ms(&self, millis: i64) {
+        self.producer_expiration_ms.store(millis, Ordering::Relaxed);
     }
 
     /// Its options.

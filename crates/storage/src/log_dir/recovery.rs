@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// What a restart means for the replicas in this directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,7 @@ impl LogDir {
             tail_bytes: AtomicUsize::new(0),
             replayed_excess: AtomicUsize::new(0),
             producers_count: AtomicUsize::new(0),
+            producer_expiration_ms: AtomicI64::new(options.producer_expiration_ms),
             free_bytes: AtomicU64::new(u64::MAX),
             total_bytes: AtomicU64::new(0),
             options,
