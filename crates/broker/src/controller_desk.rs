@@ -1,7 +1,7 @@
 use crate::broker::Broker;
 use crate::producer_ids::ProducerIdsAnswer;
 use crate::response::{CoreId, Outcome, Token};
-use crate::waiting::{ControllerAnswer, Parked, ParkedReply};
+use crate::waiting::{Parked, ParkedReply, PromisedAnswer};
 use ottla_metadata::{Command, Controller, ControllerError, Reply, RequestId, Submission};
 use ottla_types::Mono;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) type ControllerResult = Result<Reply, ControllerError>;
 
 /// Turns the controller's answer into the client's.
-pub(crate) type Answer = Box<dyn FnOnce(&Broker, ControllerResult) -> ControllerAnswer + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(&Broker, ControllerResult) -> PromisedAnswer + Send>;
 
 /// How long a client waits for the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl Broker {
             Patience::Until(deadline) => Some(deadline),
             Patience::NoTime => {
                 return match answer(self, Err(ControllerError::NoTime)) {
-                    ControllerAnswer::Done(outcome) => outcome,
-                    ControllerAnswer::After(reply) => self.reply_or_park(core, reply, None),
+                    PromisedAnswer::Done(outcome) => outcome,
+                    PromisedAnswer::After(reply) => self.reply_or_park(core, reply, None),
                 };
             }
         };
@@ -90,7 +90,7 @@ impl Broker {
             match desk.controller.submit(command) {
                 Submission::Answered(result) => result,
                 Submission::Waiting(id) => {
-                    let token = self.park(core, Parked::Note { deadline }, deadline);
+                    let token = self.park(core, Parked::Promised { deadline }, deadline);
                     desk.waiting.insert(id, Waiting::Client { token, answer });
                     return Outcome::Parked {
                         token,
@@ -100,8 +100,8 @@ impl Broker {
             }
         };
         match answer(self, result) {
-            ControllerAnswer::Done(outcome) => outcome,
-            ControllerAnswer::After(reply) => self.reply_or_park(core, reply, None),
+            PromisedAnswer::Done(outcome) => outcome,
+            PromisedAnswer::After(reply) => self.reply_or_park(core, reply, None),
         }
     }
 
@@ -109,9 +109,9 @@ impl Broker {
     pub(crate) fn give_up(&self, token: Token) -> Option<Outcome> {
         let answer = self.desk.lock().take_of(token)?;
         match answer(self, Err(ControllerError::TimedOut)) {
-            ControllerAnswer::Done(outcome) => Some(outcome),
+            PromisedAnswer::Done(outcome) => Some(outcome),
             // What did not happen yet waits for nothing.
-            ControllerAnswer::After(reply) => Some(Outcome::Reply(reply.into_response())),
+            PromisedAnswer::After(reply) => Some(Outcome::Reply(reply.into_response())),
         }
     }
 

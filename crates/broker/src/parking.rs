@@ -7,8 +7,8 @@ use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
-    ControllerAnswer, Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest,
-    JournalPlace, Parked, ParkedReply, Waiter,
+    Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
+    ParkedReply, PromisedAnswer, Waiter,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
@@ -240,7 +240,7 @@ impl Broker {
     }
 
     /// Tells a core the answer to one of its requests.
-    pub(crate) fn note_answer(&self, token: Token, answer: ControllerAnswer) {
+    pub(crate) fn note_answer(&self, token: Token, answer: PromisedAnswer) {
         let core = &self.cores[token.core.index()];
         core.notes.lock().answered.push((token.number, answer));
         self.wake_core(token.core);
@@ -376,15 +376,15 @@ impl Broker {
             let mut state = owner.state.lock();
             let token = Token { core, number };
             match state.parked.remove(&number) {
-                Some(Parked::Note {
+                Some(Parked::Promised {
                     deadline: Some(deadline),
                 }) => state.deadlines.remove(deadline, number),
                 Some(_) => {}
                 None => continue, // Its time was up before.
             }
             match answer {
-                ControllerAnswer::Done(outcome) => out.push((token, outcome)),
-                ControllerAnswer::After(mut reply) => match self.next_place(&mut reply) {
+                PromisedAnswer::Done(outcome) => out.push((token, outcome)),
+                PromisedAnswer::After(mut reply) => match self.next_place(&mut reply) {
                     Some(place) => {
                         if let Some(deadline) = reply.deadline {
                             state.deadlines.insert(deadline, number);
@@ -466,10 +466,10 @@ impl Broker {
                     out.push((token, outcome(self.finish_fetch(*fetch, token, now))));
                 }
                 Some(Parked::Held(held)) => self.retry_held(core, owner, number, held, now, out),
-                Some(Parked::Note { .. }) => match self.give_up(token) {
+                Some(Parked::Promised { .. }) => match self.give_up(token) {
                     Some(outcome) => out.push((token, outcome)),
                     None => {
-                        let waiting = Parked::Note { deadline: None };
+                        let waiting = Parked::Promised { deadline: None };
                         owner.state.lock().parked.insert(number, waiting);
                     }
                 },
@@ -491,7 +491,7 @@ impl Broker {
             let taken = state.parked.extract_if(.., is_fetch);
             let fetches = taken.filter_map(|(number, parked)| match parked {
                 Parked::Fetch(fetch) => Some((number, fetch)),
-                Parked::Reply(_) | Parked::Note { .. } | Parked::Held(_) => None,
+                Parked::Reply(_) | Parked::Promised { .. } | Parked::Held(_) => None,
             });
             fetches.collect()
         };

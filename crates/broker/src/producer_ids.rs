@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::Waiting;
 use crate::request::ReplyTo;
 use crate::response::{CoreId, Outcome, Token};
-use crate::waiting::{ControllerAnswer, Parked};
+use crate::waiting::{Parked, PromisedAnswer};
 use ottla_metadata::Command;
 use ottla_protocol::messages::init_producer_id_response::InitProducerIdResponse;
 use ottla_types::ErrorCode;
@@ -47,7 +47,7 @@ impl Broker {
             match ids.take() {
                 Some(id) => success(reply_to, id),
                 None => {
-                    let token = self.park(core, Parked::Note { deadline: None }, None);
+                    let token = self.park(core, Parked::Promised { deadline: None }, None);
                     ids.waiting.push((token, reply_to));
                     Outcome::Parked {
                         token,
@@ -106,7 +106,7 @@ impl Broker {
         }
         drop(ids);
         for (token, outcome) in answers {
-            self.note_answer(token, ControllerAnswer::Done(outcome));
+            self.note_answer(token, PromisedAnswer::Done(outcome));
         }
     }
 }

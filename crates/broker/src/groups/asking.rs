@@ -57,7 +57,7 @@ impl Request<'_> {
         let handled = question.finish_or_park(broker)?;
         if let Outcome::Parked { .. } = handled {
             // An answer that came already is a note, which only this thread reads.
-            broker.park_for_note(question.token(), Parked::Note { deadline: None });
+            broker.park_for_note(question.token(), Parked::Promised { deadline: None });
         }
         Ok(handled)
     }

@@ -1,7 +1,7 @@
 use crate::broker::Broker;
 use crate::request::{Handled, outcome};
 use crate::response::{Outcome, Token};
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_coordinator::Refusal;
 use ottla_coordinator::group::GroupReply;
 use parking_lot::Mutex;
@@ -52,7 +52,7 @@ impl Question {
         if state.missing == 0 && state.is_parked {
             let (finish, answers) = state.take();
             drop(state);
-            let answer = ControllerAnswer::Done(outcome(finish(broker, answers)));
+            let answer = PromisedAnswer::Done(outcome(finish(broker, answers)));
             broker.note_answer(self.token, answer);
         }
     }

@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::{ControllerResult, Patience};
 use crate::loggers::{LogLevel, ROOT_LOGGER};
 use crate::request::{Handled, ReplyTo, Request, outcome};
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{
     Command, ConfigChange, ConfigOperation, ConfigResource, ControllerError, Mode, Reply,
     ResourceKind,
@@ -115,7 +115,7 @@ pub(super) fn alter<T>(
     let reply_to = request.reply_to();
     let answer = move |broker: &Broker, result: ControllerResult| {
         let altered = altered(broker, named, result).collect();
-        ControllerAnswer::Done(outcome(encode(reply_to, altered)))
+        PromisedAnswer::Done(outcome(encode(reply_to, altered)))
     };
     let core = request.connection.core;
     Ok(request

@@ -4,7 +4,7 @@ use crate::partition::{LocalPartition, ReadView};
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
 use crate::view::View;
-use crate::waiting::{ControllerAnswer, Parked};
+use crate::waiting::{Parked, PromisedAnswer};
 use ottla_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
 use ottla_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
@@ -84,7 +84,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     }
     let token = request.broker.park(
         request.connection.core,
-        Parked::Note { deadline: None },
+        Parked::Promised { deadline: None },
         None,
     );
     let broker = request.broker.shared();
@@ -92,7 +92,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         let handled = query.run(&broker, Access::Wait);
         // Who may wait is never told that it would have to.
         let Ok(handled) = handled else { return };
-        broker.note_answer(token, ControllerAnswer::Done(outcome(handled)));
+        broker.note_answer(token, PromisedAnswer::Done(outcome(handled)));
     }));
     Ok(Outcome::Parked {
         token,

@@ -5,7 +5,7 @@ use crate::groups::OFFSETS_TOPIC;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
 use crate::view::View;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_coordinator::partition_for;
 use ottla_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use ottla_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
@@ -111,7 +111,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         // Who was too late, or had no luck, sees that in the metadata.
         let view = broker.view.load_full();
         let found = find_all(broker, &view, &reached, keys);
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, found)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, found)))
     };
     let command = request.broker.create_offsets_topic();
     let core = request.connection.core;

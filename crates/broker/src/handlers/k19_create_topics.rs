@@ -4,7 +4,7 @@ use crate::controller_desk::ControllerResult;
 use crate::following::with_layers;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError, CreatedTopic, Mode, NewTopic, Reply};
 use ottla_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use ottla_protocol::messages::create_topics_response::{
@@ -37,7 +37,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     };
     let command = Command::CreateTopics { topics, mode };
     let answer = move |broker: &Broker, result: ControllerResult| {
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, plans, result)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, plans, result)))
     };
     Ok(request.broker.submit(
         request.connection.core,

@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::{ControllerResult, Patience};
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::{CloseReason, Outcome};
-use crate::waiting::{ControllerAnswer, FailedReply, ParkedReply};
+use crate::waiting::{FailedReply, ParkedReply, PromisedAnswer};
 use ottla_metadata::{Command, ControllerError, Reply, TopicSelector};
 use ottla_protocol::messages::delete_topics_request::DeleteTopicsRequest;
 use ottla_protocol::messages::delete_topics_response::{
@@ -96,7 +96,7 @@ fn answer(
     named: Vec<Named>,
     patience: Patience,
     result: ControllerResult,
-) -> ControllerAnswer {
+) -> PromisedAnswer {
     let mut decided = match result {
         Ok(Reply::TopicsDeleted(results)) => Ok(results.into_iter()),
         Ok(_) => Err(ControllerError::NotController),
@@ -147,7 +147,7 @@ fn answer(
         }
     }
     match encode(reply_to, responses) {
-        Ok(frame) => ControllerAnswer::After(ParkedReply {
+        Ok(frame) => PromisedAnswer::After(ParkedReply {
             frame,
             // The controller has deleted them for good; a restart drops what a journal still has.
             failure: FailedReply::Same,
@@ -158,7 +158,7 @@ fn answer(
                 Patience::Forever | Patience::NoTime => None,
             },
         }),
-        Err(reason) => ControllerAnswer::Done(Outcome::Close(reason)),
+        Err(reason) => PromisedAnswer::Done(Outcome::Close(reason)),
     }
 }
 

@@ -3,7 +3,7 @@ use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError, Mode, MorePartitions, Reply};
 use ottla_protocol::messages::create_partitions_request::{
     CreatePartitionsRequest, CreatePartitionsTopic,
@@ -36,7 +36,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     };
     let command = Command::CreatePartitions { topics, mode };
     let answer = move |broker: &Broker, result: ControllerResult| {
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, names, result)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, names, result)))
     };
     Ok(request.broker.submit(
         request.connection.core,

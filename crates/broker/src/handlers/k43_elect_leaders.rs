@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError, Election, ElectionScope, Reply};
 use ottla_protocol::messages::elect_leaders_request::ElectLeadersRequest;
 use ottla_protocol::messages::elect_leaders_response::{
@@ -45,7 +45,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             .map_or(ElectionScope::All, ElectionScope::Some),
     };
     let answer = move |broker: &Broker, result: ControllerResult| {
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, named, result)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, named, result)))
     };
     let core = request.connection.core;
     Ok(request

@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError, Reassignment, Reply};
 use ottla_protocol::messages::alter_partition_reassignments_request::AlterPartitionReassignmentsRequest;
 use ottla_protocol::messages::alter_partition_reassignments_response::{
@@ -34,7 +34,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let patience = request.patience(message.timeout_ms);
     let answer = move |broker: &Broker, result: ControllerResult| {
         let answered = answer(broker, reply_to, may_change_factor, named, result);
-        ControllerAnswer::Done(outcome(answered))
+        PromisedAnswer::Done(outcome(answered))
     };
     let core = request.connection.core;
     Ok(request

@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::ControllerResult;
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError, FeatureUpdate, Mode, UpgradeType};
 use ottla_protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 use ottla_protocol::messages::update_features_response::{
@@ -28,7 +28,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let patience = request.patience(message.timeout_ms);
     let answer = move |broker: &Broker, result: ControllerResult| {
         let error = result.err();
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, names, error)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, names, error)))
     };
     let core = request.connection.core;
     Ok(request

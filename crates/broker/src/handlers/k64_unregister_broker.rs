@@ -2,7 +2,7 @@ use crate::broker::Broker;
 use crate::controller_desk::{ControllerResult, Patience};
 use crate::request::{Handled, ReplyTo, Request, outcome};
 use crate::response::Outcome;
-use crate::waiting::ControllerAnswer;
+use crate::waiting::PromisedAnswer;
 use ottla_metadata::{Command, ControllerError};
 use ottla_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use ottla_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
@@ -23,7 +23,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let answer = move |broker: &Broker, result: ControllerResult| {
         let refusal = result.err();
         let refusal = refusal.map(|error: ControllerError| (error.code(), error.message()));
-        ControllerAnswer::Done(outcome(answer(broker, reply_to, refusal)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, refusal)))
     };
     let core = request.connection.core;
     Ok(request

@@ -71,8 +71,9 @@ pub(crate) enum Parked {
     Reply(ParkedReply),
     /// A long poll.
     Fetch(Box<ParkedFetch>),
-    /// The controller has the request, or somebody else; the answer comes as a note.
-    Note {
+    /// Another room has the request and has promised the answer: the controller, a group's shard, a thread
+    /// that may wait for a disk. It comes as a note.
+    Promised {
         /// When the client does not wait any longer.
         deadline: Option<Mono>,
     },
@@ -130,12 +131,12 @@ pub(crate) enum FailedReply {
 pub(crate) struct Notes {
     /// Parked fetches whose partitions moved.
     pub(crate) moved: Vec<u64>,
-    /// Answers of the controller.
-    pub(crate) answered: Vec<(u64, ControllerAnswer)>,
+    /// Answers that were promised.
+    pub(crate) answered: Vec<(u64, PromisedAnswer)>,
 }
 
-/// An answer that came from the controller.
-pub(crate) enum ControllerAnswer {
+/// An answer that was promised, and how soon it may leave.
+pub(crate) enum PromisedAnswer {
     /// It may go.
     Done(Outcome),
     /// It may go once the journal is so far.

@@ -8,6 +8,6 @@ mod core;
 pub(crate) use self::deadlines::Deadlines;
 
 pub(crate) use self::core::{
-    ControllerAnswer, Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest,
-    JournalPlace, Parked, ParkedReply, Waiter,
+    Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
+    ParkedReply, PromisedAnswer, Waiter,
 };
