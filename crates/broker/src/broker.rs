@@ -7,7 +7,7 @@ use crate::fetch::SessionCache;
 use crate::groups::Groups;
 use crate::handlers;
 use crate::loggers::Loggers;
-use crate::metrics::BrokerMetrics;
+use crate::metrics::{BrokerMetrics, ClientRequest, ClientSoftware};
 use crate::producer_ids::ProducerIds;
 use crate::request::{Request, outcome};
 use crate::response::{CloseReason, CoreId, Outcome};
@@ -190,6 +190,7 @@ impl Broker {
         }
         let Some(api) = Api::find(header.api_key) else {
             let api_key = header.api_key;
+            self.refuse_client(connection);
             return Outcome::Close(CloseReason::UnsupportedApi { api_key });
         };
         let is_served = api.versions().contains(&header.api_version);
@@ -198,14 +199,17 @@ impl Broker {
             return outcome(handlers::k18_api_versions::refuse_version(&header));
         }
         if !is_served {
+            self.refuse_client(connection);
             return Outcome::Close(CloseReason::UnsupportedVersion {
                 api: api.key.name(),
                 version: header.api_version,
             });
         }
+        let counted = token.is_none() && self.config.metrics_level == "client";
+        let (api_version, client_id) = (header.api_version, header.client_id.unwrap_or(""));
         let request = Request {
             broker: self,
-            connection,
+            connection: &mut *connection,
             header,
             key: api.key,
             frame,
@@ -214,7 +218,36 @@ impl Broker {
             view: self.view.load_full(),
             now,
         };
-        outcome((api.handle)(request))
+        let outcome = outcome((api.handle)(request));
+        if counted {
+            // Behind the handler: with the first request a client says what it is.
+            self.count_client_request(connection, client_id, api.key as i16, api_version);
+        }
+        outcome
+    }
+
+    fn count_client_request(
+        &self,
+        connection: &Connection,
+        client_id: &str,
+        api_key: i16,
+        api_version: i16,
+    ) {
+        let (name, version) = connection.software().unwrap_or((client_id, ""));
+        self.metrics.client_request(ClientRequest {
+            software: ClientSoftware {
+                name: name.to_owned(),
+                version: version.to_owned(),
+            },
+            api_key,
+            api_version,
+        });
+    }
+
+    fn refuse_client(&self, connection: &Connection) {
+        if let Some((name, version)) = connection.software() {
+            self.metrics.client_refused(name, version);
+        }
     }
 
     /// What the broker counts.

@@ -22,6 +22,7 @@ mod view;
 mod fetch;
 mod waiting;
 
+mod group_report;
 mod groups;
 
 mod config_rules;
@@ -30,6 +31,7 @@ mod dispatch;
 mod handlers;
 mod producer_ids;
 mod request;
+mod size_histogram;
 
 mod broker;
 mod following;
@@ -38,7 +40,12 @@ mod partition_report;
 
 pub use broker::{BlockingWork, Broker, BrokerStart, Directory, Wake};
 pub use connection::{Connection, ConnectionInfo};
+pub use group_report::{GroupReport, PartitionLag};
 pub use loggers::{LogLevel, Loggers, ROOT_LOGGER};
-pub use metrics::{BrokerMetrics, ClientSoftware, TopicMetrics};
+pub use metrics::{
+    BrokerMetrics, ClientRequest, ClientSoftware, FailureCounts, SeenClient, TopicMetrics,
+    codec_names,
+};
 pub use partition_report::{PartitionStates, ReadableOffsets};
 pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};
+pub use size_histogram::SizeHistogram;

@@ -1,3 +1,5 @@
+use crate::size_histogram::SizeHistogram;
+use ottla_records::Codec;
 use ottla_types::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,7 +15,12 @@ pub struct BrokerMetrics {
     requests: Vec<AtomicU64>,
     errors: Vec<AtomicU64>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicMetrics>>>,
-    clients: Mutex<BTreeMap<ClientSoftware, u64>>,
+    clients: Mutex<BTreeMap<ClientSoftware, SeenClient>>,
+    client_requests: Mutex<BTreeMap<ClientRequest, u64>>,
+    /// Sizes of appended batches in bytes, by the number of their codec.
+    pub batch_bytes: [SizeHistogram; Codec::ALL.len()],
+    /// Records of appended batches, by the number of their codec.
+    pub batch_records: [SizeHistogram; Codec::ALL.len()],
     /// Bytes of record batches that were appended.
     pub produced_bytes: AtomicU64,
     /// Records that were appended.
@@ -46,9 +53,9 @@ pub struct TopicMetrics {
     /// Records that were appended.
     pub records_in: AtomicU64,
     /// Batches that were refused.
-    pub produce_failed: AtomicU64,
+    pub produce_failed: FailureCounts,
     /// Fetches that were refused.
-    pub fetch_failed: AtomicU64,
+    pub fetch_failed: FailureCounts,
 }
 
 /// What a client says it is (KIP-511).
@@ -58,6 +65,50 @@ pub struct ClientSoftware {
     pub name: String,
     /// Such as `4.4.0`.
     pub version: String,
+}
+
+/// What is known of the connections of one client software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenClient {
+    /// Opened so far.
+    pub connections: u64,
+    /// Whether it has never asked for something that is not served.
+    pub is_supported: bool,
+}
+
+/// A kind of request of a client software.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientRequest {
+    /// Who; under its client id, without a version, if it did not say what it is.
+    pub software: ClientSoftware,
+    /// Which API.
+    pub api_key: i16,
+    /// In which version.
+    pub api_version: i16,
+}
+
+/// Kinds of requests that are told apart; more are not counted.
+const CLIENT_REQUESTS_MAX: usize = 4096;
+
+/// What compresses batches, in the order of the codecs' numbers.
+pub fn codec_names() -> impl Iterator<Item = &'static str> {
+    Codec::ALL.into_iter().map(Codec::name)
+}
+
+/// Failures by what was answered.
+#[derive(Debug, Default)]
+pub struct FailureCounts(Mutex<BTreeMap<ErrorCode, u64>>);
+
+impl FailureCounts {
+    pub(crate) fn count(&self, code: ErrorCode) {
+        *self.0.lock().entry(code).or_default() += 1;
+    }
+
+    /// How often each error was answered.
+    pub fn by_error(&self) -> Vec<(ErrorCode, u64)> {
+        let counts = self.0.lock();
+        counts.iter().map(|(code, count)| (*code, *count)).collect()
+    }
 }
 
 /// Different client softwares that are told apart; the rest counts as one.
@@ -71,6 +122,9 @@ impl Default for BrokerMetrics {
             errors: counters(ErrorCode::ALL.len()),
             topics: Mutex::default(),
             clients: Mutex::default(),
+            client_requests: Mutex::default(),
+            batch_bytes: Default::default(),
+            batch_records: Default::default(),
             produced_bytes: AtomicU64::new(0),
             produced_records: AtomicU64::new(0),
             produced_batches: AtomicU64::new(0),
@@ -116,13 +170,34 @@ impl BrokerMetrics {
             .collect()
     }
 
-    /// Connections opened so far by client software.
-    pub fn clients(&self) -> Vec<(ClientSoftware, u64)> {
+    /// Client softwares that were seen so far.
+    pub fn clients(&self) -> Vec<(ClientSoftware, SeenClient)> {
         let clients = self.clients.lock();
         clients
             .iter()
-            .map(|(software, count)| (software.clone(), *count))
+            .map(|(software, seen)| (software.clone(), *seen))
             .collect()
+    }
+
+    /// Requests by client software, API and version; empty unless `ottla.metrics.level` is `client`.
+    pub fn client_requests(&self) -> Vec<(ClientRequest, u64)> {
+        let requests = self.client_requests.lock();
+        requests
+            .iter()
+            .map(|(request, count)| (request.clone(), *count))
+            .collect()
+    }
+
+    pub(crate) fn client_request(&self, request: ClientRequest) {
+        let mut requests = self.client_requests.lock();
+        if requests.len() < CLIENT_REQUESTS_MAX || requests.contains_key(&request) {
+            *requests.entry(request).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn appended(&self, codec: Codec, size: u64, records: u64) {
+        self.batch_bytes[codec as usize].record(size);
+        self.batch_records[codec as usize].record(records);
     }
 
     pub(crate) fn request(&self, api_key: i16) {
@@ -153,6 +228,15 @@ impl BrokerMetrics {
     }
 
     pub(crate) fn client(&self, name: &str, version: &str) {
+        self.see_client(name, version, |seen| seen.connections += 1);
+    }
+
+    /// A client asked for an API or a version that is not served.
+    pub(crate) fn client_refused(&self, name: &str, version: &str) {
+        self.see_client(name, version, |seen| seen.is_supported = false);
+    }
+
+    fn see_client(&self, name: &str, version: &str, see: impl FnOnce(&mut SeenClient)) {
         let mut clients = self.clients.lock();
         let mut software = ClientSoftware {
             name: name.to_owned(),
@@ -164,6 +248,10 @@ impl BrokerMetrics {
                 version: String::new(),
             };
         }
-        *clients.entry(software).or_default() += 1;
+        let seen = clients.entry(software).or_insert(SeenClient {
+            connections: 0,
+            is_supported: true,
+        });
+        see(seen);
     }
 }

@@ -41,6 +41,7 @@ pub fn start(
     let sink = move |event| {
         filled.wait();
         following.on_quorum_event(&event, clock.now());
+        filled.followed(&event);
         match event {
             QuorumEvent::Failed { reason } => {
                 tracing::error!(

@@ -1,4 +1,5 @@
 mod compaction;
+mod groups;
 mod metadata;
 mod process;
 mod requests;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_broker::Broker;
-use ottla_metadata::quorum::Quorum;
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::log_dir::LogDir;
 
@@ -17,12 +17,13 @@ use crate::clock::Clock;
 use crate::http::{Check, Report};
 use crate::metrics::Exposition;
 use crate::network::{Gauges, Workers};
+use crate::quorum_slot::QuorumSlot;
 use crate::threads::JournalCounters;
 
 /// Health and metrics of a running broker.
 pub struct ServerReport {
     broker: Arc<Broker>,
-    quorum: Arc<dyn Quorum>,
+    quorum: Arc<QuorumSlot>,
     directories: Vec<ReportedDirectory>,
     workers: Workers,
     gauges: Gauges,
@@ -44,7 +45,7 @@ impl ServerReport {
     /// Reports on these.
     pub fn new(
         broker: Arc<Broker>,
-        quorum: Arc<dyn Quorum>,
+        quorum: Arc<QuorumSlot>,
         directories: Vec<ReportedDirectory>,
         workers: Workers,
         gauges: Gauges,
@@ -119,6 +120,7 @@ impl Report for ServerReport {
         self.metadata(&mut text);
         self.topics(&mut text);
         self.sizes(&mut text);
+        self.groups(&mut text);
         self.storage(&mut text);
         self.compaction(&mut text);
         text.into_text()

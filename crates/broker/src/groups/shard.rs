@@ -67,7 +67,7 @@ impl Groups {
         self.shards.read().get(&partition).cloned()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<GroupShard>> {
+    pub(crate) fn all(&self) -> Vec<Arc<GroupShard>> {
         self.shards.read().values().cloned().collect()
     }
 
@@ -116,6 +116,14 @@ impl GroupShard {
         let result = act(&mut state.shard);
         self.settle(broker, state);
         result
+    }
+
+    /// Lets `see` look at the groups, if they are served.
+    pub(crate) fn look(&self, see: impl FnOnce(&GroupCoordinator)) {
+        let state = self.state.lock();
+        if state.shard.is_serving() {
+            see(state.shard.machine());
+        }
     }
 
     /// Puts a command to the shard.

@@ -214,7 +214,7 @@ fn produce_one<'v>(
         result.error = ErrorCode::UnknownTopicId; // Deleted while the request was on its way.
     }
     if result.error != ErrorCode::None {
-        add(&partition.metrics.produce_failed, 1);
+        partition.metrics.produce_failed.count(result.error);
     }
     (Some(partition), result)
 }
@@ -302,6 +302,7 @@ fn accepted(
         add(&broker.metrics.duplicate_batches, 1);
     } else {
         let (size, records) = (facts.size as u64, u64::from(facts.records_count));
+        broker.metrics.appended(facts.codec, size, records);
         add(&broker.metrics.produced_batches, 1);
         add(&broker.metrics.produced_bytes, size);
         add(&broker.metrics.produced_records, records);

@@ -408,7 +408,7 @@ impl Broker {
                 add(&self.metrics.fetched_bytes, look.size as u64);
                 add(&target.metrics.bytes_out, look.size as u64);
             } else {
-                add(&target.metrics.fetch_failed, 1);
+                target.metrics.fetch_failed.count(error);
             }
         }
         let id = looked.target.as_ref().map(|target| target.id);

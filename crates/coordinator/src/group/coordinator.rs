@@ -1,5 +1,6 @@
 use super::classic::{ClassicGroup, GroupState};
 use super::command::{CommitOffsets, GroupCommand, JoinGroup};
+use super::committed_offset::CommittedOffset;
 use super::config::GroupConfig;
 use super::error::GroupError;
 use super::group_id::{GroupId, MemberId};
@@ -70,6 +71,17 @@ impl GroupCoordinator {
     /// Every group's members, by group.
     pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &ClassicGroup)> {
         self.groups.iter().map(|(id, group)| (id, &group.classic))
+    }
+
+    /// Every offset that is kept, with its group, topic and partition.
+    pub fn offsets(&self) -> impl Iterator<Item = (&GroupId, &Arc<str>, i32, &CommittedOffset)> {
+        let groups = self.groups.iter();
+        groups.flat_map(|(id, group)| {
+            group.offsets.iter().flat_map(move |(topic, partitions)| {
+                let partitions = partitions.iter();
+                partitions.map(move |(number, offset)| (id, topic, *number, offset))
+            })
+        })
     }
 
     /// How many offsets there are.

@@ -1,5 +1,7 @@
 use std::fmt::Write;
 
+use ottla_broker::SizeHistogram;
+
 use super::histogram::HistogramSum;
 
 /// Metrics as text in Prometheus's format (0.0.4). Every name gets the prefix `ottla_`.
@@ -48,6 +50,21 @@ impl Exposition {
         }
         self.value(&format!("{name}_sum"), labels, sum.sum_seconds());
         self.count(&format!("{name}_count"), labels, sum.count());
+    }
+
+    /// The samples of a histogram of sizes.
+    pub fn size_buckets(&mut self, name: &str, labels: &[Label<'_>], sizes: &SizeHistogram) {
+        let bucket = format!("{name}_bucket");
+        let cumulative = sizes.cumulative();
+        for (bound, count) in &cumulative {
+            let bound = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
+            let mut with_bound = labels.to_vec();
+            with_bound.push(("le", &bound));
+            self.count(&bucket, &with_bound, *count);
+        }
+        self.count(&format!("{name}_sum"), labels, sizes.sum());
+        let all = cumulative.last().map_or(0, |(_, count)| *count);
+        self.count(&format!("{name}_count"), labels, all);
     }
 
     /// The whole text.

@@ -1,7 +1,8 @@
 use ottla_broker::PartitionStates;
+use ottla_metadata::quorum::Quorum;
 
 use super::ServerReport;
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, HistogramSum};
 
 impl ServerReport {
     /// How the metadata and the partitions it knows stand.
@@ -26,6 +27,11 @@ impl ServerReport {
             text.gauge(name, help);
             text.count(name, &[], value);
         }
+        let mut commits = HistogramSum::default();
+        self.quorum.commits().add_to(&mut commits);
+        let help = "From a proposal to the metadata log until it is in force here.";
+        text.histogram("metadata_commit_seconds", help);
+        text.buckets("metadata_commit_seconds", &[], &commits);
         let PartitionStates {
             led,
             replica,

@@ -23,6 +23,23 @@ impl ServerReport {
             text.counter("cpu_seconds_total", "CPU time of the process.");
             text.value("cpu_seconds_total", &[], seconds);
         }
+        for (name, help, bytes) in [
+            (
+                "disk_read_bytes_total",
+                "Bytes the process had read from devices.",
+                used.read_bytes,
+            ),
+            (
+                "disk_write_bytes_total",
+                "Bytes the process had written to devices.",
+                used.written_bytes,
+            ),
+        ] {
+            if let Some(bytes) = bytes {
+                text.counter(name, help);
+                text.count(name, &[], bytes);
+            }
+        }
         text.gauge("memory_bytes", "Memory in use, by what for.");
         let requests = self.gauges.request_memory_bytes() as u64;
         text.count("memory_bytes", &[("pool", "requests")], requests);
@@ -42,13 +59,18 @@ impl ServerReport {
 struct ProcessUse {
     cpu_seconds: Option<f64>,
     resident_bytes: Option<u64>,
+    read_bytes: Option<u64>,
+    written_bytes: Option<u64>,
 }
 
 impl ProcessUse {
     fn read() -> ProcessUse {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
         ProcessUse {
+            read_bytes: number_after(&io, "read_bytes:"),
+            written_bytes: number_after(&io, "write_bytes:"),
             cpu_seconds: cpu_ticks(&stat).map(|ticks| ticks as f64 / TICKS_PER_SECOND),
             resident_bytes: resident_kib(&status).map(|kib| kib << 10),
         }
@@ -65,7 +87,12 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 }
 
 fn resident_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    number_after(status, "VmRSS:")
+}
+
+/// The number in the line that begins with `name`.
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     line?.split_whitespace().next()?.parse().ok()
 }
 
@@ -81,5 +108,7 @@ mod tests {
         let status = "Name:\tottla\nVmPeak:\t 9 kB\nVmRSS:\t  10400 kB\n";
         assert_eq!(resident_kib(status), Some(10400));
         assert_eq!(resident_kib("Name: x"), None);
+        let io = "rchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\n";
+        assert_eq!(number_after(io, "write_bytes:"), Some(8192));
     }
 }

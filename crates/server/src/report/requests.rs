@@ -141,9 +141,35 @@ impl ServerReport {
             "client_software",
             "Connections so far, by what clients say they are.",
         );
-        for (software, count) in metrics.clients() {
-            let labels = [("name", &*software.name), ("version", &*software.version)];
-            text.count("client_software", &labels, count);
+        for (software, seen) in metrics.clients() {
+            let labels = [
+                ("name", &*software.name),
+                ("version", &*software.version),
+                (
+                    "supported",
+                    if seen.is_supported { "true" } else { "false" },
+                ),
+            ];
+            text.count("client_software", &labels, seen.connections);
+        }
+        let requests = metrics.client_requests();
+        if requests.is_empty() {
+            return; // Nobody asked to tell clients apart.
+        }
+        text.counter(
+            "client_requests_total",
+            "Requests carried out, by what the client says it is, API and version.",
+        );
+        for (request, count) in requests {
+            let key = usize::try_from(request.api_key).unwrap_or(API_KEYS);
+            let version = request.api_version.to_string();
+            let labels = [
+                ("name", &*request.software.name),
+                ("version", &*request.software.version),
+                ("api", api_name(key)),
+                ("api_version", &version),
+            ];
+            text.count("client_requests_total", &labels, count);
         }
     }
 }

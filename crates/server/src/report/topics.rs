@@ -12,7 +12,7 @@ impl ServerReport {
         let metrics = self.broker.metrics();
         let topics = metrics.topics();
         type Counter = fn(&ottla_broker::TopicMetrics) -> &AtomicU64;
-        let families: [(&str, &str, Counter); 5] = [
+        let families: [(&str, &str, Counter); 3] = [
             (
                 "topic_bytes_in_total",
                 "Bytes of record batches appended.",
@@ -26,20 +26,51 @@ impl ServerReport {
             ("topic_records_in_total", "Records appended.", |t| {
                 &t.records_in
             }),
-            ("produce_failed_total", "Batches refused.", |t| {
-                &t.produce_failed
-            }),
-            (
-                "fetch_failed_total",
-                "Fetches of a partition refused.",
-                |t| &t.fetch_failed,
-            ),
         ];
         for (name, help, counter) in families {
             text.counter(name, help);
             for (topic, counters) in &topics {
                 let count = counter(counters).load(Ordering::Relaxed);
                 text.count(name, &[("topic", topic)], count);
+            }
+        }
+        type Failures = fn(&ottla_broker::TopicMetrics) -> &ottla_broker::FailureCounts;
+        let families: [(&str, &str, Failures); 2] = [
+            (
+                "produce_failed_total",
+                "Batches refused, by what was answered.",
+                |t| &t.produce_failed,
+            ),
+            (
+                "fetch_failed_total",
+                "Fetches of a partition refused, by what was answered.",
+                |t| &t.fetch_failed,
+            ),
+        ];
+        for (name, help, failures) in families {
+            text.counter(name, help);
+            for (topic, counters) in &topics {
+                for (error, count) in failures(counters).by_error() {
+                    let error = error.to_string();
+                    text.count(name, &[("topic", topic), ("error", &error)], count);
+                }
+            }
+        }
+        for (name, help, histograms) in [
+            (
+                "produce_batch_bytes",
+                "Sizes of appended batches.",
+                &metrics.batch_bytes,
+            ),
+            (
+                "produce_batch_records",
+                "Records of appended batches.",
+                &metrics.batch_records,
+            ),
+        ] {
+            text.histogram(name, help);
+            for (codec, histogram) in ottla_broker::codec_names().zip(histograms) {
+                text.size_buckets(name, &[("codec", codec)], histogram);
             }
         }
         let totals = [
@@ -65,12 +96,17 @@ impl ServerReport {
         }
     }
 
+    /// Whether partitions have labels of their own.
+    pub(super) fn tells_partitions_apart(&self) -> bool {
+        let level = &*self.broker.config().metrics_level;
+        LEVELS_OF_PARTITIONS.contains(&level)
+    }
+
     /// What topics and partitions take on disk and where they begin and end.
     pub(super) fn sizes(&self, text: &mut Exposition) {
         let mut topics: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut partitions = Vec::new();
-        let level = &*self.broker.config().metrics_level;
-        let tells_partitions_apart = LEVELS_OF_PARTITIONS.contains(&level);
+        let tells_partitions_apart = self.tells_partitions_apart();
         for dir in &self.directories {
             for (slot, id, topic) in dir.log_dir.partitions() {
                 let Some(sizes) = dir.log_dir.sizes(slot) else {

@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use ottla_broker::{GroupReport, PartitionLag};
+
+use super::ServerReport;
+use crate::metrics::Exposition;
+
+impl ServerReport {
+    /// The groups that are coordinated here.
+    pub(super) fn groups(&self, text: &mut Exposition) {
+        let failures = &self.broker.metrics().groups_load_failures;
+        text.counter(
+            "groups_load_failures_total",
+            "Partitions of the offsets topic that could not be loaded.",
+        );
+        let count = failures.load(Ordering::Relaxed);
+        text.count("groups_load_failures_total", &[], count);
+
+        let groups = self.broker.group_reports(self.clock.now());
+        text.gauge("group_members", "Members of the group.");
+        for group in &groups {
+            let members = group.members_count as u64;
+            text.count("group_members", &[("group", &group.group)], members);
+        }
+        text.gauge("group_state", "1 for the state the group is in.");
+        for group in &groups {
+            let labels = [("group", &*group.group), ("state", group.state)];
+            text.count("group_state", &labels, 1);
+        }
+        let help = "Generations the group has had: each began with a rebalance.";
+        text.counter("group_rebalances_total", help);
+        for group in &groups {
+            let generations = u64::try_from(group.generation).unwrap_or(0);
+            let labels = [("group", &*group.group)];
+            text.count("group_rebalances_total", &labels, generations);
+        }
+        lags(text, &groups, self.tells_partitions_apart());
+    }
+}
+
+/// Lag by topic, or by partition: added up in records, the oldest in seconds.
+fn lags(text: &mut Exposition, groups: &[GroupReport], tells_partitions_apart: bool) {
+    type Key<'a> = (&'a str, &'a str, Option<String>);
+    let mut records = BTreeMap::<Key<'_>, u64>::new();
+    let mut seconds = BTreeMap::<Key<'_>, f64>::new();
+    let mut most = BTreeMap::<&str, (u64, f64)>::new();
+    for group in groups {
+        for lag in &group.lags {
+            let PartitionLag {
+                topic, partition, ..
+            } = lag;
+            let partition = tells_partitions_apart.then(|| partition.to_string());
+            let key = (&*group.group, &**topic, partition);
+            *records.entry(key.clone()).or_default() += lag.records;
+            let behind = lag.seconds.unwrap_or(0.0);
+            let oldest = seconds.entry(key).or_default();
+            *oldest = oldest.max(behind);
+            let most = most.entry(&group.group).or_default();
+            *most = (most.0.max(lag.records), most.1.max(behind));
+        }
+    }
+    let write = |text: &mut Exposition, name: &str, (group, topic, partition): &Key<'_>, value| {
+        let mut labels = vec![("group", *group), ("topic", *topic)];
+        if let Some(partition) = partition {
+            labels.push(("partition", partition));
+        }
+        text.value(name, &labels, value);
+    };
+    text.gauge(
+        "group_lag_records",
+        "Records readable and not committed as read.",
+    );
+    for (key, value) in &records {
+        write(text, "group_lag_records", key, *value as f64);
+    }
+    let help = "Age of the oldest batch with records not committed as read.";
+    text.gauge("group_lag_seconds", help);
+    for (key, value) in &seconds {
+        write(text, "group_lag_seconds", key, *value);
+    }
+    text.gauge("group_lag_max_records", "Largest lag of one partition.");
+    for (group, (records, _)) in &most {
+        text.count("group_lag_max_records", &[("group", group)], *records);
+    }
+    text.gauge("group_lag_max_seconds", "Largest lag of one partition.");
+    for (group, (_, seconds)) in &most {
+        text.value("group_lag_max_seconds", &[("group", group)], *seconds);
+    }
+}
