@@ -10,6 +10,8 @@ import tempfile
 import time
 import urllib.request
 
+import compatibility
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = pathlib.Path(os.environ.get("OTTLA_BIN", ROOT / "target/release/ottla"))
 READY_SECONDS_MAX = 30
@@ -48,6 +50,7 @@ class Broker:
             "log.dirs": self.directory / "data",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "ottla.http.port": self.http_port,
+            "ottla.metrics.level": "client",
             **(settings or {}),
         }
 
@@ -79,6 +82,7 @@ class Broker:
 
     def stop(self):
         """SIGTERM; returns the exit code."""
+        compatibility.collect(self.metrics())
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
@@ -106,4 +110,5 @@ def running(settings=None, environment=None, directory=None):
             yield broker.start()
         finally:
             if broker.process is not None and broker.process.poll() is None:
+                compatibility.collect(broker.metrics())
                 broker.kill()

@@ -186,7 +186,7 @@ def _produce():
     yield send("two batches", 12, one([b"a"]) + one([b"b"]))
     yield send("a cut batch", 12, one([b"abc"])[:-1])
     yield send("a cut header", 12, one([b"abc"])[:30])
-    yield send("a byte too many", 12, one([b"abc"]) + b"x")
+    yield send("a byte too many", 12, one([b"abc"]) + b"x", topic="v6")
     yield send("wrong CRC", 12, one([b"abc"], crc=7))
     for magic in (0, 1, 3):
         yield send(f"magic {magic}", 12, one([b"abc"], magic=magic))
@@ -196,7 +196,7 @@ def _produce():
     yield send("count too high", 12, one([b"a"], count=2))
     yield send("last offset too high", 12, one([b"a"], last_delta=5))
     yield send("control batch", 12, one([b"a"], attributes=0x20))
-    yield send("log append time bit", 12, one([b"a"], attributes=0x08))
+    yield send("log append time bit", 12, one([b"a"], attributes=0x08), topic="v6")
     yield send("unknown codec", 12, one([b"a"], attributes=0x05))
     yield send("gzip that is none", 12, one([b"a"], attributes=0x01))
     yield send("transactional without id", 12, one([b"a"], attributes=0x10, producer=(5, 0, 0)))
@@ -337,6 +337,7 @@ def _configs():
     yield describe("empty topic name", TOPIC, "", every=True)
     yield describe("another broker", BROKER, "2", every=True)
     yield describe("not a broker", BROKER, "x", every=True)
+    yield describe("this broker", BROKER, "1", every=True)
     yield describe("all brokers", BROKER, "", every=True)
     yield describe("no such type", 3, "x", every=True)
     yield describe("unknown config", TOPIC, "v7", "no.such.config")
@@ -456,6 +457,23 @@ def _configs():
         ("metric.reporters", ""),
         ("log.dir.failure.timeout.ms", "5000"),
         ("cordoned.log.dirs", "/nowhere"),
+        ("log.retention.minutes", "5"),
+        ("log.roll.hours", "5"),
+        ("log.roll.ms", "5000"),
+        ("advertised.listeners", "PLAINTEXT://127.0.0.1:5"),
+        ("connections.max.reauth.ms", "5"),
+        ("num.network.threads", "100"),
+        ("num.replica.fetchers", "9"),
+        ("background.threads", "1"),
+        ("log.cleaner.threads", "0"),
+        ("max.connection.creation.rate", "0"),
+        ("max.connections.per.ip.overrides", "127.0.0.1:5,127.0.0.2:6"),
+        ("sasl.jaas.config", "x"),
+        ("ssl.client.auth", "required"),
+        ("ssl.protocol", "x"),
+        ("listener.name.plaintext.ssl.keystore.location", "/x"),
+        ("listener.name.plaintext.num.io.threads", "5"),
+        ("listener.name.plaintext.max.connection.creation.rate", "500"),
     ]:
         for scope in ("1", ""):
             where = "this broker" if scope else "all brokers"
@@ -491,6 +509,45 @@ def _configs():
     yield describe("group after set", GROUP, "g", every=True)
     yield alter("group, wrong", GROUP, "g", ("consumer.session.timeout.ms", SET, "1"))
     yield alter("group, unknown", GROUP, "g", ("x", SET, "5"))
+    for key, value in [
+        ("consumer.heartbeat.interval.ms", "1"),
+        ("consumer.assignment.interval.ms", "20000"),
+        ("errors.deadletterqueue.copy.record.enable", "x"),
+        ("errors.deadletterqueue.topic.name", "dead"),
+        ("share.auto.offset.reset", "x"),
+        ("share.auto.offset.reset", "by_duration:PT1H"),
+        ("share.auto.offset.reset", "by_duration:x"),
+        ("share.delivery.count.limit", "1"),
+        ("share.delivery.count.limit", "11"),
+        ("share.isolation.level", "x"),
+        ("share.partition.max.record.locks", "5000"),
+        ("share.record.lock.duration.ms", "2000"),
+        ("streams.assignor.name", "x"),
+        ("streams.assignor.name", "sticky"),
+        ("streams.num.standby.replicas", "3"),
+        ("streams.num.warmup.replicas", "21"),
+        ("streams.rack.aware.assignment.tags", "a,a"),
+        ("streams.rack.aware.assignment.tags", "a,b"),
+        ("streams.task.offset.interval.ms", "14999"),
+    ]:
+        yield alter(f"group, {key} = {value!r}", GROUP, "values", (key, SET, value))
+    yield describe("group after values", GROUP, "values", every=True)
+    yield replace("group, values back", GROUP, "values")
+    for key, operation, value in [
+        ("interval.ms", SET, "x"),
+        ("interval.ms", SET, "3600001"),
+        ("match", SET, "x"),
+        ("match", SET, "client_id=a,client_software_name=b.*"),
+        ("match", SET, "client_id=["),
+        ("match", SET, "foo=bar"),
+        ("match", SET, "client_id=a=b"),
+        ("metrics", SET, "*"),
+        ("metrics", SET, "org.apache.,x"),
+        ("metrics", APPEND, "b"),
+    ]:
+        yield alter(f"client metrics, {key} {operation} {value!r}", METRICS, "values", (key, operation, value))
+    yield describe("client metrics after values", METRICS, "values", every=True)
+    yield replace("client metrics, values back", METRICS, "values")
     yield alter("group without name", GROUP, "", ("consumer.session.timeout.ms", SET, "50000"))
     yield replace("group", GROUP, "g2", ("share.session.timeout.ms", "50000"))
     yield Case("ListConfigResources: version 0", "ListConfigResources", 0, {})

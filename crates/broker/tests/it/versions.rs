@@ -66,10 +66,11 @@ fn every_version_names_what_is_served_and_nothing_else() {
     let clients = harness.broker.metrics().clients();
     assert_eq!(clients.len(), 1);
     assert_eq!(
-        (clients[0].0.name.as_str(), clients[0].1),
+        (clients[0].0.name.as_str(), clients[0].1.connections),
         ("tester", 1),
         "one connection"
     );
+    assert!(clients[0].1.is_supported);
 }
 
 #[test]
