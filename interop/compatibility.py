@@ -2,7 +2,7 @@
 
     python compatibility.py          writes the page from compatibility.json and docs/compatibility.in.md
 
-`compatibility.json` is what a whole test run saw. `OTTLA_UPDATE_COMPATIBILITY=1` lets a whole run write it anew.
+`compatibility.json` is what a test run saw. With `OTTLA_UPDATE_COMPATIBILITY=1` a run writes it anew.
 """
 
 import json

@@ -42,7 +42,7 @@ def test_a_second_process_on_the_same_directory_is_refused(tmp_path):
 
 
 def test_health_and_metrics(tmp_path):
-    with broker_module.running(directory=tmp_path) as broker:
+    with broker_module.running({"ottla.metrics.level": "topic"}, directory=tmp_path) as broker:
         assert http(broker, "/livez")[0] == 200
         assert http(broker, "/readyz")[0] == 200
         topics.create(broker.bootstrap, "counted", 1)

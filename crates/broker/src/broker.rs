@@ -205,7 +205,7 @@ impl Broker {
                 version: header.api_version,
             });
         }
-        let counted = token.is_none() && self.config.metrics_level == "client";
+        let counted = held.is_none() && self.config.metrics_level == "client";
         let (api_version, client_id) = (header.api_version, header.client_id.unwrap_or(""));
         let request = Request {
             broker: self,

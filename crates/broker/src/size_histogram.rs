@@ -60,7 +60,9 @@ mod tests {
     #[test]
     fn bounds_are_inclusive() {
         let histogram = SizeHistogram::default();
-        [0, 1, 2, 4, 1 << 30].map(|size| histogram.record(size));
+        for size in [0, 1, 2, 4, 1 << 30] {
+            histogram.record(size);
+        }
         let cumulative = histogram.cumulative();
         assert_eq!(cumulative[0], (Some(1), 2));
         assert_eq!(cumulative[1], (Some(4), 4));

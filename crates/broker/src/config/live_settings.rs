@@ -86,6 +86,14 @@ impl LiveSettings {
     }
 }
 
+/// What else is put in force while the broker runs: see [`BrokerLayers::cleaner_options`].
+const OF_THE_CLEANER: &[&str] = &[
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.max.bytes.per.second",
+];
+
 /// Whether a change of the broker config `name` has its effect while the broker runs.
 pub fn is_live(name: &str) -> bool {
     let inherits = |synonym: &str| {
@@ -95,7 +103,7 @@ pub fn is_live(name: &str) -> bool {
     let is_of_topics = || {
         topic_definitions().any(|definition| definition.synonyms.iter().any(|name| inherits(name)))
     };
-    LiveSettings::NAMES.contains(&name) || is_of_topics()
+    LiveSettings::NAMES.contains(&name) || OF_THE_CLEANER.contains(&name) || is_of_topics()
 }
 
 /// Reads `host:count, ...`; the error is the item that is none.

@@ -405,6 +405,8 @@ fn another_value(definition: &Definition) -> String {
         ("max.connections.per.ip.overrides", ..) => "127.0.0.9:5".to_owned(),
         ("ottla.durability", ..) => "fsync".to_owned(),
         ("log.cleaner.threads", ..) => "2".to_owned(),
+        ("compression.gzip.level", ..) => "1".to_owned(),
+        ("log.retention.bytes", ..) => "5000".to_owned(),
         (_, Kind::Boolean, default) => (default != Some("true")).to_string(),
         (_, Kind::Double, _) => "0.25".to_owned(),
         (_, Kind::Int | Kind::Long | Kind::Short, default) => {
@@ -426,8 +428,9 @@ fn another_value(definition: &Definition) -> String {
     }
 }
 
-/// What of a broker's dynamic configs has an effect: on the broker itself, and on a topic.
-fn effects(harness: &Harness) -> (LiveSettings, TopicConfig) {
+/// What of a broker's dynamic configs has an effect: on the broker itself, on how it compacts, and on a
+/// topic.
+fn effects(harness: &Harness) -> (LiveSettings, String, TopicConfig) {
     let image = harness.broker.image();
     let nothing = BTreeMap::new();
     let this_broker = image.configs(&ConfigResource::broker(BrokerId::new(1)));
@@ -438,7 +441,12 @@ fn effects(harness: &Harness) -> (LiveSettings, TopicConfig) {
         started_with: &harness.broker.config().started_with,
     };
     let live = harness.broker.live_settings();
-    ((*live).clone(), TopicConfig::resolve(&nothing, layers))
+    let cleaner = format!("{:?}", layers.cleaner_options());
+    (
+        (*live).clone(),
+        cleaner,
+        TopicConfig::resolve(&nothing, layers),
+    )
 }
 
 #[test]
