@@ -14,7 +14,7 @@ async function main() {
     const tab = line.indexOf('\t');
     return { key: line.slice(0, tab), value: line.slice(tab + 1) };
   });
-  const kafka = new Kafka({ clientId: 'interop', brokers: [bootstrap], logLevel: logLevel.WARN });
+  const kafka = new Kafka({ clientId: 'kafkajs', brokers: [bootstrap], logLevel: logLevel.WARN });
   const producer = kafka.producer({
     createPartitioner: Partitioners.DefaultPartitioner,
     idempotent: true,

@@ -6,7 +6,7 @@ const say = (...words) => process.stdout.write(`${process.hrtime.bigint()} ${wor
 
 async function main() {
   const kafka = new Kafka({
-    clientId: 'interop',
+    clientId: 'kafkajs',
     brokers: [bootstrap],
     logLevel: logLevel.NOTHING,
     retry: { retries: 1000, maxRetryTime: 500, initialRetryTime: 100 },
