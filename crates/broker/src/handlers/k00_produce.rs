@@ -245,7 +245,7 @@ fn append(
     }
     let again = match recompressed(bytes, &facts, &view, scratch) {
         Ok(again) => again,
-        Err(error) => return refused_batch(&error),
+        Err(error) => return refused_batch(partition, &error),
     };
     let (bytes, facts) = match &again {
         Some((bytes, facts)) => (&bytes[..], facts),

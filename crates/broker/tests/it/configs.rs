@@ -428,9 +428,9 @@ fn another_value(definition: &Definition) -> String {
     }
 }
 
-/// What of a broker's dynamic configs has an effect: on the broker itself, on how it compacts, and on a
-/// topic.
-fn effects(harness: &Harness) -> (LiveSettings, String, TopicConfig) {
+/// What of a broker's dynamic configs has an effect: on the broker itself, on how it compacts, and on topics
+/// that are compressed in different ways.
+fn effects(harness: &Harness) -> (LiveSettings, String, Vec<TopicConfig>) {
     let image = harness.broker.image();
     let nothing = BTreeMap::new();
     let this_broker = image.configs(&ConfigResource::broker(BrokerId::new(1)));
@@ -442,11 +442,12 @@ fn effects(harness: &Harness) -> (LiveSettings, String, TopicConfig) {
     };
     let live = harness.broker.live_settings();
     let cleaner = format!("{:?}", layers.cleaner_options());
-    (
-        (*live).clone(),
-        cleaner,
-        TopicConfig::resolve(&nothing, layers),
-    )
+    let compressed = |codec: &str| [("compression.type".to_owned(), codec.to_owned())].into();
+    let topics = [BTreeMap::new(), compressed("gzip"), compressed("zstd")];
+    let topics = topics
+        .iter()
+        .map(|topic| TopicConfig::resolve(topic, layers));
+    ((*live).clone(), cleaner, topics.collect())
 }
 
 #[test]
