@@ -43,6 +43,16 @@ pub struct StorageWorld {
     held: Vec<HeldRead>,
     /// Synced bytes were damaged in this run: what is gone must be reported.
     damaged: bool,
+    /// After a flip the scrub goes over everything before anybody else comes upon it; then the process ends.
+    scrubs: bool,
+    /// A bit of the journal flipped before anything proved that its last frame was synced.
+    flipped_unproven: bool,
+    /// A bit flipped in those bytes of a batch that its own checksum does not cover.
+    flipped_header: bool,
+    /// The power went in this run: sidecars, which are not synced with their segments, may be gone.
+    sidecars_may_be_gone: bool,
+    /// The last recovery read every segment, because no checkpoint was good.
+    was_rebuilt: bool,
     /// The last recovery said that something may be missing.
     lossy: bool,
     /// Failed syncs until the directory was last opened: one more, and the page cache has lost something.
@@ -117,6 +127,11 @@ impl StorageWorld {
             one_value: OneValue::default(),
             held: Vec::new(),
             damaged: false,
+            scrubs: seed % 8 == 5,
+            flipped_unproven: false,
+            flipped_header: false,
+            sidecars_may_be_gone: false,
+            was_rebuilt: false,
             lossy: false,
             failed_syncs: 0,
             power_lost: false,

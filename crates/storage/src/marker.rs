@@ -69,6 +69,8 @@ markers! {
     TailRewritten,
     /// A segment was rolled.
     SegmentRolled,
+    /// A tail went to a new segment because the one before it was damaged.
+    SegmentSplit,
     /// Producer state was read from a snapshot.
     SnapshotUsed,
     /// Recovery found records of an unreadable journal entry in their segment.

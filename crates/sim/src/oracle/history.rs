@@ -180,15 +180,15 @@ impl History {
     }
 
     /// Takes `found` for the truth, after damage was reported for this partition: it must still hold
-    /// nothing that was never there. With what is lost may be where the log started: then batches come back that
-    /// `was_appended` knows.
+    /// nothing that was never there. With what is lost may be where the log started, or where it was cut: then
+    /// batches come back that `may_come_back` knows.
     pub fn damaged(
         &mut self,
         found: &LogState,
-        was_appended: impl Fn(&StoredBatch) -> bool,
+        may_come_back: impl Fn(&StoredBatch) -> bool,
     ) -> Result<(), Violation> {
         for batch in found.batches() {
-            if batch.last_offset < self.now.log_start && was_appended(batch) {
+            if may_come_back(batch) {
                 continue;
             }
             let known = self.now.batches().chain(self.durable.batches());
@@ -205,6 +205,12 @@ impl History {
             );
         }
         Ok(())
+    }
+
+    /// After a restart that had to read every segment: producers are known only as far as the batches tell.
+    pub fn forget_producers(&mut self) {
+        self.durable.forget_producers();
+        self.now.forget_producers();
     }
 
     /// Whether a pending change moves the log start to `start`.

@@ -3,7 +3,7 @@ use super::model::Floors;
 use super::reads::read_all;
 use crate::disk::{CrashKind, DiskFaults};
 use crate::hold;
-use crate::oracle::{CompactionRule, LogState, Producers, Violation};
+use crate::oracle::{CompactionRule, LogState, Producers, StoredBatch, Violation};
 use crate::trace;
 use ottla_storage::disk::Disk;
 use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
@@ -106,6 +106,7 @@ impl StorageWorld {
             false => CrashKind::PowerLoss,
         };
         self.power_lost |= kind == CrashKind::PowerLoss;
+        self.sidecars_may_be_gone |= self.power_lost;
         self.report.crashes += 1;
         self.disk = self.disk.reboot(kind);
     }
@@ -150,6 +151,7 @@ impl StorageWorld {
         self.disk.crash_after(None);
         self.calm_down();
         self.lossy = report.verdict == Verdict::Lossy;
+        self.was_rebuilt = report.was_rebuilt;
         hold!(
             !self.lossy || self.damaged,
             "what was never damaged is not called damaged",
@@ -166,6 +168,7 @@ impl StorageWorld {
 
     fn check_recovered(&mut self) -> Result<(), Violation> {
         self.check_dropped()?;
+        self.drop_strays()?;
         let ids: Vec<TopicPartition> = self.partitions.keys().copied().collect();
         for id in ids {
             self.check_partition(id)?;
@@ -216,19 +219,38 @@ impl StorageWorld {
         match result {
             Ok(recovered) => {
                 self.report.changes_lost += recovered.changes_lost as u64;
-                if recovered.producers == Producers::Unknown {
+                if self.was_rebuilt {
+                    partition.history.forget_producers();
+                }
+                // Of an `os` topic more may be gone than a client has under way.
+                let is_os = partition.config.durability == Durability::Os;
+                let is_gone = is_os && 0 < recovered.changes_lost;
+                if is_gone {
+                    partition.history.forget_producers();
+                }
+                if self.was_rebuilt || is_gone || recovered.producers == Producers::Unknown {
                     partition.renew_producers();
                 }
             }
             Err(violation) if self.damaged => {
                 trace!(self.trace, "{id} is damaged: {violation}");
                 let values = &self.one_value;
-                partition.history.damaged(&found, |batch| {
-                    values.has(id, batch.base_offset, batch.leader_epoch, &batch.bytes)
-                })?;
+                // No checksum covers some bytes of a batch once the sidecar is gone.
+                let is_unchecked = self.flipped_header && self.sidecars_may_be_gone;
+                let log_start = partition.history.now().log_start;
+                let may_come_back = |batch: &StoredBatch| {
+                    is_unchecked
+                        || (self.was_rebuilt || batch.last_offset < log_start)
+                            && values.has(id, batch.base_offset, batch.leader_epoch, &batch.bytes)
+                };
+                partition.history.damaged(&found, may_come_back)?;
                 // A lie about the last frame of all leaves no proof that there was one.
                 hold!(
-                    self.lossy || dir.damage(slot).is_some() || self.regime.tells_unprovable_lies(),
+                    self.lossy
+                        || dir.damage(slot).is_some()
+                        || is_unchecked
+                        || self.flipped_unproven
+                        || self.regime.tells_unprovable_lies(),
                     "damage is reported, never served",
                     "{id} lost something and nobody says so: {violation}"
                 );
@@ -314,6 +336,19 @@ impl StorageWorld {
             partition.drop_lsn = lsn.ok();
             partition.lossy = true;
             self.dropped.insert(id, partition);
+        }
+        Ok(())
+    }
+
+    /// What damage brings back is dropped, as a broker does with partitions that the metadata does not name.
+    fn drop_strays(&mut self) -> Result<(), Violation> {
+        let dir = self.dir.as_ref().expect("it was just opened");
+        for (slot, id, _) in dir.partitions() {
+            if !self.partitions.contains_key(&id) && !self.dropped.contains_key(&id) {
+                hold!(self.damaged, "deletions stay done", "{id} is back");
+                trace!(self.trace, "drop the stray {id}");
+                let _ = dir.drop_partition(slot, self.clock.now());
+            }
         }
         Ok(())
     }
@@ -410,7 +445,10 @@ impl StorageWorld {
         }
         Err(Violation {
             invariant: "a shutdown ends",
-            detail: "3,000 rounds of all pumps do not drain the directory".to_owned(),
+            detail: format!(
+                "3,000 rounds of all pumps do not drain the directory: {:?}",
+                self.dir.as_ref().map(LogDir::stats)
+            ),
         })
     }
 }

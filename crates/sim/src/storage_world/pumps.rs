@@ -1,13 +1,18 @@
 use super::StorageWorld;
+use super::crash::Trouble;
 use crate::disk::{DiskFaults, Failure, FileClass, PlannedFailure};
 use crate::hold;
 use crate::oracle::Violation;
 use crate::trace;
 use ottla_storage::CleanerOptions;
-use ottla_storage::disk::DiskOperation;
+use ottla_storage::disk::{Disk, DiskOperation, OpenMode};
 use ottla_storage::log_dir::{LogDirOptions, PumpStep};
 use ottla_storage::wal::{CommitStep, WalOptions, ZeroStep};
+use std::path::Path;
 use std::time::Duration;
+
+/// The first byte of a batch that its checksum covers.
+const CHECKED_FROM: u64 = 21;
 
 impl StorageWorld {
     /// One step of one pump.
@@ -144,10 +149,52 @@ impl StorageWorld {
             FileClass::Snapshot,
         ];
         let class = *self.prng.pick(&classes);
-        if self.disk.flip(class).is_some() {
+        let is_proven = self.dir.as_ref().is_none_or(|dir| dir.wal().is_clean());
+        if let Some((path, position)) = self.disk.flip(class) {
             self.damaged = true;
+            self.flipped_header |= class == FileClass::Segment && self.is_header(&path, position);
+            // A full ring has no room for the proof.
+            self.flipped_unproven |= class == FileClass::Wal && !is_proven;
+            if self.scrubs && class == FileClass::Segment {
+                self.scrub_everything();
+                // The next one has to write behind the damage.
+                return self.recover(Trouble::Allowed);
+            }
         }
         Ok(())
+    }
+
+    /// Whether the byte at `position` of a segment is one that a batch's own checksum does not cover.
+    fn is_header(&self, path: &Path, position: u64) -> bool {
+        let mut bytes = vec![0; position as usize + 1];
+        let log = self.disk.open(path, OpenMode::Read);
+        if log.and_then(|log| log.read_at(0, &mut bytes)).is_err() {
+            return true; // the machine has crashed: nobody can tell
+        }
+        let mut start = 0;
+        while let Some(size) = bytes.get(start + 8..start + 12) {
+            let size = u32::from_be_bytes(size.try_into().expect("four bytes")) as usize;
+            if bytes.len() <= start + 12 + size {
+                break;
+            }
+            start += 12 + size;
+        }
+        position < start as u64 + CHECKED_FROM
+    }
+
+    /// One pass of the scrub, which otherwise has no time to come round.
+    fn scrub_everything(&mut self) {
+        let Some(dir) = &self.dir else { return };
+        self.disk.evict();
+        dir.scrub_now();
+        let passes = dir.scrub_stats().passes_count;
+        for _ in 0..10_000 {
+            self.clock.advance_ms(20);
+            dir.scrub_step(self.clock.now());
+            if passes < dir.scrub_stats().passes_count {
+                break;
+            }
+        }
     }
 
     /// Small enough that a run of some thousand steps turns the ring many times.

@@ -1,5 +1,4 @@
 use ottla_sim::{Run, STEPS_DEFAULT, Totals, Trace, World};
-use ottla_storage::marker::Marker;
 use ottla_storage::planted::Planted;
 
 /// Seeds of each world in CI: together under two minutes of one core.
@@ -13,27 +12,27 @@ fn seeds(world: World) -> std::ops::Range<u64> {
     }
 }
 
-/// Seeds that fail, and the promise that each breaks.
-///
-/// It is to become empty. After damage the directory goes offline again and again while it shuts down.
-const OPEN: &[(World, u64, &str)] = &[(World::Storage, 808, "a shutdown ends")];
+/// Seeds that reach what the first ones do not.
+fn rare(world: World) -> &'static [u64] {
+    match world {
+        World::Storage => &[2_006_152, 2_012_923],
+        World::Journal | World::Broker | World::Groups => &[],
+    }
+}
 
-/// Runs the seeds of one world: none may fail but those that are known to, and those must.
+/// Runs the seeds of one world: none may fail.
 fn run_all(world: World) -> Totals {
     let mut totals = Totals::default();
-    for seed in seeds(world) {
+    for seed in seeds(world).chain(rare(world).iter().copied()) {
         let run = Run {
             world,
             seed,
             steps: STEPS_DEFAULT,
             planted: Planted::none(),
         };
-        let open = OPEN.iter().find(|open| (open.0, open.1) == (world, seed));
-        match (run.execute(Trace::quiet()), open) {
-            (Ok(_), Some(_)) => panic!("seed {seed} is mended: take it out of OPEN"),
-            (Ok(report), None) => totals.add(&report),
-            (Err(failure), Some(open)) if failure.violation.invariant == open.2 => {}
-            (Err(failure), _) => panic!("{}\nrepeat with: {}", failure.violation, run.command()),
+        match run.execute(Trace::quiet()) {
+            Ok(report) => totals.add(&report),
+            Err(failure) => panic!("{}\nrepeat with: {}", failure.violation, run.command()),
         }
     }
     totals
@@ -55,9 +54,7 @@ fn the_budget_of_seeds_holds() {
         sum
     });
     println!("{sum}");
-    let mut missed = sum.sums.never_reached();
-    // No run goes on for long enough for the scrub to come upon damage before anybody else does.
-    missed.retain(|marker| *marker != Marker::ScrubFoundDamage);
+    let missed = sum.sums.never_reached();
     assert!(
         missed.is_empty(),
         "no seed of the budget reaches {missed:?}"

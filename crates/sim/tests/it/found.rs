@@ -103,3 +103,61 @@ fn a_failed_sync_in_recovery_may_take_what_was_only_written() {
     holds(World::Storage, 1317);
     holds(World::Storage, 1_001_623);
 }
+
+/// A tail lay behind damage in its own segment: it could not be flushed, pinned the journal for ever, and the full ring
+/// stopped every partition.
+#[test]
+fn a_tail_behind_a_damaged_segment_goes_to_a_new_one() {
+    holds(World::Storage, 2_012_923);
+    holds(World::Storage, 2_006_152);
+    holds(World::Storage, 2_021_251);
+}
+
+/// The entry that dropped a partition was unreadable: it came back without its directory, and the flush took the missing
+/// directory for a failed device.
+#[test]
+fn a_missing_directory_is_no_failed_device() {
+    holds(World::Storage, 808);
+}
+
+/// Likewise, with the directory of its interrupted removal in the way of the next one.
+#[test]
+fn a_removal_makes_room_for_itself() {
+    holds(World::Storage, 3_010_041);
+}
+
+/// A producer snapshot was found damaged while a batch was judged, and the batch was appended nevertheless.
+#[test]
+fn a_partition_that_turns_out_damaged_takes_no_batch() {
+    holds(World::Storage, 2_072_728);
+}
+
+/// On a good disk the scrub removed a producer snapshot that a truncation had made useless for this process, while
+/// a checkpoint still named it.
+#[test]
+fn the_scrub_keeps_the_snapshots_that_checkpoints_name() {
+    holds(World::Storage, 3_016_353);
+}
+
+/// On a good disk batches behind a truncation were synced before its entry was durable: no checkpoint could be written,
+/// and the full ring waited for one.
+#[test]
+fn a_full_ring_does_not_wait_for_what_came_after_a_truncation() {
+    holds(World::Storage, 3_010_252);
+}
+
+/// Records of an unreadable entry were looked for in a directory that still belonged to an older topic of that name.
+#[test]
+fn lost_records_are_not_looked_for_in_the_directory_of_another_topic() {
+    holds(World::Storage, 3_023_392);
+}
+
+/// The oracle wanted of a lying disk, or of producers, more than anybody can know: proof for the last frame of a full
+/// ring, bytes that no checksum covers once the sidecar is gone, sequences whose segments are deleted.
+#[test]
+fn the_oracle_does_not_ask_for_what_nobody_can_know() {
+    holds(World::Storage, 2_012_422);
+    holds(World::Storage, 3_005_394);
+    holds(World::Storage, 2_006_554);
+    holds(World::Storage, 3_022_571);
+}

@@ -279,6 +279,9 @@ impl LogDir {
         };
         let had_pin = state.pin;
         let (freed, forgotten) = state.truncate_to(to, position);
+        if state.producers.snapshot_offset().is_none() {
+            self.keep_old_snapshots(state);
+        }
         state.before_truncate_lsn = state.state_lsn;
         state.truncated_to = to;
         state.state_lsn = state.state_lsn.max(lsn);
@@ -288,6 +291,13 @@ impl LogDir {
         self.count_producers(0, forgotten);
         self.move_pin(partition, had_pin, state);
         Ok(lsn)
+    }
+
+    /// The current snapshot was forgotten: the file stays as long as a restart may fall back to a checkpoint that names
+    /// it.
+    pub(super) fn keep_old_snapshots(&self, state: &mut PartitionState) {
+        // The one that may be under way, and the two that are kept.
+        state.snapshots_needed_until = self.checkpoints.lock().count() + 3;
     }
 
     /// Lets go of partitions whose drop is durable by now.

@@ -25,6 +25,8 @@ pub(super) struct Unlink {
     pub(super) file: Option<Arc<SegmentFile>>,
     /// What to remove.
     pub(super) paths: Vec<PathBuf>,
+    /// It is the snapshot of this offset: it may have become the current one again.
+    pub(super) snapshot: Option<Offset>,
     /// The partition, which may have been dropped: then its directory goes anyway.
     pub(super) partition: Arc<Partition>,
 }
@@ -44,6 +46,7 @@ impl Unlink {
             after_checkpoint: 0,
             file: Some(file),
             paths,
+            snapshot: None,
             partition,
         }
     }
@@ -61,6 +64,7 @@ impl Unlink {
             after_checkpoint,
             file: None,
             paths: vec![names::file(dir, offset, FileKind::Snapshot)],
+            snapshot: Some(offset),
             partition,
         }
     }
@@ -84,9 +88,13 @@ impl Unlink {
         let Some(path) = self.paths.pop() else {
             return Ok(TaskStep::Done);
         };
-        if self.partition.lock().standing == crate::partition::Standing::Dropped {
+        let state = self.partition.lock();
+        let is_current =
+            self.snapshot.is_some() && state.producers.snapshot_offset() == self.snapshot;
+        if state.standing == crate::partition::Standing::Dropped || is_current {
             return Ok(TaskStep::Done);
         }
+        drop(state);
         dir.remove_unneeded(&path)?;
         Ok(if self.paths.is_empty() {
             TaskStep::Done

@@ -204,7 +204,9 @@ fn directory(
     state: &PartitionState,
 ) -> Result<Option<Arc<str>>, DiskError> {
     if let Some(dir) = &state.dir {
-        return Ok(Some(Arc::clone(dir)));
+        // It may still be that of an older topic with the same name.
+        let is_own = rebuild::owner(disk, dir)? == Some(id);
+        return Ok(is_own.then(|| Arc::clone(dir)));
     }
     for entry in disk.list(Path::new(""))? {
         let is_candidate = entry.is_dir && !entry.name.ends_with(names::DELETED_SUFFIX);

@@ -169,13 +169,21 @@ impl LogDir {
     }
 
     fn task_failed(&self, pump: &mut Pump, task: Task, fault: &ReadFault, now: Now) {
-        match fault {
-            ReadFault::Disk(error) => self.failed(error),
-            // Named already; the partition is set aside and the others go on.
-            ReadFault::Corrupt { .. } | ReadFault::NewerVersion { .. } => {}
+        let goes_on = match &task {
+            Task::Flush(task) => task.finds_way_around(self, fault),
+            Task::Snapshot(task) => task.finds_way_around(fault),
+            Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) | Task::Swap(_) => false,
+        };
+        if !goes_on {
+            match fault {
+                ReadFault::Disk(error) => self.failed(error),
+                // Named already; the partition is set aside and the others go on.
+                ReadFault::Corrupt { .. } | ReadFault::NewerVersion { .. } => {}
+            }
         }
         let retry_at = now.mono.plus(FULL_RETRY_INTERVAL);
         match task {
+            Task::Flush(task) if goes_on => pump.tasks.push_front(Task::Flush(task)),
             Task::Flush(task) => {
                 pump.blocked_until = retry_at;
                 task.fail(self);
@@ -469,7 +477,20 @@ impl LogDir {
         let pump = self.pump.lock();
         let is_idle = pump.tasks.is_empty() && pump.stepping_count == 0;
         drop(pump);
-        is_idle && self.pins.lock().oldest().is_none() && self.wal.is_clean()
+        is_idle && self.is_flushed() && self.wal.is_clean()
+    }
+
+    /// True when the journal is needed by nobody but partitions without a name, which nothing can be flushed of: a
+    /// restart finds them again.
+    fn is_flushed(&self) -> bool {
+        let pins = self.pins.lock();
+        let (slots, count) = (pins.partitions(), pins.count());
+        drop(pins);
+        let has_no_name = |slot: &PartitionSlot| {
+            let partition = self.partition_at_work(*slot);
+            partition.is_none_or(|partition| partition.lock().dir.is_none())
+        };
+        slots.len() == count && slots.iter().all(has_no_name)
     }
 }
 

@@ -821,6 +821,8 @@ impl Recovering {
             if is_next {
                 state.segments.push(Segment::empty(base));
             }
+        } else if entry.header.argument == changes::SEGMENT_SPLIT {
+            state.split_segment(base);
         } else if entry.header.argument == changes::SEGMENTS_REMOVED {
             let end = entry.header.end_offset;
             // They were synced; a partition that lost the entry that said so still has them in its tail.

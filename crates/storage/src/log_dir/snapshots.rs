@@ -62,6 +62,12 @@ impl SnapshotTask {
         self.partition.lock().is_in_work = false;
     }
 
+    /// The directory is gone: that is damage of one partition, told when its files are looked for.
+    pub(super) fn finds_way_around(&self, fault: &ReadFault) -> bool {
+        let is_gone = matches!(fault, ReadFault::Disk(error) if error.is_not_found());
+        is_gone && std::mem::take(&mut self.partition.lock().has_dir)
+    }
+
     /// Does the next step.
     pub(super) fn step(&mut self, dir: &LogDir, now: Timestamp) -> Result<TaskStep, ReadFault> {
         let next = match std::mem::replace(&mut self.stage, Stage::Collect) {
@@ -186,6 +192,9 @@ impl LogDir {
         }
         let before = state.producers.count();
         state.producers.load(offset, entries);
+        if state.producers.snapshot_offset().is_none() {
+            self.keep_old_snapshots(&mut state);
+        }
         let after = state.producers.count();
         drop(state);
         self.count_producers(after - before, 0);

@@ -3,14 +3,16 @@
 //! Each step leaves the partition's lock before it does I/O and looks at the generation when it comes back: a
 //! truncation or drop in between makes what was written stale, and the files are cut before the next write.
 
-use super::LogDir;
+use super::{LogDir, changes, rebuild};
 use crate::disk::{DiskFile, OpenMode};
+use crate::marker::Marker;
 use crate::partition::{Partition, Standing, SyncPlan, WritePlan};
 use crate::planted::PlantedBug;
-use crate::segment::names::FileKind;
+use crate::segment::names::{self, FileKind};
 use crate::segment::sidecar::{self, FlushedBatch, UNIT_SIZE, Unit};
 use crate::segment::{ReadFault, SegmentFile, Units, UnitsCursor, small_files};
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind};
+use ottla_types::Offset;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +44,8 @@ pub(super) struct FlushTask {
     partition: Arc<Partition>,
     goal: Goal,
     stage: Stage,
+    /// The step under way is a sync: what it is about is not in the tail any more.
+    is_syncing: bool,
 }
 
 enum Stage {
@@ -76,11 +80,13 @@ impl FlushTask {
             partition,
             goal,
             stage: Stage::Decide,
+            is_syncing: false,
         }
     }
 
     /// Does the next step. After an error the task is over.
     pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        self.is_syncing = matches!(self.stage, Stage::SyncLog(_) | Stage::SyncDir(_));
         match std::mem::replace(&mut self.stage, Stage::Decide) {
             Stage::Decide => Ok(self.decide(dir)),
             Stage::MakeDir => self.make_dir(dir),
@@ -112,14 +118,59 @@ impl FlushTask {
     /// A step failed: the tail stays, the files are checked before the next write.
     pub(super) fn fail(&self, dir: &LogDir) {
         let mut state = self.partition.lock();
+        let end = state.appended_end();
         if dir.options.planted.is(PlantedBug::FullDiskLosesTail)
-            && let Some(plan) = state.plan_write(self.partition.id(), usize::MAX)
+            && let Some(plan) = state.plan_write(self.partition.id(), usize::MAX, end)
         {
             let freed = state.complete_write(&plan);
             dir.free_tail_bytes(freed);
         }
         state.distrust_files();
         state.is_in_work = false;
+    }
+
+    /// Whether the tail can be flushed in another way after `fault`: damage of what lies before it must not keep it in
+    /// memory, and with it the journal.
+    pub(super) fn finds_way_around(&self, dir: &LogDir, fault: &ReadFault) -> bool {
+        match fault {
+            ReadFault::Corrupt { base_offset, .. } => self.begin_segment_behind(dir, *base_offset),
+            // The directory is gone; the tail is not.
+            ReadFault::Disk(error) if error.is_not_found() && !self.is_syncing => {
+                let mut state = self.partition.lock();
+                state.distrust_files();
+                std::mem::take(&mut state.has_dir)
+            }
+            ReadFault::Disk(_) | ReadFault::NewerVersion { .. } => false,
+        }
+    }
+
+    /// Nothing can be put behind what the files of the segment `damaged` hold: the tail goes to a new one.
+    fn begin_segment_behind(&self, dir: &LogDir, damaged: Offset) -> bool {
+        let mut state = self.partition.lock();
+        let Some(base) = state.tail.first().map(|first| first.base_offset) else {
+            return false;
+        };
+        let index = state
+            .segment_index(base)
+            .expect("the tail lies in segments");
+        if state.segments[index].base_offset != damaged || damaged == base {
+            return false;
+        }
+        let header = EntryHeader {
+            kind: EntryKind::Segments,
+            topic_partition: self.partition.id(),
+            base_offset: base,
+            end_offset: Offset::ZERO,
+            argument: changes::SEGMENT_SPLIT,
+        };
+        let entry = Entry::new(header, DurabilityClass::Os, Body::Empty);
+        let Ok(lsn) = dir.wal.enqueue(entry) else {
+            return false;
+        };
+        state.state_lsn = lsn;
+        state.distrust_files();
+        dir.markers.reach(Marker::SegmentSplit);
+        state.split_segment(base)
     }
 
     fn go(&mut self, stage: Stage) -> TaskStep {
@@ -133,7 +184,13 @@ impl FlushTask {
         if state.standing == Standing::Dropped || state.dir.is_none() {
             return TaskStep::Done;
         }
-        if let Some(plan) = state.plan_write(id, dir.options.write_bytes_max) {
+        // What comes behind a truncation waits until that is durable: no checkpoint could tell them apart, and a full
+        // journal waits for one.
+        let end = match dir.durable_lsn() < state.truncate_lsn {
+            true => state.truncated_to,
+            false => state.appended_end(),
+        };
+        if let Some(plan) = state.plan_write(id, dir.options.write_bytes_max, end) {
             let has_dir = state.has_dir;
             drop(state);
             return self.go(if has_dir {
@@ -166,7 +223,24 @@ impl FlushTask {
     }
 
     fn make_dir(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
-        dir.disk.create_dir(Path::new(&*self.dir()))?;
+        let name = self.dir();
+        let id = self.partition.id();
+        if let Some(owner) = rebuild::owner(&*dir.disk, &name)?
+            && owner != id
+        {
+            // Left by a deletion that damage made forgotten, and not to be mixed with what comes now.
+            if dir.slot(owner).is_some() {
+                return Err(ReadFault::Corrupt {
+                    partition: id,
+                    base_offset: Offset::ZERO,
+                    position: 0,
+                });
+            }
+            // The scrub removes it.
+            let aside = names::deleted_dir(&name, owner.topic_id);
+            dir.disk.rename(Path::new(&*name), Path::new(&aside))?;
+        }
+        dir.disk.create_dir(Path::new(&*name))?;
         Ok(self.go(Stage::SyncRoot))
     }
 

@@ -164,6 +164,8 @@ pub(crate) struct PartitionState {
     pub(crate) dir_is_dirty: bool,
     /// Epochs changed since `leader-epoch-checkpoint` was written.
     pub(crate) epochs_are_dirty: bool,
+    /// Snapshots that are not current any more are needed until so many checkpoints were written: older ones name them.
+    pub(crate) snapshots_needed_until: u64,
     /// A producer snapshot is due.
     pub(crate) wants_snapshot: bool,
 }
@@ -204,6 +206,7 @@ impl PartitionState {
             has_dir: false,
             dir_is_dirty: false,
             epochs_are_dirty: false,
+            snapshots_needed_until: 0,
             wants_snapshot: false,
         }
     }
@@ -323,6 +326,33 @@ impl PartitionState {
     /// Begins a new segment at the end of the log.
     pub(crate) fn roll(&mut self) {
         self.segments.push(Segment::empty(self.appended_end()));
+    }
+
+    /// From `base` on, where a batch of the tail begins, the log lies in a segment of its own: the one it lay in takes
+    /// nothing any more. Returns false, and changes nothing, when no batch of the tail begins there inside a segment.
+    pub(crate) fn split_segment(&mut self, base: Offset) -> bool {
+        let Some(index) = self.segment_index(base) else {
+            return false;
+        };
+        let (start, end) = (self.segments[index].base_offset, self.segment_end(index));
+        let mut moved = self.tail.from(base).peekable();
+        if start == base || moved.peek().is_none_or(|first| first.base_offset != base) {
+            return false;
+        }
+        let mut new = Segment::empty(base);
+        for batch in moved.take_while(|batch| batch.base_offset < end) {
+            new.push(batch.bytes.len(), batch.max_timestamp, batch.appended_at);
+        }
+        let stays = |batch: &&TailBatch| (start..base).contains(&batch.base_offset);
+        let kept = self.tail.batches().filter(stays);
+        let largest = kept.map(|batch| batch.max_timestamp).max();
+        let old = &mut self.segments[index];
+        old.size -= new.size;
+        old.largest_timestamp = largest
+            .unwrap_or(NO_TIMESTAMP)
+            .max(old.written_largest_timestamp);
+        self.segments.insert(index + 1, new);
+        true
     }
 
     /// Takes a batch into tail, active segment, epochs. The caller takes care of journal and producers.
@@ -513,13 +543,22 @@ impl PartitionState {
         self.epochs_are_dirty = true;
     }
 
-    /// What may be flushed next: tail batches that lie in one segment, up to about `bytes_max`.
-    pub(crate) fn plan_write(&mut self, id: TopicPartition, bytes_max: usize) -> Option<WritePlan> {
+    /// What may be flushed next: tail batches that begin below `end_max` and lie in one segment, up to about
+    /// `bytes_max`.
+    pub(crate) fn plan_write(
+        &mut self,
+        id: TopicPartition,
+        bytes_max: usize,
+        end_max: Offset,
+    ) -> Option<WritePlan> {
         let first = self.tail.first()?;
+        if end_max <= first.base_offset {
+            return None;
+        }
         let index = self
             .segment_index(first.base_offset)
             .expect("the tail lies in segments");
-        let end = self.segment_end(index);
+        let end = self.segment_end(index).min(end_max);
         let mut batches = Vec::new();
         let mut bytes = 0;
         for batch in self.tail.batches() {

@@ -196,7 +196,9 @@ fn is_needed(dir: &LogDir, state: &PartitionState, name: &str) -> bool {
         Some(OwnFile::Cleaned(token)) => state.cleaning == Some(token),
         // A restart may fall back to a checkpoint that this process found.
         Some(OwnFile::Segment(offset, FileKind::Snapshot)) => {
-            state.producers.snapshot_offset() == Some(offset) || dir.checkpoints.lock().count() < 2
+            let needed_until = state.snapshots_needed_until.max(2);
+            state.producers.snapshot_offset() == Some(offset)
+                || dir.checkpoints.lock().count() < needed_until
         }
         Some(OwnFile::Segment(base, _)) => state.segments.iter().any(|it| it.base_offset == base),
     }

@@ -453,3 +453,41 @@ fn idle_frames_at_the_end_of_ring_files_do_not_keep_them() {
         }
     }
 }
+
+/// What was appended behind a segment that is damaged, and whose sidecar is gone, is flushed to a segment of its own:
+/// otherwise the journal would have to keep it for ever.
+#[test]
+fn a_tail_behind_a_damaged_segment_goes_to_a_new_one() {
+    const LOG: &str = "topic1-1/00000000000000000000.log";
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    produce(&mut h, slot, 0);
+    produce(&mut h, slot, 1);
+    h.flush(slot);
+    h.flip_at(Path::new(LOG), 100);
+    h.disk
+        .remove_file(&Path::new(LOG).with_extension("sums"))
+        .expect("there");
+    let mut h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    produce(&mut h, slot, 2);
+    produce(&mut h, slot, 3);
+    let before = h.read_all(slot, 2, 1 << 20);
+    h.flush(slot);
+    assert_eq!(h.dir.markers().count(Marker::SegmentSplit), 1);
+    let ends = h.dir.ends(slot).expect("there");
+    assert_eq!(
+        ends.synced_end,
+        Offset::new(4),
+        "nothing is left for the journal"
+    );
+    assert_eq!(h.read_all(slot, 2, 1 << 20), before);
+    produce(&mut h, slot, 4);
+    // The journal alone tells it again, and so does a checkpoint.
+    let h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    assert_eq!(h.read_all(slot, 2, 1 << 20).len(), 3);
+    let h = h.shut_down();
+    let slot = h.create(1, LogConfig::default());
+    assert_eq!(h.read_all(slot, 2, 1 << 20).len(), 3);
+}

@@ -235,6 +235,10 @@ impl Run {
             return;
         }
         let to = bases[bases.len() - 1 - self.prng.below(3.min(bases.len() as u64)) as usize];
+        // As callers have to: all that comes before it is durable.
+        self.h().commit();
+        self.settle_if_stalled();
+        self.note_durable();
         self.h()
             .dir
             .truncate(slot, Offset::new(to))
