@@ -16,7 +16,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
 fn rare(world: World) -> &'static [u64] {
     match world {
         World::Storage => &[2_006_152, 2_012_923],
-        World::Journal | World::Broker | World::Groups => &[],
+        World::Journal | World::Compaction | World::Broker | World::Groups => &[],
     }
 }
 
