@@ -124,10 +124,18 @@ impl Broker {
         let rules = BrokerConfigRules::new(&start.config);
         let controller = Controller::new(start.quorum, Arc::new(rules), prng.next_u64());
         let directories_count = start.directories.len();
-        let (directories, log_dirs) = start.directories.into_iter().unzip();
+        let (directories, log_dirs): (Vec<Directory>, Vec<Arc<LogDir>>) =
+            start.directories.into_iter().unzip();
+        let batch_bytes = log_dirs.iter().map(|dir| dir.options().around_bytes);
+        let batch_bytes_max = batch_bytes.min().expect("there is a directory");
         Arc::new_cyclic(|myself| Broker {
             sessions: SessionCache::new(start.config.requests.fetch_sessions_max, prng.fork()),
-            groups: Groups::new(&start.config, start.cores_count, prng.fork()),
+            groups: Groups::new(
+                &start.config,
+                batch_bytes_max,
+                start.cores_count,
+                prng.fork(),
+            ),
             live_settings: ArcSwap::from_pointee(start.config.live_settings()),
             config: start.config,
             incarnation: start.incarnation,

@@ -41,6 +41,8 @@ pub struct BrokerMetrics {
     pub fetch_sessions_evicted: AtomicU64,
     /// Partitions of the offsets topic that could not be loaded: their groups have no coordinator.
     pub groups_load_failures: AtomicU64,
+    /// Records of the offsets topic that were passed over because they could not be read.
+    pub groups_unreadable_records: AtomicU64,
 }
 
 /// What is counted for one topic.
@@ -135,6 +137,7 @@ impl Default for BrokerMetrics {
             held_requests: AtomicU64::new(0),
             fetch_sessions_evicted: AtomicU64::new(0),
             groups_load_failures: AtomicU64::new(0),
+            groups_unreadable_records: AtomicU64::new(0),
         }
     }
 }

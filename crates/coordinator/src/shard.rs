@@ -92,6 +92,8 @@ pub struct Shard<M: Machine> {
     waiting_count: u64,
     answers: Vec<Answer<M::Reply>>,
     tick_retry: Option<Mono>,
+    /// Records that were passed over while loading.
+    unreadable_count: u64,
 }
 
 #[derive(Debug)]
@@ -115,14 +117,6 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
-    /// A record that is not what its key says.
-    #[error("the record at offset {offset}: {error}")]
-    Record {
-        /// Where it is.
-        offset: Offset,
-        /// What is wrong.
-        error: ReplayError,
-    },
 }
 
 impl<M: Machine> Shard<M> {
@@ -140,6 +134,7 @@ impl<M: Machine> Shard<M> {
             waiting_count: 0,
             answers: Vec::new(),
             tick_retry: None,
+            unreadable_count: 0,
         }
     }
 
@@ -177,11 +172,11 @@ impl<M: Machine> Shard<M> {
                 let Some(key) = record.key else {
                     continue; // Not a coordinator's.
                 };
-                let replayed = self.machine.replay(key, record.value);
-                replayed.map_err(|error| LoadError::Record {
-                    offset: record.offset,
-                    error,
-                })?;
+                if let Err(ReplayError { .. }) = self.machine.replay(key, record.value) {
+                    // It is about one thing, of which what came before stays; the others must not do without
+                    // a coordinator because of it.
+                    self.unreadable_count += 1;
+                }
             }
         }
         if next_offset < end {
@@ -211,6 +206,11 @@ impl<M: Machine> Shard<M> {
     /// Whether it is to be dropped, and loaded anew if this is still the place.
     pub fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
+    }
+
+    /// Records that loading passed over because their own schemas do not allow them.
+    pub fn unreadable_count(&self) -> u64 {
+        self.unreadable_count
     }
 
     /// The state, for metrics and tests.

@@ -87,6 +87,15 @@ pub enum ControllerError {
     /// Zero or below -1.
     #[error("Number of partitions was set to an invalid non-positive value.")]
     InvalidPartitionsCount,
+    /// The default factor is not a factor.
+    #[error(
+        "Unable to replicate the partition {replication_factor} time(s): Invalid replication factor \
+         {replication_factor}: the replication factor must be positive."
+    )]
+    NonPositiveReplicationFactor {
+        /// Configured.
+        replication_factor: i16,
+    },
     /// More replicas than brokers.
     #[error(
         "Unable to replicate the partition {replication_factor} time(s): The target replication \
@@ -371,9 +380,10 @@ impl ControllerError {
             | E::InvalidRequest { .. }
             | E::ReservedTopicName { .. }
             | E::DuplicateResource { .. } => ErrorCode::InvalidRequest,
-            E::InvalidReplicationFactor | E::TooFewBrokers { .. } | E::AllBrokersFenced { .. } => {
-                ErrorCode::InvalidReplicationFactor
-            }
+            E::InvalidReplicationFactor
+            | E::NonPositiveReplicationFactor { .. }
+            | E::TooFewBrokers { .. }
+            | E::AllBrokersFenced { .. } => ErrorCode::InvalidReplicationFactor,
             E::InvalidPartitionsCount | E::PartitionsExist { .. } | E::FewerPartitions { .. } => {
                 ErrorCode::InvalidPartitions
             }

@@ -4,7 +4,6 @@ use crate::broker::{BlockingWork, Broker};
 use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::view::View;
-use ottla_coordinator::group::GroupCommand;
 use ottla_records::Decompressor;
 use ottla_storage::log_dir::{DirHealth, Part, ReadLimit};
 use ottla_storage::segment::Access;
@@ -126,11 +125,7 @@ impl Broker {
     /// A topic is gone: so are its offsets, in every group.
     pub(crate) fn forget_topic_offsets(&self, name: &Arc<str>, id: TopicId, now: Now) {
         for shard in self.groups.all() {
-            let command = GroupCommand::ForgetTopic {
-                name: Arc::clone(name),
-                id,
-            };
-            shard.ask(self, shard.core, command, None, now);
+            shard.forget_topic(self, name, id, now);
         }
     }
 }
@@ -165,6 +160,8 @@ impl GroupShard {
             let (bytes, next) = self.read(from, end)?;
             self.work(broker, |shard| shard.load(&bytes, next, &mut decompressor))?;
         }
+        let unreadable = self.work(broker, |shard| shard.unreadable_count());
+        add(&broker.metrics.groups_unreadable_records, unreadable);
         Ok(())
     }
 

@@ -26,7 +26,10 @@ impl Log for PartitionLog<'_> {
         if view.leader_epoch != self.leader_epoch {
             return Err(Refusal::NotCoordinator);
         }
-        match self.partition.log_dir.admit(AppendOrigin::Coordinator) {
+        let log_dir = &self.partition.log_dir;
+        match log_dir.admit(AppendOrigin::Coordinator) {
+            // Producers wait since long; who coordinates cannot wait, and must not fill memory either.
+            Ok(()) if log_dir.is_overloaded() => Err(Refusal::Unavailable),
             Ok(()) if view.has_enough_replicas => Ok(()),
             Ok(()) | Err(AppendError::Full) => Err(Refusal::Unavailable),
             Err(_offline) => Err(Refusal::NotCoordinator),

@@ -4,9 +4,15 @@ use ottla_coordinator::group::GroupConfig;
 use std::time::Duration;
 
 /// What groups may do here.
-pub(super) fn group_config(config: &BrokerConfig) -> GroupConfig {
+///
+/// `batch_bytes_max` is what every log directory takes in one append.
+pub(super) fn group_config(config: &BrokerConfig, batch_bytes_max: usize) -> GroupConfig {
     let groups = &config.groups;
+    let defaults = GroupConfig::default();
+    // What a group has beside its members' own bytes goes into the rest.
+    let record_bytes_max = batch_bytes_max / 8 * 7;
     GroupConfig {
+        record_bytes_max: record_bytes_max.min(defaults.record_bytes_max),
         initial_rebalance_delay: groups.initial_rebalance_delay,
         session_timeout_min: groups.session_timeout_min,
         session_timeout_max: groups.session_timeout_max,
@@ -14,7 +20,7 @@ pub(super) fn group_config(config: &BrokerConfig) -> GroupConfig {
         offset_metadata_units_max: groups.offset_metadata_max,
         offsets_retention: groups.offsets_retention,
         offsets_retention_check: groups.offsets_retention_check,
-        ..GroupConfig::default()
+        ..defaults
     }
 }
 

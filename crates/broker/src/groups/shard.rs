@@ -7,12 +7,13 @@ use crate::partition::LocalPartition;
 use crate::response::CoreId;
 use crate::waiting::Deadlines;
 use ottla_coordinator::group::{GroupCommand, GroupConfig, GroupCoordinator};
-use ottla_coordinator::{Shard, ShardOptions, Waiter};
-use ottla_types::{LeaderEpoch, Mono, Now, PartitionId, Prng};
+use ottla_coordinator::{Log, Shard, ShardOptions, Waiter};
+use ottla_types::{LeaderEpoch, Mono, Now, PartitionId, Prng, TopicId};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// The groups that are coordinated here.
 pub(crate) struct Groups {
@@ -44,7 +45,12 @@ struct ShardState {
     askers_count: u64,
     /// When the core looks at it next.
     armed: Option<Mono>,
+    /// Set while there may be offsets of topics that are gone: when they are looked for, once it serves.
+    cleanup: Option<Mono>,
 }
+
+/// How soon offsets of topics that are gone are looked for again when the log takes no appends.
+const CLEANUP_RETRY: Duration = Duration::from_secs(1);
 
 /// A part of a question.
 pub(super) struct Asker {
@@ -53,9 +59,15 @@ pub(super) struct Asker {
 }
 
 impl Groups {
-    pub(crate) fn new(config: &BrokerConfig, cores_count: usize, prng: Prng) -> Groups {
+    /// No shards yet. `batch_bytes_max` is what every log directory takes in one append.
+    pub(crate) fn new(
+        config: &BrokerConfig,
+        batch_bytes_max: usize,
+        cores_count: usize,
+        prng: Prng,
+    ) -> Groups {
         Groups {
-            config: Arc::new(settings::group_config(config)),
+            config: Arc::new(settings::group_config(config, batch_bytes_max)),
             options: settings::shard_options(config),
             shards: RwLock::default(),
             prng: Mutex::new(prng),
@@ -74,6 +86,15 @@ impl Groups {
     /// When the core has to look at one of its shards.
     pub(crate) fn next_deadline(&self, core: CoreId) -> Option<Mono> {
         self.timers[core.index()].lock().next()
+    }
+}
+
+impl ShardState {
+    /// Puts a command to the shard whose answer nobody waits for.
+    fn tell(&mut self, command: GroupCommand, log: &mut PartitionLog<'_>, now: Now) {
+        self.askers_count += 1;
+        let waiter = Waiter::new(self.askers_count);
+        self.shard.execute(waiter, command, log, now);
     }
 }
 
@@ -96,6 +117,8 @@ impl GroupShard {
                 askers: BTreeMap::new(),
                 askers_count: 0,
                 armed: None,
+                // A topic may have been deleted while nobody served.
+                cleanup: Some(Mono::ZERO),
             }),
             partition,
         })
@@ -143,7 +166,46 @@ impl GroupShard {
         }
         let mut log = self.log(broker, core);
         state.shard.execute(waiter, command, &mut log, now);
+        if broker.is_draining() {
+            // Nobody begins to wait for others any more.
+            state.shard.send_away();
+        }
         self.settle(broker, state);
+    }
+
+    /// A topic is gone, and the image knows: so are its offsets, now or as soon as they can be.
+    pub(super) fn forget_topic(&self, broker: &Broker, name: &Arc<str>, id: TopicId, now: Now) {
+        let mut state = self.state.lock();
+        let mut log = self.log(broker, self.core);
+        if state.shard.is_serving() && log.admit().is_ok() {
+            let name = Arc::clone(name);
+            state.tell(GroupCommand::ForgetTopic { name, id }, &mut log, now);
+        } else {
+            state.cleanup = Some(now.mono);
+        }
+        self.settle(broker, state);
+    }
+
+    /// Removes the offsets of topics that are gone, if it is time and the log takes appends.
+    fn clean_up(&self, broker: &Broker, state: &mut ShardState, now: Now) {
+        let is_due = state.cleanup.is_some_and(|at| at <= now.mono);
+        if !is_due || !state.shard.is_serving() {
+            return;
+        }
+        let mut log = self.log(broker, self.core);
+        if log.admit().is_err() {
+            state.cleanup = Some(now.mono.plus(CLEANUP_RETRY));
+            return;
+        }
+        state.cleanup = None;
+        let view = broker.view.load();
+        let topics = state.shard.machine().offset_topics();
+        let gone = topics.filter(|(_, id)| view.image.topic(*id).is_none());
+        let gone: BTreeSet<(Arc<str>, TopicId)> =
+            gone.map(|(name, id)| (Arc::clone(name), id)).collect();
+        for (name, id) in gone {
+            state.tell(GroupCommand::ForgetTopic { name, id }, &mut log, now);
+        }
     }
 
     /// The core's look at it.
@@ -156,6 +218,7 @@ impl GroupShard {
         if let Ok(view) = self.partition.read_view(None) {
             state.shard.committed(view.high_watermark);
         }
+        self.clean_up(broker, &mut state, now);
         self.settle(broker, state);
     }
 
@@ -175,7 +238,8 @@ impl GroupShard {
             Some((asker, answered))
         });
         let answers: Vec<(Asker, Answered)> = answers.collect();
-        if let Some(next) = state.shard.next_deadline()
+        let cleanup = state.cleanup.filter(|_| state.shard.is_serving());
+        if let Some(next) = state.shard.next_deadline().into_iter().chain(cleanup).min()
             && state.armed.is_none_or(|armed| next < armed)
         {
             self.arm(broker, &mut state, next);

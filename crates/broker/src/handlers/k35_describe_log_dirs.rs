@@ -7,16 +7,24 @@ use ottla_protocol::messages::describe_log_dirs_response::{
 use ottla_storage::log_dir::DirHealth;
 use ottla_types::ErrorCode;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DescribeLogDirsRequest<'_> = request.decode()?;
-    let is_wanted = |local: &LocalPartition| match &message.topics {
+    let wanted: Option<BTreeMap<&str, BTreeSet<i32>>> = message.topics.as_ref().map(|topics| {
+        let mut wanted = BTreeMap::<&str, BTreeSet<i32>>::new();
+        for topic in topics {
+            let partitions = wanted.entry(&topic.topic).or_default();
+            partitions.extend(&topic.partitions);
+        }
+        wanted
+    });
+    let is_wanted = |local: &LocalPartition| match &wanted {
         None => true,
-        Some(topics) => topics.iter().any(|topic| {
-            topic.topic == *local.topic && topic.partitions.contains(&local.id.partition.get())
-        }),
+        Some(topics) => topics
+            .get(&*local.topic)
+            .is_some_and(|partitions| partitions.contains(&local.id.partition.get())),
     };
     let mut directories: Vec<BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>>> =
         vec![BTreeMap::new(); request.broker.log_dirs.len()];

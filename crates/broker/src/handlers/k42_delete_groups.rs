@@ -9,16 +9,15 @@ use ottla_protocol::messages::delete_groups_response::{
     DeletableGroupResult, DeleteGroupsResponse,
 };
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DeleteGroupsRequest<'_> = request.decode()?;
     // A group that is named twice is deleted once.
-    let mut ids: Vec<String> = Vec::with_capacity(message.groups_names.len());
-    for name in message.groups_names {
-        if !ids.iter().any(|id| *id == name) {
-            ids.push(name.into_owned());
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let names = message.groups_names.into_iter();
+    let names = names.filter(|name| seen.insert(name.clone()));
+    let ids: Vec<String> = names.map(Cow::into_owned).collect();
     let commands = ids.iter();
     let commands = commands.map(|id| GroupCommand::Delete(id.as_str().into()));
     let commands = commands.collect();

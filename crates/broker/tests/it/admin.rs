@@ -487,3 +487,26 @@ fn nobody_waits_for_the_journal_longer_than_they_said() {
     assert_eq!(harness.fetch("t", 0, 0), Err(1), "it happened nevertheless");
     assert_eq!(harness.fetch("t", 0, 2), Ok(vec![(2, "c".to_owned())]));
 }
+
+/// Kafka takes any number for the default factor, and refuses each topic that would get it.
+#[test]
+fn a_default_replication_factor_that_is_none_makes_no_topics() {
+    for factor in ["0", "-1", "65536"] {
+        let setting = format!("default.replication.factor={factor}");
+        let mut harness = Harness::with(&[&setting]);
+        let request = ct::CreateTopicsRequest {
+            topics: vec![ct::CreatableTopic {
+                name: "t".into(),
+                num_partitions: 1,
+                replication_factor: -1,
+                ..ct::CreatableTopic::default()
+            }],
+            timeout_ms: 1000,
+            ..ct::CreateTopicsRequest::default()
+        };
+        harness.call(ApiKey::CreateTopics, 7, &request, |body| {
+            let response: CreateTopicsResponse<'_> = read(body, 7);
+            assert_eq!(response.topics[0].error_code, 38, "{factor}");
+        });
+    }
+}

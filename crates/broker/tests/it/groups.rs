@@ -536,6 +536,106 @@ fn a_shutdown_sends_waiting_members_away() {
 }
 
 #[test]
+fn nobody_begins_to_wait_for_members_while_the_broker_ends() {
+    let mut group = started();
+    group.broker.begin_shutdown(group.now);
+    let called = group.send(ApiKey::JoinGroup, 3, &join_request(""));
+    let Called::Answered(frame) = called else {
+        panic!("it would wait for others");
+    };
+    let response: JoinGroupResponse<'_> = read(&frame[8..], 3);
+    assert_eq!(response.error_code, 16);
+    assert!(group.broker.is_drained());
+}
+
+/// Coordinators are not held as producers are: far above what makes those wait they are refused.
+#[test]
+fn commits_are_refused_when_memory_is_far_beyond_full() {
+    let mut group = started_with(&["ottla.memory.tails.bytes=1048576"]);
+    let id = group.broker.image().topic_id("t").expect("made").uuid();
+    assert_eq!(commit(&mut group, 9, id, 7)[0], 0);
+    let large = crate::harness::batch(&["x".repeat(500_000).as_str()]);
+    // Each is let in because there was room before it.
+    for _ in 0..2 {
+        let request = crate::harness::produce_request("t", 0, &large, 1);
+        let _waiting = waiting(group.send(ApiKey::Produce, 9, &request));
+    }
+    assert_eq!(
+        commit_now(&mut group, id),
+        None,
+        "it only waits for the disk"
+    );
+    let huge = crate::harness::batch(&["x".repeat(900_000).as_str()]);
+    let mut group = started_with(&["ottla.memory.tails.bytes=1048576"]);
+    let id = group.broker.image().topic_id("t").expect("made").uuid();
+    let request = crate::harness::produce_request("t", 0, &large, 1);
+    let _waiting = waiting(group.send(ApiKey::Produce, 9, &request));
+    let request = crate::harness::produce_request("t", 0, &huge, 1);
+    let _waiting = waiting(group.send(ApiKey::Produce, 9, &request));
+    assert_eq!(commit_now(&mut group, id), Some(15));
+    group.settle();
+    assert_eq!(commit(&mut group, 9, id, 7)[0], 0, "there is room again");
+}
+
+/// The code of a commit that is answered at once.
+fn commit_now(group: &mut Harness, id: Uuid) -> Option<i16> {
+    let request = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            topic_id: id,
+            partitions: vec![OffsetCommitRequestPartition::default()],
+            ..OffsetCommitRequestTopic::default()
+        }],
+        ..OffsetCommitRequest::default()
+    };
+    match group.send(ApiKey::OffsetCommit, 10, &request) {
+        Called::Answered(frame) => {
+            let response: OffsetCommitResponse<'_> = read(&frame[9..], 10);
+            Some(response.topics[0].partitions[0].error_code)
+        }
+        _ => None,
+    }
+}
+
+/// Where the partition of group `g` ends.
+fn offsets_end(group: &Harness) -> i64 {
+    let image = group.broker.image();
+    let topic = image.topic_by_name("__consumer_offsets").expect("made");
+    let ends = topic.numbered().map(|(partition, _)| {
+        let slot = group.log_dir.slot(ottla_types::TopicPartition {
+            topic_id: topic.id,
+            partition,
+        });
+        let ends = group.log_dir.ends(slot.expect("held here"));
+        ends.expect("held here").appended_end.get()
+    });
+    ends.sum()
+}
+
+/// The topic's end is durable and the tombstones of its offsets are not: the next start writes them.
+#[test]
+fn offsets_of_a_topic_that_went_while_nobody_could_say_so_go_later() {
+    let mut group = started();
+    let id = group.broker.image().topic_id("t").expect("made").uuid();
+    assert_eq!(commit(&mut group, 9, id, 7)[..2], [0, 0]);
+    let before = offsets_end(&group);
+    use ottla_protocol::messages::delete_topics_request::DeleteTopicsRequest;
+    let request = DeleteTopicsRequest {
+        topic_names: vec!["t".into()],
+        timeout_ms: 1000,
+        ..DeleteTopicsRequest::default()
+    };
+    let _waiting = waiting(group.send(ApiKey::DeleteTopics, 5, &request));
+    while group.step_quorum() {}
+    assert!(before < offsets_end(&group), "tombstones, not durable yet");
+    let mut group = group.restart();
+    group.settle();
+    group.pass(Duration::from_millis(1));
+    assert!(before < offsets_end(&group));
+}
+
+#[test]
 fn without_the_topic_there_is_no_coordinator() {
     let mut group = Harness::with(SETTINGS);
     assert_eq!(heartbeat(&mut group, 4, "m", 1), 16);

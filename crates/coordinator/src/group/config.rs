@@ -20,7 +20,8 @@ pub struct GroupConfig {
     pub offsets_retention: Duration,
     /// `offsets.retention.check.interval.ms`: how often expired offsets are looked for.
     pub offsets_retention_check: Duration,
-    /// The most bytes the records of one command may have together.
+    /// The most bytes the records of one command may have together, about. The log must take somewhat more in one
+    /// batch.
     pub record_bytes_max: usize,
 }
 
@@ -35,7 +36,7 @@ impl Default for GroupConfig {
             offset_metadata_units_max: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check: Duration::from_secs(10 * 60),
-            // Well below what storage appends in one piece.
+            // Well below what storage appends in one piece by default.
             record_bytes_max: 7 << 20,
         }
     }

@@ -91,6 +91,15 @@ impl GroupCoordinator {
         topics.map(BTreeMap::len).sum()
     }
 
+    /// The topics that offsets are kept of, as far as their ids are known. The same one may come often.
+    pub fn offset_topics(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
+        let offsets = self.groups.values().flat_map(|group| &group.offsets);
+        offsets.flat_map(|(name, partitions)| {
+            let ids = partitions.values().filter_map(|offset| offset.topic_id);
+            ids.map(move |id| (name, id))
+        })
+    }
+
     /// Records it was loaded from that belong to kinds of groups this release does not have.
     pub fn foreign_count(&self) -> u64 {
         self.foreign_count

@@ -29,7 +29,12 @@ impl Turn<'_> {
         }
         let metadata = request.protocols.iter();
         let metadata = metadata.map(|protocol| protocol.metadata.len()).max();
-        if !self.has_room_for(metadata.unwrap_or(0)) {
+        // A static member may take the place of its former self in a group that stays as it is.
+        let assigned = match request.instance {
+            Some(_) => self.group.classic.assignments_size(),
+            None => 0,
+        };
+        if !self.has_room_for(metadata.unwrap_or(0) + assigned) {
             return self.refuse_join(waiter, GroupError::StateTooLarge, request.member);
         }
         match request.member.clone() {

@@ -120,10 +120,6 @@ impl MemoryLog {
         }
     }
 
-    pub fn batches(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.batches.iter()
-    }
-
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         let mut builder = BatchBuilder::new(Codec::Lz4);
         builder.push(Timestamp::from_millis(START), Some(key), value, &[]);

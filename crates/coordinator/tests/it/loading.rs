@@ -1,5 +1,7 @@
 use crate::harness::{Harness, MemoryLog, Mode, START, commit, start};
-use ottla_coordinator::group::{GroupCommand, GroupConfig, GroupCoordinator, GroupReply};
+use ottla_coordinator::group::{
+    GroupCommand, GroupConfig, GroupCoordinator, GroupError, GroupReply,
+};
 use ottla_coordinator::{Refusal, Shard, ShardOptions, Waiter};
 use ottla_protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
 use ottla_protocol::messages::offset_commit_value::OffsetCommitValue;
@@ -130,8 +132,9 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(group.shard.machine().foreign_count(), 2);
 }
 
+/// What came before about the same thing stays; everything else is as if it were not there.
 #[test]
-fn a_record_that_cannot_be_read_stops_the_load() {
+fn a_record_that_cannot_be_read_is_passed_over() {
     for (key, value) in [
         (key(1, &["g", "t"], Some(0)), vec![0, 9, 1]),
         (key(1, &["g"], None), offset(3, 1)),
@@ -139,18 +142,53 @@ fn a_record_that_cannot_be_read_stops_the_load() {
         (vec![0], vec![]),
     ] {
         let mut log = MemoryLog::default();
+        log.push(&self::key(1, &["g", "t"], Some(0)), Some(&offset(3, 5)));
         log.push(&key, Some(&value));
-        let machine = GroupCoordinator::new(Arc::default(), 1);
-        let end = Offset::new(log.end);
-        let mut shard = Shard::new(machine, ShardOptions::default(), Offset::ZERO, end);
-        let mut bytes = Vec::new();
-        for batch in log.batches() {
-            bytes.extend_from_slice(batch);
-        }
-        let loaded = shard.load(&bytes, end, &mut Decompressor::default());
-        assert!(loaded.is_err(), "{key:?}");
-        assert!(!shard.is_serving());
+        log.push(&self::key(1, &["h", "t"], Some(0)), Some(&offset(3, 6)));
+        let mut group = on(log);
+        assert_eq!(group.shard.unreadable_count(), 1, "{key:?}");
+        assert_eq!(group.fetch_offset("g", "t", 0), Some(5));
+        assert_eq!(group.fetch_offset("h", "t", 0), Some(6));
     }
+}
+
+/// Only somebody else's record can say so; it must not end the process.
+#[test]
+fn who_is_named_twice_is_the_last_one_named() {
+    let member =
+        |id: &'static str, instance: Option<&'static str>, host: &'static str| MemberMetadata {
+            member_id: id.into(),
+            group_instance_id: instance.map(Into::into),
+            client_id: "c".into(),
+            client_host: host.into(),
+            session_timeout: 10_000,
+            rebalance_timeout: 20_000,
+            subscription: crate::harness::subscription(&["t"]).to_vec().into(),
+            ..MemberMetadata::default()
+        };
+    let message = GroupMetadataValue {
+        protocol_type: "consumer".into(),
+        generation: 5,
+        protocol: Some("range".into()),
+        leader: Some("a".into()),
+        current_state_timestamp: START,
+        members: vec![
+            member("a", Some("i"), "/1"),
+            member("b", None, "/2"),
+            member("c", Some("i"), "/3"),
+            member("b", Some("j"), "/4"),
+        ],
+    };
+    let mut log = MemoryLog::default();
+    log.push(&key(2, &["g"], None), Some(&value(3, &message)));
+    let mut group = on(log);
+    group.shard.machine().check();
+    let described = group.describe("g").expect("it is there");
+    let hosts = described.members.iter();
+    let hosts: Vec<&str> = hosts.map(|member| &*member.client_host).collect();
+    assert_eq!(hosts, ["/4", "/3"]);
+    assert_eq!(group.heartbeat("a", 5), Err(GroupError::UnknownMember));
+    assert_eq!(group.heartbeat("c", 5), Ok(()));
 }
 
 #[test]
@@ -224,7 +262,7 @@ fn a_group_over_its_limit_rebalances() {
     let first = group.send_join(&join(&ids[0]));
     let second = group.send_join(&join(&ids[1]));
     let third = group.join(&join(&ids[2])).expect_err("no place is left");
-    assert_eq!(third.error, ottla_coordinator::group::GroupError::GroupFull);
+    assert_eq!(third.error, GroupError::GroupFull);
     group.gather(&[first, second]);
     assert_eq!(
         group.joined(first).expect("let in").generation,

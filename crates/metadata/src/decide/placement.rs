@@ -18,10 +18,13 @@ pub(super) fn place(
     let is_active = |broker: &BrokerId| image.broker(*broker).is_some_and(|b| b.is_active());
     let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
     let (active, fenced): (Vec<_>, Vec<_>) = brokers.iter().copied().partition(is_active);
+    let replicas_count = usize::try_from(replication_factor).unwrap_or(0);
+    if replicas_count == 0 {
+        return Err(ControllerError::NonPositiveReplicationFactor { replication_factor });
+    }
     if active.is_empty() {
         return Err(ControllerError::AllBrokersFenced { replication_factor });
     }
-    let replicas_count = usize::try_from(replication_factor).unwrap_or(0);
     if brokers.len() < replicas_count {
         return Err(ControllerError::TooFewBrokers {
             replication_factor,

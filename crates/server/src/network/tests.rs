@@ -17,6 +17,8 @@ struct Script {
     workers: Mutex<Option<Workers>>,
     state: Mutex<ScriptState>,
     connected: AtomicUsize,
+    /// Times that workers looked for completions.
+    looks: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -125,6 +127,7 @@ impl Service for Script {
     }
 
     fn completions(&self, core: usize, _: Now, out: &mut Vec<(u64, Outcome<u64>)>) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
         let state = &mut *state;
         state.released.retain(|&(of_core, token)| {
@@ -547,6 +550,22 @@ fn idle_connections_are_closed_and_waiting_ones_are_not() {
     assert_eq!(idle.receive_to_end(), b"");
     network.service.release_all();
     assert_eq!(waiting.receive(), [1]);
+}
+
+#[test]
+fn a_worker_rests_also_when_no_connection_may_be_idle() {
+    let network = TestNetwork::start(NetworkLimits {
+        idle_max: Duration::ZERO,
+        ..limits()
+    });
+    let mut idle = network.connect();
+    assert_eq!(idle.receive_to_end(), b"");
+    let looks = || network.service.looks.load(Ordering::Relaxed);
+    let (before, began) = (looks(), std::time::Instant::now());
+    network
+        .service
+        .wait_until("many looks of the workers", |_| before + 100 <= looks());
+    assert!(Duration::from_millis(50) <= began.elapsed());
 }
 
 #[test]

@@ -26,8 +26,10 @@ use crate::threads::BlockingPool;
 const READ_SIZE: usize = 256 << 10;
 /// One read while request memory is short: what is read must be kept.
 const READ_SIZE_SHORT: usize = 4 << 10;
-/// How often connections are looked at for idleness, at most.
+/// Connections are looked at for idleness at least so often,
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// and not more often than this: `connections.max.idle.ms` may be 0.
+const SWEEP_EVERY_MIN: Duration = Duration::from_millis(20);
 /// How often those that wait for memory ask again: it may have been freed by another worker.
 const MEMORY_RETRY: Duration = Duration::from_millis(10);
 /// A connection may hold part of a request this long without sending, while memory is short.
@@ -126,7 +128,7 @@ pub fn run<S: Service>(
 impl<S: Service> WorkerContext<S> {
     /// The loop of the worker itself, beside its connections: completions, deadlines, mail.
     async fn serve(self: Rc<Self>) {
-        let sweep_every = SWEEP_EVERY.min(self.limits.idle_max / 2);
+        let sweep_every = (self.limits.idle_max / 2).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY);
         let mut sweep_at = self.clock.mono().plus(sweep_every);
         let mut completed = Vec::new();
         loop {

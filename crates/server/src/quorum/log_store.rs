@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long to wait before a full disk is tried again.
@@ -23,6 +24,26 @@ const FULL_DISK_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct LogStore {
     shared: Arc<Mutex<Shared>>,
+    indices: Arc<Indices>,
+}
+
+/// How far the store is, for threads that must not wait while it writes.
+#[derive(Debug, Default)]
+pub(super) struct Indices {
+    /// Of the last entry.
+    pub(super) last: AtomicU64,
+    /// Of the last entry that the snapshot has in it.
+    pub(super) snapshot: AtomicU64,
+}
+
+impl Indices {
+    fn publish(&self, store: &QuorumStore) {
+        let last = store.end_index().saturating_sub(1);
+        self.last.store(last, Ordering::Relaxed);
+        let snapshot = store.snapshot();
+        let snapshot = snapshot.map_or(0, |snapshot| snapshot.position.index);
+        self.snapshot.store(snapshot, Ordering::Relaxed);
+    }
 }
 
 /// The store, and the tickets of entries that were written and not applied yet, by index.
@@ -33,7 +54,10 @@ pub(super) struct Shared {
 
 impl LogStore {
     pub(super) fn new(store: QuorumStore) -> LogStore {
+        let indices = Arc::new(Indices::default());
+        indices.publish(&store);
         LogStore {
+            indices,
             shared: Arc::new(Mutex::new(Shared {
                 store,
                 tickets: BTreeMap::new(),
@@ -43,6 +67,16 @@ impl LogStore {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock()
+    }
+
+    /// How far the store is. Never waits for a write.
+    pub(super) fn indices(&self) -> &Indices {
+        &self.indices
+    }
+
+    /// The store has changed: tells those who ask without waiting for it.
+    pub(super) fn publish(&self, shared: &Shared) {
+        self.indices.publish(&shared.store);
     }
 }
 
@@ -54,7 +88,12 @@ impl LogStore {
         mut write: impl FnMut(&mut Shared) -> Result<(), QuorumStoreError>,
     ) -> Result<(), io::Error> {
         loop {
-            let result = write(&mut self.lock());
+            let result = {
+                let shared = &mut *self.lock();
+                let result = write(shared);
+                self.publish(shared);
+                result
+            };
             match result {
                 Err(error) if error.is_full() => tokio::time::sleep(FULL_DISK_PAUSE).await,
                 result => return result.map_err(to_io_error),

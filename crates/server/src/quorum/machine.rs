@@ -88,6 +88,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             if stored < Some(snapshot.position) {
                 let snapshot = (*snapshot).clone();
                 shared.store.save_snapshot(snapshot).map_err(to_io_error)?;
+                self.log_store.publish(shared);
             }
         }
         self.events.image_replaced(&self.inner);
@@ -118,6 +119,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             .ok_or_else(|| io::Error::other("nothing was applied that a snapshot could hold"))?;
         let shared = &mut *self.log_store.lock();
         shared.store.save_snapshot(snapshot).map_err(to_io_error)?;
+        self.log_store.publish(shared);
         let stored = shared.store.snapshot().cloned();
         stored
             .map(to_raft_snapshot)

@@ -27,6 +27,7 @@ use ottla_metadata::{QuorumStore, QuorumStoreError, Record, codec};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -140,10 +141,10 @@ impl Quorum for OpenraftQuorum {
 
     fn status(&self) -> QuorumStatus {
         let mut status = self.events.status();
-        let store = &self.log_store.lock().store;
-        status.last_index = store.end_index().saturating_sub(1);
-        let snapshot = store.snapshot();
-        status.snapshot_index = snapshot.map_or(0, |snapshot| snapshot.position.index);
+        // Without the store's lock, which is held while it writes.
+        let indices = self.log_store.indices();
+        status.last_index = indices.last.load(Ordering::Relaxed);
+        status.snapshot_index = indices.snapshot.load(Ordering::Relaxed);
         status
     }
 }

@@ -131,6 +131,11 @@ impl ServerReport {
         text.counter("held_requests_total", help);
         let held = metrics.held_requests.load(Ordering::Relaxed);
         text.count("held_requests_total", &[], held);
+        let help =
+            "Records of the offsets topic that were passed over because they could not be read.";
+        text.counter("groups_unreadable_records_total", help);
+        let unreadable = metrics.groups_unreadable_records.load(Ordering::Relaxed);
+        text.count("groups_unreadable_records_total", &[], unreadable);
         text.gauge("inflight_bytes", "Bytes of requests in memory.");
         let bytes = self.gauges.request_memory_bytes() as u64;
         text.count("inflight_bytes", &[], bytes);

@@ -261,13 +261,20 @@ impl LogDir {
     /// memory that is taken already: it makes nobody wait, and goes as it is flushed. Nor does a directory that
     /// refuses every append: the refusal is the answer.
     pub fn is_congested(&self) -> bool {
-        if self.admit(AppendOrigin::Client).is_err() {
-            return false;
-        }
+        self.admit(AppendOrigin::Client).is_ok() && self.holds_more_than(1)
+    }
+
+    /// True when it holds twice as much as makes producers wait: then also those should be refused who cannot wait.
+    pub fn is_overloaded(&self) -> bool {
+        self.holds_more_than(2)
+    }
+
+    /// Whether tails or the journal's queue hold more than so many times what makes producers wait.
+    fn holds_more_than(&self, times: usize) -> bool {
         let tails_max = self.options.tail_bytes_max + self.options.tail_bytes_max / 2;
-        tails_max + self.replayed_excess.load(Ordering::Relaxed)
+        tails_max * times + self.replayed_excess.load(Ordering::Relaxed)
             < self.tail_bytes.load(Ordering::Relaxed)
-            || self.options.tail_bytes_max as u64 / 2 < self.wal.queued_bytes()
+            || ((self.options.tail_bytes_max / 2 * times) as u64) < self.wal.queued_bytes()
     }
 
     /// Sizes and counts.

@@ -106,6 +106,13 @@ impl ClassicGroup {
         group.protocol_type = Some(parts.protocol_type).filter(|text| !text.is_empty());
         group.protocol = parts.protocol;
         for member in parts.members {
+            // A record may name a member or a static member twice, if it is not ours: the last one counts.
+            group.remove(member.id.as_str());
+            let instance = member.parts.instance.as_ref();
+            let earlier = instance.and_then(|instance| group.static_members.get(instance));
+            if let Some(earlier) = earlier.cloned() {
+                group.remove(earlier.as_str());
+            }
             group.add(member);
         }
         group.leader = parts
@@ -218,6 +225,14 @@ impl ClassicGroup {
     /// Bytes of the members in the group's record, about, without assignments.
     pub(crate) fn members_size(&self) -> usize {
         self.members_size
+    }
+
+    /// Bytes of the assignments.
+    pub(crate) fn assignments_size(&self) -> usize {
+        self.members
+            .values()
+            .map(|member| member.assignment.len())
+            .sum()
     }
 
     /// Whether everybody who may come to the next generation is there.
