@@ -81,8 +81,8 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::OpenTransaction { .. } => ErrorCode::InvalidTxnState,
         AppendError::RecordListTooLarge { .. } => ErrorCode::RecordListTooLarge,
-        AppendError::Large => ErrorCode::MessageTooLarge,
-        AppendError::LargeInProgress => ErrorCode::RequestTimedOut,
+        // Whether the partition takes it changed meanwhile: sent again, it is written before.
+        AppendError::Large => ErrorCode::NotLeaderOrFollower,
         AppendError::Full
         | AppendError::Offline
         | AppendError::Damaged { .. }

@@ -8,7 +8,7 @@ use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
     Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
-    ParkedReply, PromisedAnswer, Waiter,
+    ParkedReply, PromisedAnswer, Waiter, WrittenBatch,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
@@ -19,6 +19,15 @@ use std::time::Duration;
 
 /// How soon a held request is tried again: a flush or a commit takes about as long.
 const CONGESTION_RETRY: Duration = Duration::from_millis(5);
+
+/// How a request is held.
+pub(crate) struct Keep {
+    pub(crate) patience: HeldPatience,
+    /// The token of one that was held before.
+    pub(crate) token: Option<Token>,
+    /// See [`HeldRequest::large`].
+    pub(crate) large: Option<Vec<WrittenBatch>>,
+}
 
 /// Parking is: register, then check again. Who changes something publishes it first and looks for
 /// waiters then, so one of the two sees the other.
@@ -94,29 +103,30 @@ impl Broker {
         self.log_dirs.iter().any(|log_dir| log_dir.is_congested())
     }
 
-    /// Keeps a produce request until there is room for it, and at most until `give_up`: then it is carried
-    /// out with [`HeldBefore::is_over`], to be refused.
+    /// Keeps a produce request until there is room for it and its large batches are written, and at most until
+    /// `give_up`: then it is carried out with [`HeldBefore::is_over`], to be refused.
     pub(crate) fn hold(
         &self,
         connection: &Connection,
         frame: &[u8],
-        patience: HeldPatience,
+        keep: Keep,
         now: Now,
     ) -> Token {
         let retry = now.mono.plus(CONGESTION_RETRY);
         let held = HeldRequest {
             frame: frame.to_vec(),
             connection: connection.copy_for_later(),
-            patience,
+            patience: keep.patience,
+            large: keep.large,
         };
         add(&self.metrics.held_requests, 1);
         self.held_bytes.fetch_add(frame.len(), Ordering::Relaxed);
         let mut state = self.cores[connection.core.index()].state.lock();
         let parked = Parked::Held(held);
-        self.park_in(connection.core, &mut state, parked, Some(retry), None)
+        self.park_in(connection.core, &mut state, parked, Some(retry), keep.token)
     }
 
-    /// Carries out a held request, unless there is still no room and time left.
+    /// Carries out a held request, unless there is still no room, or something of it being written, and time left.
     fn retry_held(
         &self,
         core: CoreId,
@@ -128,8 +138,8 @@ impl Broker {
     ) {
         let is_over = held.patience.give_up <= now.mono;
         let is_unwanted = held.patience.is_awaited && held.connection.is_gone();
-        let is_congested = self.is_congested();
-        if is_congested && !is_over && !is_unwanted {
+        let must_wait = self.is_congested() || !held.is_settled();
+        if must_wait && !is_over && !is_unwanted {
             let mut state = owner.state.lock();
             let retry = now.mono.plus(CONGESTION_RETRY);
             state.deadlines.insert(retry, number);
@@ -146,7 +156,9 @@ impl Broker {
         self.metrics.parked_requests.fetch_sub(1, Ordering::Relaxed);
         let before = HeldBefore {
             token,
-            is_over: is_congested,
+            is_over: must_wait,
+            patience: held.patience,
+            large: held.large,
         };
         match self.carry_out(&mut held.connection, &held.frame, Some(before), now) {
             Outcome::Parked { .. } => {}

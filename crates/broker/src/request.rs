@@ -3,7 +3,7 @@ use crate::connection::Connection;
 use crate::controller_desk::Patience;
 use crate::response::{CloseReason, Outcome, Response};
 use crate::view::View;
-use crate::waiting::HeldBefore;
+use crate::waiting::{HeldBefore, WrittenBatch};
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_types::{Mono, Now};
 use std::sync::Arc;
@@ -33,6 +33,11 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Its large batches, if it was held for them to be written.
+    pub(crate) fn large(&self) -> Option<&[WrittenBatch]> {
+        self.held.as_ref()?.large.as_deref()
+    }
+
     /// The version of the request and of its answer.
     pub(crate) fn version(&self) -> i16 {
         self.header.api_version

@@ -108,7 +108,7 @@ fn options(config: &BrokerConfig) -> LogDirOptions {
     let entry_size_max = usize::try_from(wal.file_size_max).unwrap_or(usize::MAX) - FRAME_ROOM;
     wal.entry_size_max = wal.entry_size_max.min(entry_size_max);
     options.around_bytes = options.around_bytes.min(wal.entry_size_max);
-    options.checkpoint_bytes = options.checkpoint_bytes.min(wal.span_max / 4);
+    options.large_bytes_max = options.large_bytes_max.min(wal.span_max / 4);
     options
 }
 

@@ -15,6 +15,7 @@ use crate::batch_maker::BatchMaker;
 use crate::clock::Clock;
 use crate::disk::{CrashKind, DiskFaults, FileClass, SimDisk};
 use crate::hold;
+use crate::large_batches::around_bytes;
 use crate::oracle::Violation;
 use crate::report::RunReport;
 use crate::trace;
@@ -23,7 +24,8 @@ use consumer::Consumer;
 pub use groups::GroupsWorld;
 use ledger::Ledger;
 use link::Link;
-use node::Node;
+use node::{Node, log_dir_options};
+use ottla_storage::log_dir::LogDirOptions;
 use ottla_storage::marker::{Marker, Markers};
 use ottla_storage::planted::Planted;
 use ottla_types::Prng;
@@ -50,6 +52,7 @@ pub struct BrokerWorld {
     trace: Trace,
     clock: Clock,
     planted: Planted,
+    around_bytes: usize,
     maker: BatchMaker,
     faults: DiskFaults,
     crashes_per_mille: u64,
@@ -123,6 +126,7 @@ impl BrokerWorld {
             trace,
             clock: Clock::new(),
             planted,
+            around_bytes: around_bytes(seed),
             maker: BatchMaker::new(),
             faults,
             node: None,
@@ -134,6 +138,13 @@ impl BrokerWorld {
             next_correlation: 0,
             failed_syncs: 0,
             report: RunReport::default(),
+        }
+    }
+
+    fn storage_options(&self) -> LogDirOptions {
+        LogDirOptions {
+            around_bytes: self.around_bytes,
+            ..log_dir_options(self.planted)
         }
     }
 
@@ -152,7 +163,8 @@ impl BrokerWorld {
             }
             self.lives += 1;
             let now = self.clock.now();
-            match Node::start(&self.disk, self.lives, self.planted, Arc::default(), now) {
+            let storage = self.storage_options();
+            match Node::start(&self.disk, self.lives, storage, Arc::default(), now) {
                 Ok(node) => {
                     trace!(self.trace, "life {} begins", self.lives);
                     self.disk.crash_after(None);
@@ -300,7 +312,7 @@ impl BrokerWorld {
         let started = Node::start(
             &self.disk,
             self.lives,
-            self.planted,
+            self.storage_options(),
             Arc::clone(&markers),
             now,
         );

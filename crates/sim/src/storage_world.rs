@@ -13,10 +13,12 @@ pub use regime::Regime;
 use crate::batch_maker::BatchMaker;
 use crate::clock::Clock;
 use crate::disk::SimDisk;
+use crate::large_batches::around_bytes;
 use crate::oracle::{OneValue, Violation};
 use crate::report::RunReport;
 use crate::trace;
 use crate::trace::Trace;
+use appends::LargeAppend;
 use model::{Floors, ModelPartition};
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::planted::Planted;
@@ -41,6 +43,8 @@ pub struct StorageWorld {
     floors: Floors,
     one_value: OneValue,
     held: Vec<HeldRead>,
+    /// Large batches that are being written.
+    large: Vec<LargeAppend>,
     /// Synced bytes were damaged in this run: what is gone must be reported.
     damaged: bool,
     /// After a flip the scrub goes over everything before anybody else comes upon it; then the process ends.
@@ -105,7 +109,8 @@ impl StorageWorld {
         draw: impl Fn(&mut Prng) -> Regime,
     ) -> StorageWorld {
         let mut prng = Prng::new(seed);
-        let regime = draw(&mut prng);
+        let mut regime = draw(&mut prng);
+        regime.around_bytes = around_bytes(seed);
         let mut maker = BatchMaker::new();
         if let Some(compaction) = regime.compaction {
             maker.use_keys(compaction.keys);
@@ -126,6 +131,7 @@ impl StorageWorld {
             floors: Floors::default(),
             one_value: OneValue::default(),
             held: Vec::new(),
+            large: Vec::new(),
             damaged: false,
             scrubs: seed % 8 == 5,
             flipped_unproven: false,
@@ -145,6 +151,7 @@ impl StorageWorld {
             return self.crash_somehow();
         }
         if self.prng.chance(self.regime.appends_per_mille, 1000) {
+            self.append_written()?;
             return self.append_something();
         }
         match self.prng.below(100) {

@@ -73,6 +73,10 @@ markers! {
     SegmentSplit,
     /// Producer state was read from a snapshot.
     SnapshotUsed,
+    /// Recovery read a batch that lies beside the journal.
+    LargeBatchReplayed,
+    /// The file of a large batch was removed: no replay can ask for it any more.
+    LargeBatchReleased,
     /// Recovery found records of an unreadable journal entry in their segment.
     LossHealed,
     /// The scrub came upon bytes of a segment that are not what was written.

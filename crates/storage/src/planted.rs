@@ -31,8 +31,8 @@ pub enum PlantedBug {
     DuplicateAcknowledgedEarly,
     /// A `Tail` entry is applied beside the entries it replaces.
     TailBesideEntries,
-    /// A large batch is acknowledged before its predecessor.
-    LargeBatchBeforePredecessor,
+    /// A large batch is appended before its file is synced.
+    LargeBatchUnsynced,
     /// Names of new files are not synced.
     DirectoryNotSynced,
     /// A full disk in the middle of a flush loses the tail.
@@ -66,7 +66,7 @@ impl PlantedBug {
         PlantedBug::SameEpochAfterRestart,
         PlantedBug::DuplicateAcknowledgedEarly,
         PlantedBug::TailBesideEntries,
-        PlantedBug::LargeBatchBeforePredecessor,
+        PlantedBug::LargeBatchUnsynced,
         PlantedBug::DirectoryNotSynced,
         PlantedBug::FullDiskLosesTail,
         PlantedBug::SnapshotDropped,

@@ -155,6 +155,14 @@ impl TailBuffer {
         }
     }
 
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            TailBuffer::Small(bytes) => bytes,
+            TailBuffer::Pooled(pooled) => &pooled.bytes[pooled.start..],
+        }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         match self {

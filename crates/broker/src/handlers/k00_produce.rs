@@ -1,11 +1,12 @@
 use super::leader_hints::{LeaderHint, LeaderHints};
 use crate::error_map;
 use crate::metrics::add;
+use crate::parking::Keep;
 use crate::partition::{LocalPartition, ProduceView};
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::view::View;
-use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
+use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply, WrittenBatch};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
@@ -91,15 +92,22 @@ struct Answer {
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ProduceRequest<'_> = request.decode()?;
     let acks = Acks::from_wire(message.acks);
-    let is_over = request.held.is_some_and(|held| held.is_over);
+    let is_over = request.held.as_ref().is_some_and(|held| held.is_over);
     if request.held.is_none() && request.broker.is_congested() {
-        return Ok(hold(&request, &message, acks));
+        return Ok(hold(&request, &message, acks, None));
     }
-    let reply_to = request.reply_to();
     let refusal = match is_over {
         true => Some(ErrorCode::RequestTimedOut),
         false => refuse_all(&message),
     };
+    if request.large().is_none() && refusal.is_none() && may_be_large(&request) {
+        match write_large(&request, acks, &message) {
+            Writing::Nothing => {}
+            Writing::Begun(large) => return Ok(hold(&request, &message, acks, Some(large))),
+            Writing::Later => return Ok(hold(&request, &message, acks, None)),
+        }
+    }
+    let reply_to = request.reply_to();
     let (writer, start) = reply_to.begin();
     let mut answer = Answer {
         writer,
@@ -112,15 +120,11 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let mut scratch = request.broker.cores[request.connection.core.index()]
         .scratch
         .lock();
-    let produce = |topic: &TopicProduceData<'_>,
-                   index: i32,
-                   records: Option<Records<'_>>,
-                   scratch: &mut Scratch| {
-        match refusal {
+    let produce =
+        |place: Place<'_>, records: Option<Records<'_>>, scratch: &mut Scratch| match refusal {
             Some(code) => (None, PartitionResult::error(code)),
-            None => produce_one(&request, acks, topic, index, records, scratch),
-        }
-    };
+            None => produce_one(&request, acks, place, records, scratch),
+        };
     answer
         .write(&message, &request, &mut scratch, produce)
         .and_then(|()| answer.writer.finish_frame(start))
@@ -139,20 +143,29 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         deadline: Some(request.journal_deadline(message.timeout_ms)),
     };
     let core = request.connection.core;
-    let token = request.held.map(|held| held.token);
+    let token = request.held.as_ref().map(|held| held.token);
     Ok(request.broker.reply_or_park(core, reply, token))
 }
 
 /// Keeps the request until there is room, about as long as its client waits for it.
-fn hold(request: &Request<'_>, message: &ProduceRequest<'_>, acks: Option<Acks>) -> Outcome {
+fn hold(
+    request: &Request<'_>,
+    message: &ProduceRequest<'_>,
+    acks: Option<Acks>,
+    large: Option<Vec<WrittenBatch>>,
+) -> Outcome {
+    let before = request.held.as_ref();
     let patience = HeldPatience {
         give_up: request.journal_deadline(message.timeout_ms),
         is_awaited: acks != Some(Acks::None),
     };
+    let keep = Keep {
+        patience: before.map_or(patience, |held| held.patience),
+        token: before.map(|held| held.token),
+        large,
+    };
     let (connection, frame) = (&*request.connection, request.frame);
-    let token = request
-        .broker
-        .hold(connection, frame, patience, request.now);
+    let token = request.broker.hold(connection, frame, keep, request.now);
     Outcome::Parked {
         token,
         // Before its effect: nothing behind it on the connection may overtake it.
@@ -183,23 +196,109 @@ fn refuse_all(message: &ProduceRequest<'_>) -> Option<ErrorCode> {
         .then_some(ErrorCode::InvalidRequiredAcks)
 }
 
+/// A partition as a request names it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    topic: &'a TopicProduceData<'a>,
+    index: i32,
+    /// Counted from 0 over all topics of the request.
+    number: usize,
+}
+
+impl Place<'_> {
+    fn find<'v>(&self, request: &'v Request<'_>) -> Result<&'v Arc<LocalPartition>, ErrorCode> {
+        match request.version() < 13 {
+            true => request.view.by_name(&self.topic.name, self.index),
+            false => {
+                let id = TopicId::new(self.topic.topic_id);
+                request.view.by_id(id, self.index)
+            }
+        }
+    }
+}
+
+/// What becomes of the large batches of a request.
+enum Writing {
+    /// There are none that the partitions would take.
+    Nothing,
+    /// They are being written.
+    Begun(Vec<WrittenBatch>),
+    /// There are too many of other requests.
+    Later,
+}
+
+/// Begins to write those batches of a request that are too large for their journals.
+fn write_large(request: &Request<'_>, acks: Option<Acks>, message: &ProduceRequest<'_>) -> Writing {
+    let mut found = Vec::new();
+    let partitions = message
+        .topic_data
+        .iter()
+        .flat_map(|topic| topic.partition_data.iter().map(move |data| (topic, data)));
+    for (number, (topic, data)) in partitions.enumerate() {
+        let place = Place {
+            topic,
+            index: data.index,
+            number,
+        };
+        if let Some(Records::Slice(bytes)) = data.records
+            && let Ok(partition) = place.find(request)
+            && partition.log_dir.is_large(bytes.len())
+        {
+            found.push((number, partition, bytes));
+        }
+    }
+    let takes = |(_, partition, bytes): &(_, &Arc<LocalPartition>, &[u8])| {
+        partition.log_dir.takes_large(bytes.len())
+    };
+    if !found.iter().all(takes) {
+        return Writing::Later;
+    }
+    let mut scratch = request.broker.cores[request.connection.core.index()]
+        .scratch
+        .lock();
+    // What would be refused anyway is not written; it is refused when the request is carried out.
+    let is_welcome = |partition: &LocalPartition, bytes: &[u8], scratch: &mut Scratch| {
+        partition.produce_view().is_ok_and(|view| {
+            let is_safe = acks != Some(Acks::All) || view.has_enough_replicas;
+            is_safe && validate_produce(bytes, &view.rules, request.now.wall, scratch).is_ok()
+        })
+    };
+    found.retain(|(_, partition, bytes)| {
+        may_write(request, partition) && is_welcome(partition, bytes, &mut scratch)
+    });
+    if found.is_empty() {
+        return Writing::Nothing;
+    }
+    let begin = |(place, partition, bytes): (usize, &Arc<LocalPartition>, &[u8])| WrittenBatch {
+        place,
+        batch: partition.log_dir.write_large(bytes),
+    };
+    Writing::Begun(found.into_iter().map(begin).collect())
+}
+
+/// Whether the client may write to the partition's topic at all.
+fn may_write(request: &Request<'_>, partition: &LocalPartition) -> bool {
+    !is_internal_topic(&partition.topic) || request.header.client_id == Some(ADMIN_CLIENT_ID)
+}
+
+/// Whether a batch of the request can be too large for a journal.
+fn may_be_large(request: &Request<'_>) -> bool {
+    let mut log_dirs = request.broker.log_dirs.iter();
+    log_dirs.any(|log_dir| log_dir.is_large(request.frame.len()))
+}
+
 fn produce_one<'v>(
     request: &'v Request<'_>,
     acks: Option<Acks>,
-    topic: &TopicProduceData<'_>,
-    index: i32,
+    place: Place<'_>,
     records: Option<Records<'_>>,
     scratch: &mut Scratch,
 ) -> (Option<&'v Arc<LocalPartition>>, PartitionResult) {
-    let found = match request.version() < 13 {
-        true => request.view.by_name(&topic.name, index),
-        false => request.view.by_id(TopicId::new(topic.topic_id), index),
-    };
-    let partition = match found {
+    let partition = match place.find(request) {
         Ok(partition) => partition,
         Err(code) => return (None, PartitionResult::error(code)),
     };
-    if is_internal_topic(&partition.topic) && request.header.client_id != Some(ADMIN_CLIENT_ID) {
+    if !may_write(request, partition) {
         return (
             Some(partition),
             PartitionResult::error(ErrorCode::InvalidTopicException),
@@ -209,7 +308,9 @@ fn produce_one<'v>(
         Some(Records::Slice(bytes)) => bytes,
         _ => &[],
     };
-    let mut result = append(request, acks, partition, bytes, scratch);
+    let mut written = request.large().into_iter().flatten();
+    let written = written.find(|it| it.place == place.number);
+    let mut result = append(request, acks, partition, bytes, written, scratch);
     if 13 <= request.version() && result.error == ErrorCode::UnknownTopicOrPartition {
         result.error = ErrorCode::UnknownTopicId; // Deleted while the request was on its way.
     }
@@ -224,6 +325,7 @@ fn append(
     acks: Option<Acks>,
     partition: &Arc<LocalPartition>,
     bytes: &[u8],
+    written: Option<&WrittenBatch>,
     scratch: &mut Scratch,
 ) -> PartitionResult {
     let view = match partition.produce_view() {
@@ -256,9 +358,18 @@ fn append(
         facts,
         origin: AppendOrigin::Client,
     };
-    let appended = partition
-        .log_dir
-        .append(partition.slot, view.leader_epoch, batch, request.now);
+    let (log_dir, slot, epoch) = (&partition.log_dir, partition.slot, view.leader_epoch);
+    if again.is_some() && log_dir.is_large(batch.bytes.len()) {
+        let message = "The batch as the broker compresses it is too large for its journal";
+        return PartitionResult::with_message(ErrorCode::MessageTooLarge, message.to_owned());
+    }
+    // What was written are the bytes as they were sent.
+    let written = written.filter(|_| again.is_none());
+    let appended = match written.map(|it| &it.batch) {
+        None => log_dir.append(slot, epoch, batch, request.now),
+        Some(Ok(large)) => log_dir.append_large(slot, epoch, batch, large, request.now),
+        Some(Err(error)) => Err(error.clone()),
+    };
     match appended {
         Ok(appended) => accepted(request, partition, facts, &appended),
         Err(error) => refused_append(request, partition, &error),
@@ -352,7 +463,6 @@ fn refused_append(
         | AppendError::NotContiguous { .. }
         | AppendError::RecordListTooLarge { .. }
         | AppendError::Large
-        | AppendError::LargeInProgress
         | AppendError::Full
         | AppendError::Offline
         | AppendError::Damaged { .. }
@@ -421,14 +531,14 @@ impl Answer {
         request: &'v Request<'_>,
         scratch: &mut Scratch,
         produce: impl Fn(
-            &TopicProduceData<'_>,
-            i32,
+            Place<'_>,
             Option<Records<'_>>,
             &mut Scratch,
         ) -> (Option<&'v Arc<LocalPartition>>, PartitionResult),
     ) -> Result<(), EncodeError> {
         let is_flexible = 9 <= self.version;
         self.writer.length(is_flexible, message.topic_data.len())?;
+        let mut numbers = 0..;
         for topic in &message.topic_data {
             match self.version < 13 {
                 true => self.writer.string(is_flexible, &topic.name)?,
@@ -437,7 +547,12 @@ impl Answer {
             self.writer
                 .length(is_flexible, topic.partition_data.len())?;
             for data in &topic.partition_data {
-                let (partition, result) = produce(topic, data.index, data.records, scratch);
+                let place = Place {
+                    topic,
+                    index: data.index,
+                    number: numbers.next().expect("it has no end"),
+                };
+                let (partition, result) = produce(place, data.records, scratch);
                 let id = match partition {
                     Some(partition) => Some(partition.id),
                     None => topic_partition(&request.view, topic, data.index),

@@ -5,6 +5,7 @@ use crate::fetch::ParkedFetch;
 use crate::partition::LocalPartition;
 use crate::response::{Outcome, Response, Token};
 use ottla_records::Scratch;
+use ottla_storage::log_dir::{AppendError, LargeBatch};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, Mono};
 use parking_lot::Mutex;
@@ -87,6 +88,8 @@ pub(crate) struct HeldRequest {
     pub(crate) frame: Vec<u8>,
     pub(crate) connection: Connection,
     pub(crate) patience: HeldPatience,
+    /// Its large batches, once they are being written.
+    pub(crate) large: Option<Vec<WrittenBatch>>,
 }
 
 /// How long a request may be held, and for whom.
@@ -100,12 +103,31 @@ pub(crate) struct HeldPatience {
 }
 
 /// What a request that was held before has to know when it is carried out.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct HeldBefore {
     /// Its answer was promised under this.
     pub(crate) token: Token,
-    /// There was no room in time: it must be refused.
+    /// There was no room in time, or its large batches were not written: it must be refused.
     pub(crate) is_over: bool,
+    /// When that will be.
+    pub(crate) patience: HeldPatience,
+    /// Its large batches, if it was held for them.
+    pub(crate) large: Option<Vec<WrittenBatch>>,
+}
+
+/// A batch of a request that is written before the request is carried out, because it is too large for the journal.
+pub(crate) struct WrittenBatch {
+    /// Which of the request's partitions it is for, counted from 0 over all topics.
+    pub(crate) place: usize,
+    /// It is on its way, or the disk takes it not.
+    pub(crate) batch: Result<LargeBatch, AppendError>,
+}
+
+impl HeldRequest {
+    /// Whether nothing of it is being written any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        let mut batches = self.large.iter().flatten();
+        batches.all(|it| it.batch.as_ref().map_or(true, LargeBatch::is_settled))
+    }
 }
 
 /// A finished reply and what it waits for.

@@ -145,7 +145,9 @@ impl Harness {
             Some(bytes) => bytes.parse().expect("a number"),
             None => 128 << 20,
         };
+        let around_bytes = LogDirOptions::default().around_bytes;
         let options = LogDirOptions {
+            around_bytes: around_bytes.min(tail_bytes_max),
             tail_bytes_max,
             reserve_bytes: 0,
             reserve_percent: 0,

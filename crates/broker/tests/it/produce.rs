@@ -534,3 +534,52 @@ fn what_was_held_for_a_client_that_has_gone_is_dropped_if_an_answer_was_wanted()
     let records = harness.fetch("t", 0, 1).expect("readable");
     assert_eq!(records, [(1, "y".to_owned())], "the one with acks=0");
 }
+
+#[test]
+fn a_batch_too_large_for_the_journal_is_written_first() {
+    let mut harness = Harness::with(&[
+        "ottla.memory.tails.bytes=1048576",
+        "message.max.bytes=2000000",
+    ]);
+    harness.create_topic("t", 2, &[]);
+    let text = "x".repeat(1_100_000);
+    let large = batch(&[text.as_str()]);
+    let small = batch(&["y"]);
+    let request = produce_request("t", 0, &large, -1);
+    let Called::Waiting(token) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!("nothing has written it yet")
+    };
+    // Nobody else waits for it, whatever the partition.
+    let mut other = harness.connect(1);
+    for partition in [0, 1] {
+        let request = produce_request("t", partition, &small, -1);
+        let called = harness.send_on(&mut other, ApiKey::Produce, 9, &request);
+        let Called::Waiting(small) = called else {
+            panic!("for the journal")
+        };
+        harness.settle();
+        assert_eq!(taken(&mut harness, small), Some(0));
+    }
+    assert_eq!(taken(&mut harness, token), None);
+    harness.flush();
+    harness.pass(Duration::from_millis(5));
+    harness.settle();
+    assert_eq!(taken(&mut harness, token), Some(0));
+    let mut harness = harness.restart();
+    let records = harness.fetch("t", 0, 1).expect("readable");
+    assert!(
+        records == [(1, text)],
+        "it is there, whole, behind the other"
+    );
+}
+
+#[test]
+fn a_large_batch_that_is_refused_is_not_written() {
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    harness.create_topic("t", 1, &[("max.message.bytes", "280000")]);
+    let large = batch(&["x".repeat(1_100_000).as_str()]);
+    let request = produce_request("t", 0, &large, -1);
+    let code = produce_with(&mut harness, 9, &request, |answer| answer.error_code);
+    assert_eq!(code, 10);
+    assert_eq!(harness.log_dir.stats().large_bytes, 0);
+}

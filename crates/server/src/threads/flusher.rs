@@ -33,9 +33,14 @@ impl Flusher {
                 earlier(next(flushed), next(log_dir.retention_step(now)))
             })
         });
-        Ok(Flusher {
-            _threads: threads.collect::<std::io::Result<_>>()?,
-        })
+        let threads = threads.collect::<std::io::Result<Vec<_>>>()?;
+        let handles: Vec<_> = threads.iter().map(PumpThread::handle).collect();
+        log_dir.set_flush_waker(Box::new(move || {
+            for handle in &handles {
+                handle.unpark();
+            }
+        }));
+        Ok(Flusher { _threads: threads })
     }
 }
 

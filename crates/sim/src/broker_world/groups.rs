@@ -3,7 +3,7 @@
 
 use super::group_member::{GROUP, GroupMember, Heard, PARTITIONS, Phase};
 use super::link::{Frame, Link};
-use super::node::{CORES, Node};
+use super::node::{CORES, Node, log_dir_options};
 use super::producer::malformed;
 use crate::clock::Clock;
 use crate::disk::{CrashKind, DiskFaults, SimDisk};
@@ -98,7 +98,7 @@ impl GroupsWorld {
             match Node::start(
                 &self.disk,
                 self.lives,
-                self.planted,
+                log_dir_options(self.planted),
                 std::sync::Arc::default(),
                 now,
             ) {

@@ -51,11 +51,12 @@ impl Node {
     pub(super) fn start(
         disk: &SimDisk,
         incarnation: u64,
-        planted: Planted,
+        storage: LogDirOptions,
         raft_markers: Arc<Markers>,
         now: Now,
     ) -> Result<Node, String> {
-        let opened = LogDir::open(Arc::new(disk.clone()), log_dir_options(planted), now);
+        let planted = storage.planted;
+        let opened = LogDir::open(Arc::new(disk.clone()), storage, now);
         let (log_dir, _report) = opened.map_err(|error| error.to_string())?;
         let log_dir = Arc::new(log_dir);
         let config = BrokerConfig::load(&ConfigSources::default());
@@ -133,7 +134,7 @@ impl Node {
 }
 
 /// Small enough that a run turns the ring.
-fn log_dir_options(planted: Planted) -> LogDirOptions {
+pub(super) fn log_dir_options(planted: Planted) -> LogDirOptions {
     LogDirOptions {
         wal: WalOptions {
             planted,
@@ -143,7 +144,7 @@ fn log_dir_options(planted: Planted) -> LogDirOptions {
         tail_idle: Duration::from_secs(3),
         write_bytes_max: 16 << 10,
         rewrite_bytes_max: 4 << 10,
-        checkpoint_bytes: 48 << 10,
+        large_bytes_max: 48 << 10,
         reserve_bytes: 64 << 10,
         reserve_percent: 0,
         space_interval: Duration::from_millis(200),

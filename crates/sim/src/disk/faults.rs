@@ -19,6 +19,8 @@ pub enum FileClass {
     Snapshot,
     /// The log of the metadata quorum.
     RaftLog,
+    /// A batch that is too large for the journal.
+    Large,
     /// Anything else: identities, locks, `partition.metadata`.
     Other,
 }
@@ -32,6 +34,9 @@ impl FileClass {
         }
         if path.starts_with("checkpoints") {
             return FileClass::Checkpoint;
+        }
+        if path.starts_with("large") {
+            return FileClass::Large;
         }
         if path.starts_with("wal") {
             return FileClass::Wal;

@@ -1,11 +1,19 @@
 use super::StorageWorld;
+use super::model::ModelProducer;
 use crate::batch_maker::{Sender, SentBatch};
 use crate::hold;
 use crate::oracle::{Change, SequenceVerdict, StoredBatch, Violation};
 use crate::trace;
-use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
+use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended, LargeBatch};
 use ottla_types::{ProducerEpoch, Sequence, TopicPartition};
 use std::sync::Arc;
+
+/// A large batch on its way to its partition.
+pub(super) struct LargeAppend {
+    id: TopicPartition,
+    batch: SentBatch,
+    large: LargeBatch,
+}
 
 /// What an idempotent producer tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +58,16 @@ impl StorageWorld {
     /// The next thing a producer sends. As a client does, it has at most five batches without an answer,
     /// and after a lost connection or a crash it sends those again, in their order, before anything new.
     fn make_idempotent(&mut self, id: TopicPartition) -> SentBatch {
+        let is_busy = |producer: &ModelProducer| {
+            let mut waiting = self.large.iter().filter(|it| it.id == id);
+            waiting.any(|it| it.batch.producer().is_some_and(|it| it.id == producer.id))
+        };
         let partition = self.partitions.get_mut(&id).expect("it was just picked");
         let index = self.prng.below(partition.producers.len() as u64) as usize;
+        if is_busy(&partition.producers[index]) {
+            // Its connection reads nothing more before that is answered.
+            return self.make_batch(None);
+        }
         let mut attempt = match self.prng.below(20) {
             0..2 => Attempt::Retry,
             2 => Attempt::Gap,
@@ -109,6 +125,9 @@ impl StorageWorld {
             facts: &batch.facts,
             origin: AppendOrigin::Client,
         };
+        if dir.is_large(batch.bytes.len()) {
+            return self.write(id, batch, verdict);
+        }
         let result = dir.append(partition.slot, partition.epoch, sent, now);
         trace!(
             self.trace,
@@ -121,11 +140,83 @@ impl StorageWorld {
                 Err(error) => format!("{error}"),
             }
         );
+        self.judge(id, batch, verdict, result)
+    }
+
+    fn judge(
+        &mut self,
+        id: TopicPartition,
+        batch: &SentBatch,
+        verdict: SequenceVerdict,
+        result: Result<Appended, AppendError>,
+    ) -> Result<(), Violation> {
         match result {
             Ok(done) if done.duplicate => self.check_duplicate(id, batch, verdict, &done),
             Ok(done) => self.note_append(id, batch, verdict, &done),
             Err(error) => self.check_refusal(id, verdict, &error),
         }
+    }
+
+    /// A batch that is too large for the journal is written before it is appended.
+    fn write(
+        &mut self,
+        id: TopicPartition,
+        batch: &SentBatch,
+        verdict: SequenceVerdict,
+    ) -> Result<(), Violation> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let size = batch.bytes.len();
+        if !dir.takes_large(size) {
+            return Ok(());
+        }
+        let written = dir.write_large(&batch.bytes);
+        let outcome = written.as_ref().map(|_| "under way");
+        trace!(self.trace, "write {size} bytes for {id}: {outcome:?}");
+        match written {
+            Ok(large) => self.large.push(LargeAppend {
+                id,
+                batch: batch.clone(),
+                large,
+            }),
+            Err(error) => self.check_refusal(id, verdict, &error)?,
+        }
+        Ok(())
+    }
+
+    /// Appends the batches that are written by now, or loses interest in one.
+    pub(super) fn append_written(&mut self) -> Result<(), Violation> {
+        while let Some(index) = self.large.iter().position(|it| it.large.is_settled()) {
+            let written = self.large.remove(index);
+            let (id, batch) = (written.id, &written.batch);
+            if self.prng.chance(1, 20) {
+                trace!(
+                    self.trace,
+                    "{} bytes for {id} are not wanted",
+                    batch.bytes.len()
+                );
+                continue;
+            }
+            let (Some(dir), Some(partition)) = (&self.dir, self.partitions.get(&id)) else {
+                continue;
+            };
+            let verdict = batch.producer().map_or(SequenceVerdict::New, |sender| {
+                partition.history.now().judge(sender)
+            });
+            let sent = AppendBatch {
+                bytes: &batch.bytes,
+                facts: &batch.facts,
+                origin: AppendOrigin::Client,
+            };
+            let (slot, epoch) = (partition.slot, partition.epoch);
+            let result = dir.append_large(slot, epoch, sent, &written.large, self.clock.now());
+            trace!(
+                self.trace,
+                "append the {} bytes to {id}: {result:?}",
+                batch.bytes.len()
+            );
+            self.judge(id, batch, verdict, result)?;
+        }
+        Ok(())
     }
 
     fn check_duplicate(
@@ -224,7 +315,7 @@ impl StorageWorld {
             }
             AppendError::InvalidProducerEpoch { .. } => verdict == SequenceVerdict::Fenced,
             AppendError::RecordListTooLarge { .. } => true,
-            AppendError::Full | AppendError::Offline | AppendError::Large => true,
+            AppendError::Full | AppendError::Offline => true,
             AppendError::Fault(_) => {
                 self.regime.disk_fails || self.damaged || self.disk.is_crashed()
             }

@@ -92,6 +92,7 @@ impl StorageWorld {
     /// Ends this life and opens the directory in the next, however often that takes.
     pub(super) fn recover(&mut self, trouble: Trouble) -> Result<(), Violation> {
         self.held.clear();
+        self.large.clear();
         self.note_markers();
         // What retention did last is known to the process that dies.
         self.note_retention()?;

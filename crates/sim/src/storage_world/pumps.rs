@@ -83,7 +83,11 @@ impl StorageWorld {
                 break;
             }
         }
-        Ok(())
+        self.append_written()
+    }
+
+    fn has_large_batches(&self) -> bool {
+        self.regime.around_bytes < 20_000
     }
 
     /// The pumps run until none has anything to do, as on a node that is not busy.
@@ -117,7 +121,10 @@ impl StorageWorld {
                 self.disk.set_ballast(0);
             }
             2 if self.regime.disk_fails && self.prng.chance(1, 3) => {
-                let classes = [FileClass::Wal, FileClass::Segment, FileClass::Checkpoint];
+                let mut classes = [FileClass::Wal, FileClass::Segment, FileClass::Checkpoint];
+                if self.has_large_batches() && self.prng.chance(1, 2) {
+                    classes[1] = FileClass::Large;
+                }
                 let planned = PlannedFailure {
                     operation: *self.prng.pick(&[DiskOperation::Sync, DiskOperation::Write]),
                     class: Some(*self.prng.pick(&classes)),
@@ -139,10 +146,14 @@ impl StorageWorld {
             self.pump_all()?;
             self.note_floors()?;
         }
+        let large = match self.has_large_batches() {
+            true => FileClass::Large,
+            false => FileClass::Segment,
+        };
         let classes = [
             FileClass::Wal,
             FileClass::Segment,
-            FileClass::Segment,
+            large,
             FileClass::Sidecar,
             FileClass::Index,
             FileClass::Checkpoint,
@@ -208,7 +219,7 @@ impl StorageWorld {
             tail_idle: Duration::from_secs(3),
             write_bytes_max: 16 << 10,
             rewrite_bytes_max: 4 << 10,
-            checkpoint_bytes: 48 << 10,
+            large_bytes_max: 48 << 10,
             reserve_bytes: 64 << 10,
             reserve_percent: 0,
             space_interval: Duration::from_millis(200),
@@ -216,7 +227,7 @@ impl StorageWorld {
             snapshot_producers: 3,
             retention_interval: Duration::from_secs(1),
             open_files_max: 4,
-            around_bytes: 24 << 10,
+            around_bytes: self.regime.around_bytes,
             scrub_bytes_per_second: 1 << 20,
             cleaner: CleanerOptions {
                 dedupe_bytes: 0, // as small as it gets

@@ -24,6 +24,8 @@ pub struct Regime {
     pub segment_bytes: u64,
     /// Of 1,000 steps, how many kill or cut the power.
     pub crashes_per_mille: u64,
+    /// Larger batches lie beside the journal, in bytes.
+    pub around_bytes: usize,
     /// Process kills only, in spite of `os` topics.
     pub kills_only: bool,
     /// Syncs and writes fail.
@@ -81,6 +83,7 @@ impl Regime {
             value_size_max: *prng.pick(&[20, 200, 2_000, 6_000]),
             segment_bytes: *prng.pick(&[4_096, 16_384, 65_536]),
             crashes_per_mille: *prng.pick(&[2, 5, 15, 40]),
+            around_bytes: 24 << 10,
             kills_only: prng.chance(1, 6),
             disk_fails,
             disk_fills,

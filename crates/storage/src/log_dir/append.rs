@@ -1,10 +1,12 @@
-use super::{AppendError, LogDir};
+use super::{AppendError, LargeBatch, LogDir, large};
 use crate::batch_sums::{BatchSums, UnstampedSums};
+use crate::checksum::crc32c;
 use crate::marker::Marker;
 use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatch};
 use crate::planted::PlantedBug;
 use crate::producer_state::{ProducedBatch, SequenceCheck};
 use crate::segment::sidecar::UNIT_BYTES_MAX;
+use crate::tail_memory::TailBuffer;
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
 use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
@@ -31,6 +33,14 @@ pub struct AppendBatch<'a> {
     pub facts: &'a ValidBatch,
     /// Who made it.
     pub origin: AppendOrigin,
+}
+
+/// A batch's bytes, as long as they may be stamped.
+#[derive(Debug)]
+pub(super) struct BatchCopy {
+    pub(super) bytes: TailBuffer,
+    /// Of one that is cut into pieces in its segment.
+    sums: Option<UnstampedSums>,
 }
 
 /// What became of a batch.
@@ -62,20 +72,69 @@ impl LogDir {
     ) -> Result<Appended, AppendError> {
         self.admit(batch.origin)?;
         let partition = self.partition(slot).ok_or(AppendError::UnknownPartition)?;
-        if self.options.around_bytes < batch.bytes.len() {
+        if self.is_large(batch.bytes.len()) {
             return Err(AppendError::Large);
         }
         // Copied before the lock is taken; stamped under it, when the offset is known.
-        let (mut bytes, sums) = if UNIT_BYTES_MAX < batch.bytes.len() {
-            // Where it will lie in its segment, unless somebody comes between or a segment begins.
-            let position = partition.lock().active_size();
-            let size = batch.bytes.len();
-            let mut buffer = self.tail_memory.buffer_for(size, position.into());
-            let sums = UnstampedSums::copy(batch.bytes, &mut buffer);
-            (buffer, Some(sums))
-        } else {
-            (self.tail_memory.copy(batch.bytes), None)
+        // Where it will lie in its segment, unless somebody comes between or a segment begins.
+        let position = match UNIT_BYTES_MAX < batch.bytes.len() {
+            true => partition.lock().active_size(),
+            false => 0,
         };
+        let copy = self.copy(batch.bytes, position.into());
+        self.append_copy(&partition, leader_epoch, batch, copy, None, now)
+    }
+
+    /// Appends a batch that is too large for the journal, and was written beside it before. Otherwise as
+    /// [`LogDir::append`].
+    pub fn append_large(
+        &self,
+        slot: PartitionSlot,
+        leader_epoch: LeaderEpoch,
+        batch: AppendBatch<'_>,
+        large: &LargeBatch,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        self.admit(batch.origin)?;
+        let partition = self.partition(slot).ok_or(AppendError::UnknownPartition)?;
+        self.take_large(large, |copy, number| {
+            assert_eq!(
+                copy.bytes.len(),
+                batch.bytes.len(),
+                "it is the batch that was written"
+            );
+            let beside = Some(number);
+            let appended = self.append_copy(&partition, leader_epoch, batch, copy, beside, now)?;
+            let lsn = (!appended.duplicate).then_some(appended.durability);
+            Ok((appended, lsn))
+        })
+    }
+
+    /// A copy of a batch that will lie at `position` in its segment, as far as is known.
+    pub(super) fn copy(&self, bytes: &[u8], position: u64) -> BatchCopy {
+        if bytes.len() <= UNIT_BYTES_MAX {
+            let bytes = self.tail_memory.copy(bytes);
+            return BatchCopy { bytes, sums: None };
+        }
+        let mut buffer = self.tail_memory.buffer_for(bytes.len(), position);
+        let sums = UnstampedSums::copy(bytes, &mut buffer);
+        BatchCopy {
+            bytes: buffer,
+            sums: Some(sums),
+        }
+    }
+
+    /// `beside` is the number of the file in which the batch lies, if it does not go into the journal.
+    fn append_copy(
+        &self,
+        partition: &Partition,
+        leader_epoch: LeaderEpoch,
+        batch: AppendBatch<'_>,
+        copy: BatchCopy,
+        beside: Option<u64>,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        let BatchCopy { mut bytes, sums } = copy;
         let mut state = partition.lock();
         let epoch = loop {
             // Again after every wait: meanwhile there may be another leader, or no partition any more.
@@ -85,7 +144,7 @@ impl LogDir {
                 Checked::Known(appended) => return Ok(appended),
                 Checked::Unknown => {
                     drop(state);
-                    self.load_snapshot(&partition, now.wall)?;
+                    self.load_snapshot(partition, now.wall)?;
                     state = partition.lock();
                 }
             }
@@ -95,12 +154,16 @@ impl LogDir {
         let log_append_time = stamp(&state, &batch, bytes.bytes_mut(), epoch, now);
         let max_timestamp = log_append_time.unwrap_or(batch.facts.max_timestamp);
         if state.must_roll(bytes.len(), last_offset, max_timestamp, now.wall) {
-            self.roll(&partition, &mut state)
+            self.roll(partition, &mut state)
                 .map_err(|_| AppendError::Offline)?;
         }
         let bytes = bytes.freeze();
+        let kind = match beside {
+            None => EntryKind::Append,
+            Some(_) => EntryKind::Large,
+        };
         let header = EntryHeader {
-            kind: EntryKind::Append,
+            kind,
             topic_partition: partition.id(),
             base_offset,
             end_offset: last_offset.next(),
@@ -108,22 +171,16 @@ impl LogDir {
             argument: now.wall.as_millis() as u64,
         };
         let class = entry_class(&state);
-        let (entry, sums) = match sums.map(|sums| sums.stamped(&bytes)) {
-            Some(sums) => {
-                let entry = Entry::with_crc(header, class, bytes.clone(), sums.whole);
-                (entry, sums)
-            }
-            None => {
-                let entry = Entry::new(header, class, bytes.clone());
-                let whole = entry.body_crc();
-                (
-                    entry,
-                    BatchSums {
-                        whole,
-                        pieces: None,
-                    },
-                )
-            }
+        let sums = match sums.map(|sums| sums.stamped(&bytes)) {
+            Some(sums) => sums,
+            None => BatchSums {
+                whole: crc32c(&bytes),
+                pieces: None,
+            },
+        };
+        let entry = match beside {
+            None => Entry::with_crc(header, class, bytes.clone(), sums.whole),
+            Some(number) => Entry::new(header, class, large::describe(number, &bytes)),
         };
         let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
         let (had_pin, size) = (state.pin, bytes.len());
@@ -155,7 +212,7 @@ impl LogDir {
             state.wants_snapshot |=
                 self.options.snapshot_producers <= state.producers.changed_count();
         }
-        self.move_pin(&partition, had_pin, &state);
+        self.move_pin(partition, had_pin, &state);
         self.add_tail_bytes(size);
         Ok(Appended {
             base_offset,

@@ -181,6 +181,8 @@ impl CheckpointTask {
                 checkpoints.last_at = self.now;
                 drop(checkpoints);
                 dir.wal.checkpointed(&positions.newest, &positions.kept);
+                dir.large
+                    .release_below(positions.newest.lsn.min(positions.kept.lsn));
                 Ok(TaskStep::Done)
             }
         }
@@ -221,7 +223,8 @@ impl LogDir {
         // frame without entries that is still in it.
         let newest_frame = known.map_or(0, |positions| positions.newest.frame_seq);
         let kept_frame = known.map_or(0, |positions| positions.kept.frame_seq);
-        let is_due = match self.wal.pressure(now) {
+        let pressure = self.pressure(now);
+        let is_due = match pressure {
             Some(pressure) => {
                 let is_released = pressure.release_to <= needed;
                 let is_urgent = pressure.urgency == Urgency::Now;
@@ -231,7 +234,7 @@ impl LogDir {
             None => {
                 let is_quiet = pin.is_none() && durable.next() == self.wal.next_lsn();
                 let is_time = checkpoints.last_at.plus(QUIET_INTERVAL) <= now.mono
-                    && QUIET_BYTES_MIN <= self.wal.stats().span_bytes;
+                    && QUIET_BYTES_MIN <= self.wal.stats().span_bytes + self.large.needed_bytes();
                 // The journal's numbers start at 1.
                 is_quiet && newest.max(Lsn::new(1)) < needed && (is_time || is_draining)
             }
@@ -241,7 +244,7 @@ impl LogDir {
         }
         let position = self.wal.position_for_checkpoint(needed);
         // Under pressure the one before the newest, which holds files of the ring, has to get on as well.
-        let known_frame = match self.wal.pressure(now) {
+        let known_frame = match pressure {
             Some(_) => newest_frame.min(kept_frame),
             None => newest_frame,
         };

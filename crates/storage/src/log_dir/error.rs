@@ -64,12 +64,9 @@ pub enum AppendError {
         /// `segment.bytes`.
         segment_bytes: u32,
     },
-    /// Beyond `around_bytes`: it must go around the journal, which this release does not do.
-    #[error("the batch goes around the journal")]
+    /// Beyond `around_bytes`, and not written beside the journal ([`crate::log_dir::LogDir::write_large`]).
+    #[error("the batch is too large for the journal and was not written before")]
     Large,
-    /// A large batch of this partition is under way: try again when it is done.
-    #[error("a large batch is being appended to this partition")]
-    LargeInProgress,
     /// No room on the disk.
     #[error("the disk is full")]
     Full,

@@ -24,6 +24,7 @@ mod checkpointing;
 mod cleaner;
 mod deletion;
 mod healing;
+mod large;
 mod pump;
 mod rebuild;
 mod recovery;
@@ -41,6 +42,7 @@ pub use cleaner::CleanerStats;
 pub use error::{AppendError, OpenError, ReadError, ReadTicket, StorageError};
 pub use file_range::FileRange;
 pub use health::DirHealth;
+pub use large::LargeBatch;
 pub use options::LogDirOptions;
 pub use pump::PumpStep;
 pub use read::{Part, ReadLimit, ReadPlan};
@@ -60,12 +62,13 @@ use crate::tail_memory::TailMemory;
 use crate::wal::{CommitStep, Wal, WalStats, ZeroStep};
 use file_range::ReadShared;
 use health::Health;
+use large::LargeFiles;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot};
 use parking_lot::{Mutex, RwLock};
 use pins::Pins;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use table::Table;
 
 /// A log directory, open.
@@ -98,6 +101,8 @@ pub struct LogDir {
     markers: Arc<Markers>,
     verdict: Verdict,
     tail_memory: TailMemory,
+    large: Arc<LargeFiles>,
+    flush_waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     tail_bytes: AtomicUsize,
     /// What a replay put into tails beyond what they may hold: nobody waits until that is flushed.
     replayed_excess: AtomicUsize,
@@ -116,6 +121,8 @@ pub struct LogDirStats {
     pub partitions_count: usize,
     /// Bytes of batches that are only in memory and in the journal.
     pub tail_bytes: usize,
+    /// Bytes of files of large batches, which a restart may read.
+    pub large_bytes: u64,
     /// Partitions with something that is not synced in a segment.
     pub dirty_partitions_count: usize,
     /// Producers remembered in memory.
@@ -136,6 +143,12 @@ impl LogDir {
             self.health.fail(error.to_string());
         }
         step
+    }
+
+    /// Called when [`LogDir::flush_step`] has something to do before the time it named. Only the first call has an
+    /// effect.
+    pub fn set_flush_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.flush_waker.set(waker);
     }
 
     /// Prepares the next file of the journal's ring: at most one I/O per call.
@@ -282,6 +295,7 @@ impl LogDir {
         LogDirStats {
             partitions_count: self.table.read().count(),
             tail_bytes: self.tail_bytes.load(Ordering::Relaxed),
+            large_bytes: self.large.needed_bytes(),
             dirty_partitions_count: self.pins.lock().count(),
             producers_count: self.producers_count.load(Ordering::Relaxed),
             free_bytes: self.free_bytes.load(Ordering::Relaxed),
@@ -378,6 +392,8 @@ pub(crate) mod dir_names {
     pub(crate) const LOCK: &str = ".lock";
     /// The journal.
     pub(crate) const WAL: &str = "wal";
+    /// Batches that are too large for the journal.
+    pub(crate) const LARGE: &str = "large";
     /// The checkpoints.
     pub(crate) const CHECKPOINTS: &str = "checkpoints";
 }

@@ -20,8 +20,8 @@ pub struct LogDirOptions {
     pub rewrite_bytes_max: usize,
     /// ... at most so many times in a row.
     pub rewrites_max: u8,
-    /// A checkpoint is written when the journal has grown by this many bytes since the last one.
-    pub checkpoint_bytes: u64,
+    /// Files of large batches may hold about this many bytes before a checkpoint makes them superfluous.
+    pub large_bytes_max: u64,
     /// Produce is refused when less than this, and less than `reserve_percent` of the disk, would be free.
     pub reserve_bytes: u64,
     /// See `reserve_bytes`: the larger of the two counts.
@@ -40,7 +40,7 @@ pub struct LogDirOptions {
     pub open_files_max: usize,
     /// Sidecars of segments take at most about this many bytes of memory.
     pub units_bytes_max: usize,
-    /// A batch beyond this size goes around the journal.
+    /// A batch beyond this size lies beside the journal, in a file of its own.
     pub around_bytes: usize,
     /// Bytes of segments that the scrub pump reads per second; 0 leaves contents alone.
     pub scrub_bytes_per_second: u64,
@@ -66,7 +66,7 @@ impl Default for LogDirOptions {
             write_bytes_max: 4 << 20,
             rewrite_bytes_max: 16 << 10,
             rewrites_max: 3,
-            checkpoint_bytes: 128 << 20,
+            large_bytes_max: 128 << 20,
             reserve_bytes: 256 << 20,
             reserve_percent: 1,
             space_interval: Duration::from_secs(1),

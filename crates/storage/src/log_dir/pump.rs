@@ -4,13 +4,14 @@ use super::LogDir;
 use super::checkpointing::CheckpointTask;
 use super::cleaner::swap::SwapTask;
 use super::deletion::{Removal, Unlink};
+use super::large::{self, LargeTask};
 use super::snapshots::SnapshotTask;
 use super::work::{FlushTask, Goal, TaskStep};
 use crate::marker::Marker;
 use crate::partition::{Partition, PartitionState, Rewrite};
 
 use crate::segment::ReadFault;
-use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, Urgency};
+use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, Urgency, WalPressure};
 
 use bytes::Bytes;
 use ottla_types::{Lsn, Mono, Now, PartitionSlot};
@@ -90,6 +91,8 @@ enum Task {
     Unlink(Unlink),
     Checkpoint(Box<CheckpointTask>),
     Swap(Box<SwapTask>),
+    Large(LargeTask),
+    RemoveLarge(u64),
 }
 
 impl Pump {
@@ -132,6 +135,10 @@ impl LogDir {
             return PumpStep::Offline;
         }
         let mut pump = self.pump.lock();
+        while let Some(task) = self.large.next_task() {
+            // Somebody waits for it, unlike for most of the others.
+            pump.tasks.push_front(Task::Large(task));
+        }
         if pump.tasks.is_empty() && !self.find_work(&mut pump, now) {
             let mut until = now.mono.plus(LOOK_INTERVAL);
             if !pump.idle.is_empty() && now.mono < pump.next_idle_flush {
@@ -150,7 +157,7 @@ impl LogDir {
         match step {
             // The same partition goes on first: fewer files are half written, and caches stay warm.
             Ok(TaskStep::More) => pump.tasks.push_front(task),
-            Ok(TaskStep::Done) => finish_task(&mut pump, task),
+            Ok(TaskStep::Done) => self.finish_task(&mut pump, task),
             Err(fault) => self.task_failed(&mut pump, task, &fault, now),
         }
         PumpStep::Worked
@@ -164,6 +171,8 @@ impl LogDir {
             Task::Unlink(task) => task.step(self),
             Task::Checkpoint(task) => task.step(self),
             Task::Swap(task) => task.step(self),
+            Task::Large(task) => task.step(self),
+            Task::RemoveLarge(number) => large::remove(self, *number),
         };
         (task, step)
     }
@@ -172,7 +181,12 @@ impl LogDir {
         let goes_on = match &task {
             Task::Flush(task) => task.finds_way_around(self, fault),
             Task::Snapshot(task) => task.finds_way_around(fault),
-            Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) | Task::Swap(_) => false,
+            Task::Remove(_)
+            | Task::Unlink(_)
+            | Task::Checkpoint(_)
+            | Task::Swap(_)
+            | Task::Large(_)
+            | Task::RemoveLarge(_) => false,
         };
         if !goes_on {
             match fault {
@@ -209,6 +223,33 @@ impl LogDir {
                 task.fail();
                 self.swaps.lock().push(*task);
             }
+            Task::Large(task) => {
+                if let ReadFault::Disk(error) = fault {
+                    task.finish(self, Some(error.clone()));
+                }
+            }
+            Task::RemoveLarge(number) => {
+                pump.next_deletion = retry_at;
+                self.large.give_back(number);
+            }
+        }
+    }
+
+    fn finish_task(&self, pump: &mut Pump, task: Task) {
+        match task {
+            Task::Flush(task) => {
+                if let Some(partition) = task.release() {
+                    pump.tasks
+                        .push_back(Task::Snapshot(SnapshotTask::new(partition)));
+                }
+            }
+            Task::Snapshot(task) => task.release(),
+            Task::Large(task) => task.finish(self, None),
+            Task::Remove(_)
+            | Task::Unlink(_)
+            | Task::Checkpoint(_)
+            | Task::Swap(_)
+            | Task::RemoveLarge(_) => {}
         }
     }
 
@@ -256,6 +297,9 @@ impl LogDir {
         if now.mono < pump.next_deletion {
             return;
         }
+        while let Some(number) = self.large.take_superfluous() {
+            pump.tasks.push_back(Task::RemoveLarge(number));
+        }
         let checkpoints_count = self.checkpoints.lock().count();
         let mut waiting = Vec::new();
         for removal in std::mem::take(&mut pump.removals) {
@@ -278,7 +322,7 @@ impl LogDir {
 
     /// The journal needs its oldest entries released: small tails are rewritten at its head, others are synced.
     fn relieve_journal(&self, pump: &mut Pump, now: Now) {
-        let Some(pressure) = self.wal.pressure(now) else {
+        let Some(pressure) = self.pressure(now) else {
             return;
         };
         let slots = self
@@ -305,6 +349,11 @@ impl LogDir {
                 break;
             }
         }
+    }
+
+    /// What the journal has to release, for its own sake or so that files of large batches can go.
+    pub(super) fn pressure(&self, now: Now) -> Option<WalPressure> {
+        self.wal.pressure(now).or_else(|| self.large_pressure())
     }
 
     /// Puts a small tail into the journal again, as one entry in place of its old ones.
@@ -491,18 +540,5 @@ impl LogDir {
             partition.is_none_or(|partition| partition.lock().dir.is_none())
         };
         slots.len() == count && slots.iter().all(has_no_name)
-    }
-}
-
-fn finish_task(pump: &mut Pump, task: Task) {
-    match task {
-        Task::Flush(task) => {
-            if let Some(partition) = task.release() {
-                pump.tasks
-                    .push_back(Task::Snapshot(SnapshotTask::new(partition)));
-            }
-        }
-        Task::Snapshot(task) => task.release(),
-        Task::Remove(_) | Task::Unlink(_) | Task::Checkpoint(_) | Task::Swap(_) => {}
     }
 }

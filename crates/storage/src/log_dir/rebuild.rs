@@ -26,7 +26,8 @@ pub(super) fn rebuild(
     let mut partitions = Vec::new();
     let mut bytes_read = 0;
     for entry in disk.list(Path::new(""))? {
-        let is_own = [dir_names::WAL, dir_names::CHECKPOINTS].contains(&entry.name.as_str());
+        let own = [dir_names::WAL, dir_names::LARGE, dir_names::CHECKPOINTS];
+        let is_own = own.contains(&entry.name.as_str());
         if !entry.is_dir || is_own || entry.name.ends_with(names::DELETED_SUFFIX) {
             continue;
         }

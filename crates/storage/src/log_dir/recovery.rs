@@ -9,6 +9,7 @@ use super::cleaner::swap::{Redo, Replacement};
 use super::deletion::Removal;
 use super::file_range::ReadShared;
 use super::health::Health;
+use super::large::{self, LargeFiles};
 use super::pins::Pins;
 use super::pump::Pump;
 use super::retention::Sweep;
@@ -32,8 +33,8 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What a restart means for the replicas in this directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl LogDir {
                 | DiskError::Refused { .. }
                 | DiskError::Io { .. } => OpenError::Disk(error),
             })?;
-        let markers = Arc::new(Markers::new());
+        let (markers, health) = (Arc::new(Markers::new()), Arc::<Health>::default());
         let (checkpoints, restored) = Checkpoints::open(&disk, &markers)?;
         let mut replay = Replay::new(
             restored,
@@ -109,6 +110,8 @@ impl LogDir {
             return Err(error);
         }
         disk.sync_dir(Path::new(""))?;
+        let large = LargeFiles::open(&*disk, Arc::clone(&health))?;
+        large.replayed(&replay.large, wal.durable_lsn());
         replay.finish();
         if !options.planted.is(PlantedBug::SwapNotRedone) {
             let dir_of = |id| replay.partitions.get(&id)?.state.dir.clone();
@@ -135,7 +138,7 @@ impl LogDir {
             was_rebuilt: replay.was_rebuilt,
             damaged_checkpoints: std::mem::take(&mut replay.restored.skipped),
         };
-        let (findings, health) = (Arc::<Findings>::default(), Arc::<Health>::default());
+        let findings = Arc::<Findings>::default();
         let reads = Arc::new(ReadShared {
             disk: Arc::clone(&disk),
             cache: FileCache::new(options.open_files_max, options.units_bytes_max),
@@ -163,6 +166,8 @@ impl LogDir {
             findings,
             markers,
             verdict,
+            large: Arc::new(large),
+            flush_waker: OnceLock::new(),
             tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
             tail_bytes: AtomicUsize::new(0),
             replayed_excess: AtomicUsize::new(0),
@@ -271,6 +276,8 @@ struct Replay {
     failure: Option<OpenError>,
     /// Compacted segments whose files may not have their names yet.
     redo: Redo,
+    /// Files of large batches that entries name, with the last entry that does.
+    large: BTreeMap<u64, Lsn>,
 }
 
 impl Replay {
@@ -299,6 +306,7 @@ impl Replay {
             is_unnamed: false,
             failure: None,
             redo: Redo::default(),
+            large: BTreeMap::new(),
         }
     }
 
@@ -323,6 +331,9 @@ impl Replay {
 
     fn apply(&mut self, replayed: Replayed) {
         match replayed {
+            Replayed::Entry(entry) if entry.header.kind == EntryKind::Large => {
+                self.apply_large(entry);
+            }
             Replayed::Entry(entry) => self.apply_entry(&entry),
             Replayed::Damage(Damage::Entry { lsn, header }) => self.lose(lsn, &header),
             Replayed::Damage(Damage::Unnamed { end, .. }) => self.suspect_all(end),
@@ -365,6 +376,41 @@ impl Replay {
         }
         recovering.apply(entry, self.now, self.is_tail_planted);
         recovering.state.state_lsn = entry.lsn;
+    }
+
+    /// An entry that names the file of its batch is one that has the batch, or is as unreadable as the file.
+    fn apply_large(&mut self, mut entry: ReplayedEntry) {
+        if let Some(number) = large::named_by(&entry) {
+            self.large.insert(number, entry.lsn);
+        }
+        let is_needed = self.is_batch_needed(&entry);
+        entry.header.kind = EntryKind::Append;
+        if !is_needed {
+            // Only what it says of the log counts; the file may be gone.
+            entry.body = Bytes::new();
+            return self.apply_entry(&entry);
+        }
+        match large::read(&*self.disk, &entry) {
+            Ok(Some(bytes)) => {
+                self.markers.reach(Marker::LargeBatchReplayed);
+                self.restored.bytes_read += bytes.len() as u64;
+                entry.body = bytes;
+                self.apply_entry(&entry);
+            }
+            Ok(None) => self.lose(entry.lsn, &entry.header),
+            Err(error) => self.failure = Some(error.into()),
+        }
+    }
+
+    /// Whether the bytes of a replayed batch are anything but those of a segment, or of a partition that is gone.
+    fn is_batch_needed(&self, entry: &ReplayedEntry) -> bool {
+        let id = entry.header.topic_partition;
+        let known = self.partitions.get(&id);
+        let is_in_segment = known.is_some_and(|recovering| {
+            entry.lsn < recovering.tail_lsn
+                || entry.header.end_offset <= recovering.state.synced_end
+        });
+        !is_in_segment && !self.dropped.contains(&id)
     }
 
     /// An entry behind a hole waits, until one of them proves that what is missing is in a segment, or cut off.
@@ -442,7 +488,10 @@ impl Replay {
             // Not known from anywhere else: it comes back empty, and says why unless a segment has its records.
             .or_insert_with(|| Recovering::new(PartitionState::new(LogConfig::default())));
         let is_in_segment = header.end_offset <= recovering.state.synced_end;
-        let is_batches = matches!(header.kind, EntryKind::Append | EntryKind::Tail);
+        let is_batches = matches!(
+            header.kind,
+            EntryKind::Append | EntryKind::Tail | EntryKind::Large
+        );
         let is_known = lsn <= recovering.state.state_lsn;
         if lsn < recovering.tail_lsn || is_known && !is_batches {
             return; // the checkpoint knows what it said
@@ -456,11 +505,10 @@ impl Replay {
         recovering.settle();
         let reason = format!("journal entry {lsn} ({:?}) is unreadable", header.kind);
         let end = match header.kind {
-            EntryKind::Append | EntryKind::Tail => header.end_offset,
+            EntryKind::Append | EntryKind::Tail | EntryKind::Large => header.end_offset,
             // Files tell which segments there are; the name of their directory is written in it.
             EntryKind::Segments if header.argument == changes::SEGMENT_ADDED => header.base_offset,
-            EntryKind::InSegment
-            | EntryKind::Synced
+            EntryKind::Synced
             | EntryKind::Truncate
             | EntryKind::LogStart
             | EntryKind::Segments
@@ -512,9 +560,10 @@ impl Replay {
 /// When the batches of an entry were appended. A rewritten tail does not say: no later than now.
 fn appended_at(entry: &ReplayedEntry, now: Now) -> Timestamp {
     match entry.header.kind {
-        EntryKind::Append => Timestamp::from_millis(entry.header.argument as i64).min(now.wall),
+        EntryKind::Append | EntryKind::Large => {
+            Timestamp::from_millis(entry.header.argument as i64).min(now.wall)
+        }
         EntryKind::Tail
-        | EntryKind::InSegment
         | EntryKind::Synced
         | EntryKind::Truncate
         | EntryKind::LogStart
@@ -531,7 +580,7 @@ impl Recovering {
     /// Takes the bytes of an entry whose effects the checkpoint has.
     fn collect(&mut self, entry: &ReplayedEntry, now: Now) {
         match entry.header.kind {
-            EntryKind::Append | EntryKind::Tail => {
+            EntryKind::Append | EntryKind::Tail | EntryKind::Large => {
                 let base = entry.header.base_offset;
                 self.collected.retain(|batch| batch.base_offset < base);
                 for view in batches(&entry.body).flatten() {
@@ -549,11 +598,7 @@ impl Recovering {
                 let end = entry.header.base_offset;
                 self.collected.retain(|batch| batch.last_offset < end);
             }
-            EntryKind::InSegment
-            | EntryKind::Synced
-            | EntryKind::LogStart
-            | EntryKind::Segments
-            | EntryKind::Drop => {}
+            EntryKind::Synced | EntryKind::LogStart | EntryKind::Segments | EntryKind::Drop => {}
         }
     }
 
@@ -658,9 +703,9 @@ impl Recovering {
     fn apply(&mut self, entry: &ReplayedEntry, now: Now, is_tail_planted: bool) {
         let header = &entry.header;
         match header.kind {
-            EntryKind::Append => self.append(entry, now),
+            // A large one has its batch by now.
+            EntryKind::Append | EntryKind::Large => self.append(entry, now),
             EntryKind::Tail => self.replace_tail(entry, now, is_tail_planted),
-            EntryKind::InSegment => self.in_segment(header),
             EntryKind::Synced => self.synced(header),
             EntryKind::Truncate => {
                 let position = header.argument as u32;
@@ -765,15 +810,6 @@ impl Recovering {
             let batch = tail_batch(&again, &bytes, entry.lsn, NO_TIMESTAMP);
             self.state.push_batch(batch, epoch);
         }
-    }
-
-    /// A large batch that went around the journal: fsynced in its segment before this entry was queued.
-    fn in_segment(&mut self, header: &EntryHeader) {
-        let state = &mut self.state;
-        if state.standing != Standing::Good || header.base_offset != state.appended_end() {
-            return damage(state, "a large batch lies behind a loss");
-        }
-        damage(state, "a large batch without a description");
     }
 
     fn synced(&mut self, header: &EntryHeader) {

@@ -1,6 +1,6 @@
 //! The journal's pump: gathers a group, writes its frame, syncs it, publishes.
 
-use super::entry::{DurabilityClass, Entry};
+use super::entry::{DurabilityClass, Entry, EntryKind};
 use super::file_header::FileHeader;
 use super::frame::{FrameBuilder, FramePlace, PAGE_SIZE};
 use super::gather::Gather;
@@ -345,11 +345,12 @@ impl Commit {
         let mut parts: Vec<&[u8]> = Vec::with_capacity(count + 4);
         parts.extend([header, &self.prefix, self.builder.head()]);
         let mut bytes = 0;
-        let mut is_awaited = false;
+        let (mut is_awaited, mut has_large) = (false, false);
         for entry in self.pending.iter().take(count) {
             parts.extend(entry.body().parts().iter().map(|part| &part[..]));
             bytes += entry.body_size() as u64;
             is_awaited |= entry.class() == DurabilityClass::Fsync;
+            has_large |= entry.header().kind == EntryKind::Large;
         }
         parts.push(self.builder.padding());
         let before = header.len() + self.prefix.len();
@@ -370,7 +371,12 @@ impl Commit {
         self.last_write = now;
         // This frame proves the ones before it; once it is fsynced it owes a proof itself.
         self.owes_proof = false;
-        wal.ring.lock().add_frame(place, size, self.next_lsn);
+        let mut ring = wal.ring.lock();
+        ring.add_frame(place, size, self.next_lsn);
+        if has_large {
+            ring.mark_next();
+        }
+        drop(ring);
         self.note_unsynced(now, size, count, is_awaited);
         if is_awaited {
             wal.last_awaited.store(now.as_nanos(), Ordering::Relaxed);

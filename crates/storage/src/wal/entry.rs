@@ -15,8 +15,8 @@ pub enum EntryKind {
     Append = 1,
     /// Replaces every earlier live entry of the partition from `base_offset` on; the body is their bytes.
     Tail = 2,
-    /// Batches are fsynced in a segment: `argument` is their position there; the body says the rest.
-    InSegment = 3,
+    /// As `Append`, of a batch that lies in a file of its own, synced; the body says which, and has the batch's header.
+    Large = 3,
     /// The segment is durable up to `end_offset` and position `argument`.
     Synced = 4,
     /// The log was cut: `base_offset` is its new end.
@@ -35,7 +35,7 @@ impl EntryKind {
         Some(match number {
             1 => EntryKind::Append,
             2 => EntryKind::Tail,
-            3 => EntryKind::InSegment,
+            3 => EntryKind::Large,
             4 => EntryKind::Synced,
             5 => EntryKind::Truncate,
             6 => EntryKind::LogStart,

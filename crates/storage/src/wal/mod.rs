@@ -273,6 +273,19 @@ impl Wal {
         self.ring.lock().pressure(now.mono.as_nanos())
     }
 
+    /// The place behind the entry `lsn` that replays must begin at for it not to be met, as something to be released
+    /// without haste.
+    pub fn release_of(&self, lsn: Lsn) -> WalPressure {
+        let ring = self.ring.lock();
+        let place = ring.place_behind(lsn);
+        WalPressure {
+            release_to: place.lsn,
+            release_to_frame: place.frame_seq,
+            urgency: Urgency::Soon,
+            span_bytes: ring.span_bytes(),
+        }
+    }
+
     /// Sizes, for metrics.
     pub fn stats(&self) -> WalStats {
         let ring = self.ring.lock();

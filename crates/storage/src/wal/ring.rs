@@ -131,6 +131,8 @@ pub(crate) struct Ring {
     pub(crate) refused_until: u64,
     /// A commit needs a file of at least this size and there is none.
     pub(crate) wanted_size: Option<u64>,
+    /// The next frame is to be found again, whatever it is.
+    is_mark_wanted: bool,
 }
 
 impl Ring {
@@ -148,6 +150,7 @@ impl Ring {
             next_number: 1,
             refused_until: 0,
             wanted_size: None,
+            is_mark_wanted: false,
         }
     }
 
@@ -181,7 +184,8 @@ impl Ring {
             .expect("a frame is written to a live file");
         let distance = (live.file.size / 64).max(PAGE_SIZE);
         let last = live.marks.last().expect("a live file has a first mark");
-        if last.place.position + distance <= frame.position {
+        let is_far = last.place.position + distance <= frame.position;
+        if std::mem::take(&mut self.is_mark_wanted) || is_far {
             live.marks.push(Mark {
                 place: frame,
                 stream,
@@ -194,6 +198,19 @@ impl Ring {
             lsn: end_lsn,
             ..frame
         };
+    }
+
+    /// The next frame will be found by [`Ring::place_behind`], because what the last one names lies outside the journal
+    /// and takes more room than it looks.
+    pub(crate) fn mark_next(&mut self) {
+        self.is_mark_wanted = true;
+    }
+
+    /// A place behind the entry `lsn`, as near as one is known.
+    pub(crate) fn place_behind(&self, lsn: Lsn) -> WalPosition {
+        let mut marks = self.live.iter().flat_map(|live| live.marks.iter());
+        let behind = marks.find(|mark| lsn < mark.place.lsn);
+        behind.map_or(self.head, |mark| mark.place)
     }
 
     /// The frame that a replay must begin with to meet the entry `lsn`, or the place of the next frame.

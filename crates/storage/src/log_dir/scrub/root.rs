@@ -147,7 +147,12 @@ impl Leftover {
 
 impl LogDir {
     fn is_own_name(&self, name: &str) -> bool {
-        [dir_names::LOCK, dir_names::WAL, dir_names::CHECKPOINTS].contains(&name)
-            || self.options.known_names.iter().any(|known| known == name)
+        let own = [
+            dir_names::LOCK,
+            dir_names::WAL,
+            dir_names::LARGE,
+            dir_names::CHECKPOINTS,
+        ];
+        own.contains(&name) || self.options.known_names.iter().any(|known| known == name)
     }
 }

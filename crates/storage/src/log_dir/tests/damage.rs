@@ -61,13 +61,6 @@ impl Harness {
             .map(|entry| Path::new("checkpoints").join(entry.name))
             .collect()
     }
-
-    pub(super) fn flip_at(&self, path: &Path, at: u64) {
-        let file = self.disk.open(path, OpenMode::ReadWrite).expect("there");
-        let mut byte = [0];
-        file.read_at(at, &mut byte).expect("readable");
-        file.write_at(at, &[&[byte[0] ^ 16]]).expect("writable");
-    }
 }
 
 fn value(number: i32) -> Vec<u8> {

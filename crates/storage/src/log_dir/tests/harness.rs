@@ -1,7 +1,7 @@
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::log_dir::{
-    AppendBatch, AppendError, AppendOrigin, Appended, LogDir, LogDirOptions, Part, PumpStep,
-    ReadLimit, ReadPlan, RecoveryReport,
+    AppendBatch, AppendError, AppendOrigin, Appended, LargeBatch, LogDir, LogDirOptions, Part,
+    PumpStep, ReadLimit, ReadPlan, RecoveryReport,
 };
 use crate::memory_disk::MemoryDisk;
 use crate::partition::LogConfig;
@@ -12,6 +12,7 @@ use ottla_types::{
     LeaderEpoch, Mono, Now, Offset, PartitionId, PartitionSlot, ProducerEpoch, ProducerId,
     Sequence, Timestamp, TopicId, TopicPartition, Uuid,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,19 +132,56 @@ impl Harness {
         slot: PartitionSlot,
         bytes: &[u8],
     ) -> Result<Appended, AppendError> {
-        let view = BatchView::parse(bytes).expect("a batch");
-        let mut facts = ValidBatch::from_header(&view).expect("a known codec");
-        facts.max_timestamp = view.max_timestamp();
-        let batch = AppendBatch {
-            bytes,
-            facts: &facts,
-            origin: AppendOrigin::Client,
-        };
+        if !self.dir.is_large(bytes.len()) {
+            return self.append_in_journal(slot, bytes);
+        }
+        let large = self.dir.write_large(bytes)?;
+        self.write_out(&large);
+        self.append_written(slot, bytes, &large)
+    }
+
+    pub(super) fn append_in_journal(
+        &self,
+        slot: PartitionSlot,
+        bytes: &[u8],
+    ) -> Result<Appended, AppendError> {
+        let facts = facts(bytes);
+        let batch = client_batch(bytes, &facts);
         self.dir.append(slot, EPOCH, batch, self.now)
+    }
+
+    pub(super) fn append_written(
+        &self,
+        slot: PartitionSlot,
+        bytes: &[u8],
+        large: &LargeBatch,
+    ) -> Result<Appended, AppendError> {
+        let facts = facts(bytes);
+        let batch = client_batch(bytes, &facts);
+        self.dir.append_large(slot, EPOCH, batch, large, self.now)
+    }
+
+    /// Runs the flusher until the batch is on the device, or never will be.
+    pub(super) fn write_out(&mut self, large: &LargeBatch) {
+        for _ in 0..10_000 {
+            if large.is_settled() {
+                return;
+            }
+            self.dir.flush_step(self.now);
+        }
+        panic!("a large batch is not written");
     }
 
     pub(super) fn append(&mut self, slot: PartitionSlot, bytes: &[u8]) -> Appended {
         self.try_append(slot, bytes).expect("appended")
+    }
+
+    /// Flips a bit of the byte at `at`.
+    pub(super) fn flip_at(&self, path: &Path, at: u64) {
+        let file = self.disk.open(path, OpenMode::ReadWrite).expect("there");
+        let mut byte = [0];
+        file.read_at(at, &mut byte).expect("readable");
+        file.write_at(at, &[&[byte[0] ^ 16]]).expect("writable");
     }
 
     /// Runs the journal until everything queued is durable.
@@ -235,6 +273,21 @@ impl Harness {
             at = plan.next_offset;
         }
         all
+    }
+}
+
+fn facts(bytes: &[u8]) -> ValidBatch {
+    let view = BatchView::parse(bytes).expect("a batch");
+    let mut facts = ValidBatch::from_header(&view).expect("a known codec");
+    facts.max_timestamp = view.max_timestamp();
+    facts
+}
+
+fn client_batch<'a>(bytes: &'a [u8], facts: &'a ValidBatch) -> AppendBatch<'a> {
+    AppendBatch {
+        bytes,
+        facts,
+        origin: AppendOrigin::Client,
     }
 }
 

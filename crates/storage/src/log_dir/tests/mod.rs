@@ -5,6 +5,7 @@ mod compaction;
 mod damage;
 mod files;
 mod interrupted_disk;
+mod large;
 mod model;
 mod races;
 mod restarts;
