@@ -40,14 +40,16 @@ pub fn start(
     let mut is_leading = false;
     let sink = move |event| {
         filled.wait();
+        if let QuorumEvent::Failed { reason } = &event {
+            // Before the broker tells anyone: who is refused finds the reason in the log.
+            tracing::error!(
+                "the metadata log failed: no topic, config or broker can change until a restart: {reason}"
+            );
+        }
         following.on_quorum_event(&event, clock.now());
         filled.followed(&event);
         match event {
             QuorumEvent::Failed { reason } => {
-                tracing::error!(
-                    "the metadata log failed: no topic, config or broker can change until a restart: \
-                     {reason}"
-                );
                 let _ = sender.send(Err(reason)); // Nobody listens after the start.
                 return;
             }
