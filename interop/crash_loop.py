@@ -1,9 +1,10 @@
 """A broker that loses power every few seconds, under producers and a group that commits; the history is judged.
 
-    crash_loop.py --minutes 30 [--seed N] [--directory DIR]
+    crash_loop.py --minutes 30 [--seed N] [--directory DIR] [--durability os]
 
 Exits with 1 when something may not be. Each kill is a power cut: the broker runs on the disk that forgets what was not
-synced. The seed decides when it is killed; what the clients do at that moment it cannot decide.
+synced; with --durability os it is the kill of a process on the machine's disk. The seed decides when it is killed; what
+the clients do at that moment it cannot decide.
 """
 
 import argparse
@@ -22,8 +23,17 @@ import topics
 from group_member import Member
 from history import History, judge
 
-TOPIC, GROUP = "crashes", "survivors"
+TOPIC, KEYED_TOPIC, GROUP = "crashes", "crashing-keys", "survivors"
 PARTITIONS, PRODUCERS, MEMBERS = 4, 3, 3
+# The compacted topic: each key is overwritten again and again, and deleted at each so manieth time.
+KEYS, WRITES_PER_DELETION = 20, 7
+# Cleaned all the time, and what a tombstone deleted is forgotten at once.
+COMPACTED = {
+    "cleanup_policy": "compact",
+    "segment_ms": 1_000,
+    "min_cleanable_dirty_ratio": 0.01,
+    "delete_retention_ms": 0,
+}
 # Of each producer; more would only fill the memory of the judge.
 RECORDS_PER_SECOND = 200
 SECONDS_BETWEEN_KILLS = (1.0, 5.0)
@@ -35,6 +45,7 @@ SETTINGS = {
     "ottla.wal.bytes": 16 << 20,
     "ottla.memory.tails.bytes": 2 << 20,
     "group.initial.rebalance.delay.ms": 100,
+    "log.cleaner.backoff.ms": 200,
 }
 QUICKLY_BACK = {
     "reconnect.backoff.ms": 10,
@@ -86,19 +97,24 @@ class Writer(Client):
             }
         )
 
+    def send(self, number):
+        value = b"%d %d" % (self.number, number)
+        self.producer.produce(TOPIC, value, partition=number % PARTITIONS, on_delivery=self.delivered)
+
+    def safe(self, message):
+        place = (message.partition(), message.offset(), message.value())
+        self.history.acknowledged.append(place)
+
     def delivered(self, error, message):
         if error is None:
-            place = (message.partition(), message.offset(), message.value())
-            self.history.acknowledged.append(place)
+            self.safe(message)
         else:
             self.failures.append(str(error))
 
     def work(self):
         number = 0
         while not self.enough.is_set():
-            partition = number % PARTITIONS
-            value = b"%d %d" % (self.number, number)
-            self.producer.produce(TOPIC, value, partition=partition, on_delivery=self.delivered)
+            self.send(number)
             number += 1
             self.producer.poll(0)
             self.enough.wait(1 / RECORDS_PER_SECOND)
@@ -110,20 +126,50 @@ class Writer(Client):
         assert not self.failures, self.failures[:3]
 
 
+class KeyWriter(Writer):
+    """One that overwrites and deletes keys of its own in the compacted topic."""
+
+    def send(self, number):
+        key = b"%d-%d" % (self.number, number % KEYS)
+        deletes = number // KEYS % WRITES_PER_DELETION == WRITES_PER_DELETION - 1
+        value = None if deletes else b"%d %d" % (self.number, number)
+        partition = number % KEYS % PARTITIONS
+        self.producer.produce(KEYED_TOPIC, value, key, partition=partition, on_delivery=self.delivered)
+
+    def safe(self, message):
+        place = (message.partition(), message.offset(), message.key(), message.value())
+        self.history.keyed_seen.append(place)
+
+
 class Tail(Client):
     """Reads all partitions from the beginning, without a group."""
 
+    topic = TOPIC
+
     def __init__(self, history, bootstrap):
         super().__init__(history)
-        self.consumer = plain_consumer(bootstrap)
+        self.consumer = plain_consumer(bootstrap, self.topic)
+
+    def saw(self, message):
+        place = (message.partition(), message.offset(), message.value())
+        self.history.read.append(place)
 
     def work(self):
         while not self.enough.is_set():
             for message in self.consumer.consume(1_000, 0.2):
                 if message.error() is None:
-                    place = (message.partition(), message.offset(), message.value())
-                    self.history.read.append(place)
+                    self.saw(message)
         self.consumer.close()
+
+
+class KeyTail(Tail):
+    """One of the compacted topic."""
+
+    topic = KEYED_TOPIC
+
+    def saw(self, message):
+        place = (message.partition(), message.offset(), message.key(), message.value())
+        self.history.keyed_seen.append(place)
 
 
 class Observer(Client):
@@ -150,32 +196,37 @@ class Observer(Client):
         self.consumer.close()
 
 
-def plain_consumer(bootstrap):
+def plain_consumer(bootstrap, topic):
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": "unused: partitions are assigned by hand",
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
             "check.crcs": True,
             **QUICKLY_BACK,
         }
     )
     start = confluent_kafka.OFFSET_BEGINNING
-    consumer.assign([confluent_kafka.TopicPartition(TOPIC, p, start) for p in range(PARTITIONS)])
+    consumer.assign([confluent_kafka.TopicPartition(topic, p, start) for p in range(PARTITIONS)])
     return consumer
 
 
-def read_log(bootstrap):
+def read_log(bootstrap, topic):
     """All records, partition by partition."""
-    ends = dict(enumerate(topics.ends(bootstrap, TOPIC, PARTITIONS)))
-    log = {partition: [] for partition in ends}
-    consumer = plain_consumer(bootstrap)
+    log = {partition: [] for partition in range(PARTITIONS)}
+    unread = set(log)
+    consumer = plain_consumer(bootstrap, topic)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(not log[p] or log[p][-1][0] + 1 < end for p, end in ends.items() if end):
-        assert time.monotonic() < deadline, f"not all is readable: {ends}"
+    while unread:
+        assert time.monotonic() < deadline, f"not all is readable: {unread}"
         for message in consumer.consume(10_000, 1):
-            assert message.error() is None, message.error()
-            log[message.partition()].append((message.offset(), message.value()))
+            if message.error() is None:
+                log[message.partition()].append(message)
+            elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                unread.discard(message.partition())
+            else:
+                raise confluent_kafka.KafkaException(message.error())
     consumer.close()
     return log
 
@@ -227,16 +278,19 @@ class Group:
         history.committed += [(at, *numbers) for at, numbers in self.said("committed")]
 
 
-def run(seconds, seed, directory):
+def run(seconds, seed, directory, durability="fsync"):
     """Kills the broker for so many seconds; what was seen, and what of it may not be."""
     dice = random.Random(seed)
     directory = pathlib.Path(directory)
-    environment = {"OTTLA_TEST_POWER_CUT_DISK": str(seed)}
-    broker = broker_module.Broker(directory / "broker", SETTINGS, environment).start()
+    settings = {**SETTINGS, "ottla.durability": durability}
+    environment = {"OTTLA_TEST_POWER_CUT_DISK": str(seed)} if durability == "fsync" else {}
+    broker = broker_module.Broker(directory / "broker", settings, environment).start()
     topics.create(broker.bootstrap, TOPIC, PARTITIONS)
+    topics.create(broker.bootstrap, KEYED_TOPIC, PARTITIONS, **COMPACTED)
     history = History()
     clients = [Writer(history, broker.bootstrap, number) for number in range(PRODUCERS)]
-    readers = [Tail(history, broker.bootstrap), Observer(history, broker.bootstrap)]
+    clients.append(KeyWriter(history, broker.bootstrap, PRODUCERS))
+    readers = [reader(history, broker.bootstrap) for reader in (Tail, KeyTail, Observer)]
     for client in clients + readers:
         client.start()
     group = Group(broker.bootstrap, directory)
@@ -258,7 +312,10 @@ def run(seconds, seed, directory):
             slowest = max(slowest, time.monotonic() - started)
         for client in clients:
             client.stop()
-        history.log = read_log(broker.bootstrap)
+        for partition, messages in read_log(broker.bootstrap, TOPIC).items():
+            history.log[partition] = [(m.offset(), m.value()) for m in messages]
+        for partition, messages in read_log(broker.bootstrap, KEYED_TOPIC).items():
+            history.keyed_log[partition] = [(m.offset(), m.key(), m.value()) for m in messages]
         wait_until(lambda: group.has_committed(history.log), "the group reaches the end", broker)
         for reader in readers:
             reader.stop()
@@ -276,8 +333,9 @@ def describe(run):
     seen = run.history
     return (
         f"{seen.operations()} operations ({len(seen.acknowledged)} records acknowledged, {len(seen.read)} read, "
-        f"{len(seen.given)} given to members, {len(seen.committed)} commits, {len(seen.told)} offsets told), "
-        f"{run.kills} power cuts, {run.member_kills} members killed, slowest start "
+        f"{len(seen.given)} given to members, {len(seen.committed)} commits, {len(seen.told)} offsets told, "
+        f"{len(seen.keyed_seen)} of keys), {seen.keys_kept()} of {seen.keys_written()} records of keys kept, "
+        f"broker killed {run.kills} times, {run.member_kills} members killed, slowest start "
         f"{run.slowest_restart * 1000:.0f} ms, {len(run.anomalies)} anomalies (seed {run.seed})"
     )
 
@@ -287,9 +345,11 @@ def main():
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000 + 1)
     parser.add_argument("--directory", help="where the data goes; a temporary place when not given")
+    parser.add_argument("--durability", choices=("fsync", "os"), default="fsync")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ottla-crashes-") as temporary:
-        done = run(arguments.minutes * 60, arguments.seed, arguments.directory or temporary)
+        directory = arguments.directory or temporary
+        done = run(arguments.minutes * 60, arguments.seed, directory, arguments.durability)
     print(describe(done))
     for anomaly in done.anomalies[:50]:
         print(f"{anomaly.kind}: {anomaly.detail}")

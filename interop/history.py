@@ -20,11 +20,24 @@ class History:
     told: list = dataclasses.field(default_factory=list)
     # All records at the end: partition -> [(offset, value)], as they were read from the beginning.
     log: dict = dataclasses.field(default_factory=dict)
+    # The compacted topic: what producers were told is safe or a reader saw, (partition, offset, key, value); a value of
+    # None is a tombstone. A key is written by one producer only.
+    keyed_seen: list = dataclasses.field(default_factory=list)
+    # All its records at the end: partition -> [(offset, key, value)].
+    keyed_log: dict = dataclasses.field(default_factory=dict)
 
     def operations(self):
         """How many things were seen before the end."""
-        seen = (self.acknowledged, self.read, self.given, self.committed, self.told)
+        seen = (self.acknowledged, self.read, self.given, self.committed, self.told, self.keyed_seen)
         return sum(map(len, seen))
+
+    def keys_written(self):
+        """How many records the compacted topic was given at least."""
+        return len({(partition, offset) for partition, offset, _, _ in self.keyed_seen})
+
+    def keys_kept(self):
+        """How many of them compaction left."""
+        return sum(map(len, self.keyed_log.values()))
 
 
 Anomaly = collections.namedtuple("Anomaly", "kind detail")
@@ -37,6 +50,8 @@ def judge(history):
         *_order(history),
         *_offsets_told(history),
         *_skipped(history),
+        *_newest_of_keys(history),
+        *_order_of_keys(history),
     ]
 
 
@@ -102,3 +117,41 @@ def _skipped(history):
         missing = sorted(offsets - given[partition])
         if missing:
             yield Anomaly("skipped", f"{partition}: {len(missing)} below {end}, first {missing[0]}")
+
+
+def _newest_of_keys(history):
+    """Compaction takes what a newer record of the same key replaces, and a tombstone only after what it deletes."""
+    newest = {}
+    log = {(p, offset): (key, value) for p, records in history.keyed_log.items() for offset, key, value in records}
+    for partition, offset, key, value in history.keyed_seen:
+        if (partition, key) not in newest or newest[partition, key][0] < offset:
+            newest[partition, key] = offset, value
+        found = log.get((partition, offset), (key, value))
+        if found != (key, value):
+            yield Anomaly("changed", f"{partition}@{offset} seen as {key!r}: {value!r}, now {found!r}")
+    kept = collections.defaultdict(list)
+    for (partition, offset), (key, _) in log.items():
+        kept[partition, key].append(offset)
+    for (partition, key), (offset, value) in newest.items():
+        offsets = kept[partition, key]
+        if any(offset <= later for later in offsets):
+            continue
+        if value is not None:
+            yield Anomaly("lost", f"{partition}@{offset} {key!r}: {value!r} has no newer record")
+        elif offsets:
+            yield Anomaly("resurrected", f"{partition}: {key!r} was deleted at {offset}, {max(offsets)} is there")
+
+
+def _order_of_keys(history):
+    """The records of a key are in the order in which they were sent, each once."""
+    for partition, records in history.keyed_log.items():
+        newest = {}
+        for offset, key, value in records:
+            if value is None:
+                continue
+            number = int(value.split()[1])
+            if number == newest.get(key):
+                yield Anomaly("duplicated", f"{partition}@{offset}: {key!r}: {value!r}")
+            elif number < newest.get(key, -1):
+                yield Anomaly("reordered", f"{partition}@{offset}: {key!r}: {value!r} after {newest[key]}")
+            newest[key] = number

@@ -18,7 +18,13 @@ def test_nothing_is_lost_in_a_crash_loop(tmp_path, figure):
     run = crash_loop.run(SECONDS, seed, tmp_path)
     assert not run.anomalies, run.anomalies[:10]
     assert run.kills and run.history.committed and run.history.told and run.history.read
+    # The cleaner has been at work, else nothing is said about it.
+    assert run.history.keys_kept() * 2 < run.history.keys_written()
     figure(f"crash loop of {SECONDS:.0f} s: {crash_loop.describe(run)}")
+
+
+# Key a was overwritten, key b deleted and written again, key c deleted and forgotten.
+KEYED = [(0, b"a", b"1 0"), (1, b"b", None), (2, b"b", b"1 2"), (3, b"c", b"1 3"), (4, b"c", None), (5, b"a", b"1 5")]
 
 
 def good():
@@ -32,6 +38,8 @@ def good():
         committed=[(10, 0, 2), (30, 0, 4)],
         told=[(5, 6, 0, 0), (11, 12, 0, 2), (29, 32, 0, 2), (33, 34, 0, 4)],
         log={0: records},
+        keyed_seen=[(0, o, key, value) for o, key, value in KEYED],
+        keyed_log={0: [KEYED[1], KEYED[2], KEYED[5]]},
     )
 
 
@@ -88,6 +96,27 @@ def skipped(history):
     history.given.remove((0, 3))
 
 
+def newest_lost(history):
+    history.keyed_log[0].remove(KEYED[5])
+    history.keyed_log[0].insert(0, KEYED[0])
+
+
+def tombstone_lost(history):
+    history.keyed_log[0].insert(2, KEYED[3])
+
+
+def key_changed(history):
+    history.keyed_log[0][2] = (5, b"a", b"1 6")
+
+
+def key_reordered(history):
+    history.keyed_log[0].append((6, b"a", b"1 4"))
+
+
+def key_duplicated(history):
+    history.keyed_log[0].append((6, b"a", b"1 5"))
+
+
 @pytest.mark.parametrize(
     "damage,kind",
     [
@@ -101,6 +130,11 @@ def skipped(history):
         (commit_lost, "commit lost"),
         (taken_back, "offset taken back"),
         (skipped, "skipped"),
+        (newest_lost, "lost"),
+        (tombstone_lost, "resurrected"),
+        (key_changed, "changed"),
+        (key_reordered, "reordered"),
+        (key_duplicated, "duplicated"),
     ],
 )
 def test_the_judge_finds_each_anomaly_and_no_other(damage, kind):
