@@ -13,7 +13,17 @@ NO_LOGS = "-Dlog4j2.level=ERROR"
 def tool(name, *arguments, **options):
     """The command line of the tool class `name` below org.apache.kafka.tools (or a full name)."""
     main = name if name.startswith(("kafka.", "org.")) else TOOLS + name
-    return ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", NO_LOGS, "-cp", f"{HOME}/java/*", main, *map(str, arguments)]
+    return _java("java", main, arguments)
+
+
+def framework(main, *arguments):
+    """The command line of a class of Kafka Streams or Kafka Connect."""
+    return _java("frameworks", main, arguments)
+
+
+def _java(jars, main, arguments):
+    options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", NO_LOGS]
+    return ["java", *options, "-cp", f"{HOME}/{jars}/*", main, *map(str, arguments)]
 
 
 def run(name, *arguments, timeout=120, **options):
