@@ -302,7 +302,10 @@ impl JournalWorld {
                 false => self.newest,
             };
             let mut replayed = Vec::new();
+            let failed_syncs = self.disk.counts().failed_syncs;
             let opened = self.open(checkpoint, &mut replayed);
+            // A failed sync takes away what was only written, also when recovery did it.
+            self.failed |= failed_syncs < self.disk.counts().failed_syncs;
             match opened {
                 Ok((wal, recovery)) => {
                     self.disk.crash_after(None);

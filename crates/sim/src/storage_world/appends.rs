@@ -153,7 +153,21 @@ impl StorageWorld {
         match result {
             Ok(done) if done.duplicate => self.check_duplicate(id, batch, verdict, &done),
             Ok(done) => self.note_append(id, batch, verdict, &done),
-            Err(error) => self.check_refusal(id, verdict, &error),
+            Err(error) => {
+                self.check_refusal(id, verdict, &error)?;
+                if let AppendError::RecordListTooLarge { .. } = error {
+                    self.give_up_batch(id, batch);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The topic takes only smaller batches since this one was sent first.
+    fn give_up_batch(&mut self, id: TopicPartition, batch: &SentBatch) {
+        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        for producer in &mut partition.producers {
+            producer.gives_up(batch);
         }
     }
 

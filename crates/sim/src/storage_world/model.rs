@@ -79,6 +79,15 @@ impl ModelProducer {
         }
     }
 
+    /// The batch is refused for good. If it was sent before, those behind it build upon its sequences: the client goes
+    /// on in a new epoch, as Kafka's does.
+    pub(super) fn gives_up(&mut self, batch: &SentBatch) {
+        let is_it = |(known, _): &(SentBatch, Lsn)| known.bytes == batch.bytes;
+        if self.unanswered.iter().any(is_it) {
+            self.renew();
+        }
+    }
+
     /// Answers arrive up to the first that waits for a number that is not durable.
     pub(super) fn answers(&mut self, mut arrives: impl FnMut(Lsn) -> bool) {
         while self.resend.is_none()

@@ -161,3 +161,27 @@ fn the_oracle_does_not_ask_for_what_nobody_can_know() {
     holds(World::Storage, 2_006_554);
     holds(World::Storage, 3_022_571);
 }
+
+/// More than tails may hold lay behind a truncation that waited for the full ring. To free memory, work on it was begun
+/// again and again, which did nothing and kept the checkpoint away that the ring waited for.
+#[test]
+fn a_full_ring_does_not_wait_for_memory_behind_a_truncation() {
+    holds(World::Storage, 7_006_149);
+    holds(World::Storage, 7_010_448);
+    // The same on a good disk.
+    holds(World::Storage, 6_015_598);
+}
+
+/// The oracle wanted an entry back that was only written, although a sync had failed while the journal was opened.
+#[test]
+fn a_failed_sync_while_the_journal_is_opened_may_take_what_was_only_written() {
+    holds(World::Journal, 40_001_870);
+    holds(World::Journal, 40_008_085);
+}
+
+/// The oracle's client left out a batch that had become too large for its topic, and sent the next one in the same epoch: a
+/// partition that a crash has made forget the producer cannot know that something is missing.
+#[test]
+fn a_client_that_gives_up_a_batch_goes_on_in_a_new_epoch() {
+    holds(World::Storage, 5_011_222);
+}

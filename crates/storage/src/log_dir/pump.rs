@@ -412,7 +412,10 @@ impl LogDir {
         let mut sizes: Vec<(usize, Arc<Partition>)> = Vec::with_capacity(slots.len());
         for slot in slots {
             if let Some(partition) = self.partition_at_work(slot) {
-                let size = partition.lock().tail.bytes();
+                // Not the part that waits for the journal. Work that writes nothing would be begun again and again,
+                // and no checkpoint begins beside work: the full ring would wait for the checkpoint, the truncation
+                // for the ring, and the tail for the truncation.
+                let size = partition.lock().flushable_bytes(self.durable_lsn());
                 sizes.push((size, partition));
             }
         }

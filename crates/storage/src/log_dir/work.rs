@@ -184,12 +184,7 @@ impl FlushTask {
         if state.standing == Standing::Dropped || state.dir.is_none() {
             return TaskStep::Done;
         }
-        // What comes behind a truncation waits until that is durable: no checkpoint could tell them apart, and a full
-        // journal waits for one.
-        let end = match dir.durable_lsn() < state.truncate_lsn {
-            true => state.truncated_to,
-            false => state.appended_end(),
-        };
+        let end = state.flushable_end(dir.durable_lsn());
         if let Some(plan) = state.plan_write(id, dir.options.write_bytes_max, end) {
             let has_dir = state.has_dir;
             drop(state);

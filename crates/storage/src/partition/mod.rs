@@ -543,6 +543,27 @@ impl PartitionState {
         self.epochs_are_dirty = true;
     }
 
+    /// Where the part of the tail ends that may be written, for a journal that is durable up to `durable`. What comes
+    /// behind a truncation waits until that is durable: no checkpoint could tell them apart, and a full journal waits
+    /// for one.
+    pub(crate) fn flushable_end(&self, durable: Lsn) -> Offset {
+        match durable < self.truncate_lsn {
+            true => self.truncated_to,
+            false => self.appended_end(),
+        }
+    }
+
+    /// Bytes of the tail that may be written now.
+    pub(crate) fn flushable_bytes(&self, durable: Lsn) -> usize {
+        let end = self.flushable_end(durable);
+        if end == self.appended_end() {
+            return self.tail.bytes();
+        }
+        let below = self.tail.batches();
+        let below = below.take_while(|batch| batch.base_offset < end);
+        below.map(|batch| batch.bytes.len()).sum()
+    }
+
     /// What may be flushed next: tail batches that begin below `end_max` and lie in one segment, up to about
     /// `bytes_max`.
     pub(crate) fn plan_write(

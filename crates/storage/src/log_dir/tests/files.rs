@@ -5,7 +5,7 @@ use crate::log_dir::{DirHealth, PumpStep, ReadError, ReadLimit};
 use crate::partition::LogConfig;
 use crate::segment::{Access, ReadFault};
 use crate::wal::CommitStep;
-use ottla_types::{Offset, PartitionId, PartitionSlot, TopicPartition};
+use ottla_types::{Lsn, Offset, PartitionId, PartitionSlot, TopicPartition};
 use std::path::{Path, PathBuf};
 
 fn read(h: &Harness, path: &str) -> Vec<u8> {
@@ -397,6 +397,52 @@ fn stall(h: &mut Harness, slot: PartitionSlot) {
         }
     }
     panic!("the ring never fills up");
+}
+
+/// A truncation waits for the full ring, and the tail behind it, which is more than memory should hold, for the
+/// truncation: work on that tail does nothing, and must not keep the checkpoint away that the ring waits for.
+#[test]
+fn a_stalled_ring_does_not_wait_for_memory_behind_a_truncation() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    let files_max = h.options.wal.ring_size_max / h.options.wal.file_size_max;
+    let mut end = 0;
+    while (h.dir.stats().wal.live_files_count as u64) < files_max {
+        h.append(slot, &batch(None, &[1], &[7; 4000]));
+        end += 1;
+        h.commit();
+    }
+    // What is left of the last file goes to truncations, which are durable one after the other.
+    loop {
+        end -= 1;
+        let lsn = h.dir.truncate(slot, Offset::new(end)).expect("in range");
+        if !commits(&mut h, lsn) {
+            break;
+        }
+    }
+    let tail_bytes_max = h.options.tail_bytes_max;
+    for _ in 0..=tail_bytes_max / 4000 {
+        h.append(slot, &batch(None, &[1], &[8; 4000]));
+    }
+    let last = h.append(slot, &batch(None, &[1], b"last"));
+    for _ in 0..2_000 {
+        h.dir.flush_step(h.now);
+        commits(&mut h, last.durability);
+    }
+    assert!(last.durability <= h.dir.durable_lsn());
+}
+
+/// Runs the journal alone until `lsn` is durable: false when that does not come.
+fn commits(h: &mut Harness, lsn: Lsn) -> bool {
+    loop {
+        if lsn <= h.dir.durable_lsn() {
+            return true;
+        }
+        h.pass(1);
+        if let CommitStep::Stalled { .. } = h.dir.commit_step(h.now) {
+            return false;
+        }
+    }
 }
 
 /// The drop waits for the ring, and the ring for the tail of what is dropped: that may still be written.
