@@ -106,8 +106,11 @@ impl Contender {
 
     fn properties(&self, data: &Path, port: u16, other_port: u16) -> String {
         let logs = data.join("logs").display().to_string();
-        let common =
-            format!("log.dirs={logs}\nlog.retention.ms=-1\nauto.create.topics.enable=false\n");
+        // A cleaner begins soon after it may, not up to 15 s later.
+        let common = format!(
+            "log.dirs={logs}\nlog.retention.ms=-1\nauto.create.topics.enable=false\n\
+             log.cleaner.backoff.ms=1000\n"
+        );
         match self {
             Contender::Ottla { durability, .. } => format!(
                 "{common}listeners=PLAINTEXT://127.0.0.1:{port}\nottla.http.port={other_port}\n\
@@ -121,7 +124,8 @@ impl Contender {
                     ""
                 };
                 format!(
-                    "{common}{flush}process.roles=broker,controller\nnode.id=1\n\
+                    "{common}{flush}offsets.topic.replication.factor=1\n\
+                     process.roles=broker,controller\nnode.id=1\n\
                      controller.quorum.voters=1@127.0.0.1:{other_port}\n\
                      listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{other_port}\n\
                      controller.listener.names=CONTROLLER\n\

@@ -16,12 +16,17 @@ pub const PRODUCE_VERSION: i16 = 11;
 /// Value bytes of each record, so that a 16 KiB batch has about sixteen records.
 const RECORD_VALUE_SIZE: usize = 1000;
 
-/// A record batch of close to `size` bytes (never more) made of 1 KiB records.
-pub fn batch(size: usize) -> Vec<u8> {
+/// What records are stamped with.
+pub fn now() -> Timestamp {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("it is after 1970");
-    let now = Timestamp::from_millis(now.as_millis() as i64);
+    Timestamp::from_millis(now.as_millis() as i64)
+}
+
+/// A record batch of close to `size` bytes (never more) made of 1 KiB records.
+pub fn batch(size: usize) -> Vec<u8> {
+    let now = now();
     let mut value = vec![0; RECORD_VALUE_SIZE];
     ottla_types::Prng::new(size as u64).fill(&mut value);
     let mut builder = BatchBuilder::new(Codec::None);

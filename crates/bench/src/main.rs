@@ -16,10 +16,13 @@ mod topic;
 
 mod load;
 
+mod compaction;
 mod contender;
+mod even_load;
 mod first_record;
 mod floor;
 mod footprint;
+mod groups;
 mod restart;
 mod suite;
 
@@ -50,6 +53,12 @@ enum Command {
     Restart(RestartArguments),
     /// What idle connections and idle partitions cost in memory.
     Footprint(FootprintArguments),
+    /// Many partitions written evenly for minutes, then silence, then kill -9: memory, CPU, latency, bytes written.
+    EvenLoad(EvenLoadArguments),
+    /// A group of a thousand members, and the offsets of a hundred thousand groups.
+    Groups(GroupsArguments),
+    /// One round of compaction over a log of overwritten keys, and what producers feel of it.
+    Compaction(CompactionArguments),
     /// The least a broker can do, as a server to measure against.
     Floor(FloorArguments),
     /// Every row of docs/performance.md, for Ottla and, where its jars are, Apache Kafka.
@@ -143,23 +152,91 @@ struct RestartArguments {
     producers: usize,
 }
 
+/// One server, and where it keeps its data.
 #[derive(Args)]
-struct FootprintArguments {
+struct ContenderArguments {
     /// The broker to measure.
     #[arg(long, default_value = "target/release/ottla")]
     ottla: PathBuf,
+    /// Measure Ottla as it acknowledges what the operating system has.
+    #[arg(long)]
+    os: bool,
     /// Measure Apache Kafka instead, from this folder of jars.
     #[arg(long)]
     kafka_jars: Option<PathBuf>,
     /// Where it keeps its data.
     #[arg(long, default_value = "target/bench-data")]
     data: PathBuf,
+}
+
+impl ContenderArguments {
+    fn contender(self) -> contender::Contender {
+        match self.kafka_jars {
+            Some(jars) => contender::Contender::Kafka {
+                jars,
+                durable: false,
+            },
+            None => contender::Contender::Ottla {
+                binary: self.ottla,
+                durability: if self.os { "os" } else { "fsync" },
+            },
+        }
+    }
+}
+
+#[derive(Args)]
+struct FootprintArguments {
+    #[command(flatten)]
+    whom: ContenderArguments,
     /// Idle connections; each needs a descriptor here and there.
     #[arg(long, default_value_t = 5000)]
     connections: usize,
     /// Partitions of each of two topics.
     #[arg(long, default_value_t = 10_000)]
     partitions: i32,
+}
+
+#[derive(Args)]
+struct EvenLoadArguments {
+    #[command(flatten)]
+    whom: ContenderArguments,
+    #[arg(long, default_value_t = 10_000)]
+    partitions: i32,
+    /// Requests a second, each one 1 KiB batch for the next partition.
+    #[arg(long, default_value_t = 10_000)]
+    rate: u32,
+    #[arg(long, default_value_t = 10.0)]
+    load_minutes: f64,
+    #[arg(long, default_value_t = 5.0)]
+    idle_minutes: f64,
+    /// Silent connections beside it.
+    #[arg(long, default_value_t = 0)]
+    connections: usize,
+}
+
+#[derive(Args)]
+struct GroupsArguments {
+    #[command(flatten)]
+    whom: ContenderArguments,
+    #[arg(long, default_value_t = 1000)]
+    members: usize,
+    /// How often all members join again.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    #[arg(long, default_value_t = 100_000)]
+    groups: usize,
+}
+
+#[derive(Args)]
+struct CompactionArguments {
+    #[command(flatten)]
+    whom: ContenderArguments,
+    /// Records written, of 100 bytes each.
+    #[arg(long, default_value_t = 10_000_000)]
+    updates: usize,
+    /// Different keys among them.
+    #[arg(long, default_value_t = 100_000)]
+    keys: u64,
 }
 
 #[derive(Args)]
@@ -253,19 +330,32 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             producers: a.producers,
         })?,
         Command::Footprint(a) => footprint::run(&footprint::Options {
-            contender: match a.kafka_jars {
-                Some(jars) => contender::Contender::Kafka {
-                    jars,
-                    durable: false,
-                },
-                None => contender::Contender::Ottla {
-                    binary: a.ottla,
-                    durability: "fsync",
-                },
-            },
-            data: a.data,
+            data: a.whom.data.clone(),
+            contender: a.whom.contender(),
             connections: a.connections,
             partitions: a.partitions,
+        })?,
+        Command::EvenLoad(a) => even_load::run(&even_load::Options {
+            data: a.whom.data.clone(),
+            contender: a.whom.contender(),
+            partitions: a.partitions,
+            rate: a.rate,
+            load_minutes: a.load_minutes,
+            idle_minutes: a.idle_minutes,
+            connections: a.connections,
+        })?,
+        Command::Groups(a) => groups::run(&groups::Options {
+            data: a.whom.data.clone(),
+            contender: a.whom.contender(),
+            members: a.members,
+            rounds: a.rounds,
+            groups: a.groups,
+        })?,
+        Command::Compaction(a) => compaction::run(&compaction::Options {
+            data: a.whom.data.clone(),
+            contender: a.whom.contender(),
+            updates: a.updates,
+            keys: a.keys,
         })?,
         Command::Floor(a) => floor::run(&a.data, a.port, a.durable)?,
         Command::Suite(a) => suite::run(&suite_options(a))?,

@@ -33,10 +33,17 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
 
 /// Bytes the process has read from files and sockets since it began, cached or not.
 pub fn read_bytes(pid: u32) -> io::Result<u64> {
+    io_counter(pid, "rchar: ")
+}
+
+/// Bytes of pages the process has made dirty or written past the page cache since it began: what the device gets.
+pub fn written_bytes(pid: u32) -> io::Result<u64> {
+    io_counter(pid, "write_bytes: ")
+}
+
+fn io_counter(pid: u32, name: &str) -> io::Result<u64> {
     let counters = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let line = counters
-        .lines()
-        .find_map(|line| line.strip_prefix("rchar: "));
+    let line = counters.lines().find_map(|line| line.strip_prefix(name));
     Ok(line.and_then(|line| line.parse().ok()).unwrap_or(0))
 }
 
