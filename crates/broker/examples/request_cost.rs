@@ -112,6 +112,7 @@ impl World {
                 },
                 Arc::clone(&log_dir),
             )],
+            failed_directories: Vec::new(),
             quorum: Arc::clone(&quorum) as Arc<_>,
             wake: Arc::new(NobodyAsleep),
             cores_count: 1,

@@ -68,6 +68,16 @@ pub struct Directory {
     pub path: String,
 }
 
+/// A configured log directory that could not be opened. What lies in it is offline until a start finds it
+/// well again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedDirectory {
+    /// Where it is.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// What a broker is made of.
 pub struct BrokerStart {
     /// Its configuration. Ports of 0 must have been replaced by the bound ones.
@@ -76,6 +86,8 @@ pub struct BrokerStart {
     pub incarnation: IncarnationId,
     /// Its log directories, at least one, recovered.
     pub directories: Vec<(Directory, Arc<LogDir>)>,
+    /// Its log directories that could not be opened.
+    pub failed_directories: Vec<FailedDirectory>,
     /// The metadata quorum.
     pub quorum: Arc<dyn Quorum>,
     /// The threads around it.
@@ -96,6 +108,7 @@ pub struct Broker {
     pub(crate) log_dirs: Vec<Arc<LogDir>>,
     /// One for each of `log_dirs`.
     pub(crate) directories: Vec<Directory>,
+    pub(crate) failed_directories: Vec<FailedDirectory>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) cores: Vec<Core>,
     pub(crate) sessions: SessionCache,
@@ -124,6 +137,7 @@ impl Broker {
         let rules = BrokerConfigRules::new(&start.config);
         let controller = Controller::new(start.quorum, Arc::new(rules), prng.next_u64());
         let directories_count = start.directories.len();
+        let node_id = start.config.node_id;
         let (directories, log_dirs): (Vec<Directory>, Vec<Arc<LogDir>>) =
             start.directories.into_iter().unzip();
         let batch_bytes = log_dirs.iter().map(|dir| dir.options().around_bytes);
@@ -141,7 +155,8 @@ impl Broker {
             incarnation: start.incarnation,
             log_dirs,
             directories,
-            view: ArcSwap::from_pointee(View::empty()),
+            failed_directories: start.failed_directories,
+            view: ArcSwap::from_pointee(View::empty(node_id)),
             cores: (0..start.cores_count)
                 .map(|_| Core::new(directories_count))
                 .collect(),

@@ -53,6 +53,7 @@ impl Broker {
             self.deliver(waiting, result);
         }
         self.ensure_registered();
+        self.report_directories();
     }
 
     /// What this incarnation registers with; the first registration is part of a cluster's bootstrap.
@@ -97,9 +98,12 @@ impl Broker {
         records
     }
 
+    /// Of the directories that are online; of all if none is, which is then what its partitions tell.
     fn directory_reports(&self) -> Vec<DirectoryReport> {
+        let online = self.online_directories();
         let reports = self.log_dirs.iter().zip(&self.directories);
         reports
+            .filter(|(_, directory)| online.is_empty() || online.contains(&directory.id))
             .map(|(log_dir, directory)| DirectoryReport {
                 id: directory.id,
                 verdict: match log_dir.verdict() {
@@ -160,6 +164,7 @@ impl Broker {
         }
         if is_ready && !was_ready {
             self.sweep(now);
+            self.report_places();
             self.ensure_producer_ids();
         }
         self.note_moved(&moved);
@@ -231,7 +236,7 @@ impl Broker {
             topic_id: topic.id,
             partition: number,
         };
-        let directory = self.directory_of(topic, number);
+        let directory = self.directory_of(topic, number)?;
         let log_dir = Arc::clone(&self.log_dirs[directory]);
         // One that recovery found may not know its directory's name: it is told here.
         let created = log_dir.create_partition(id, &topic.name, config.log_config(id));
@@ -242,31 +247,6 @@ impl Broker {
         Some(Arc::new(LocalPartition::new(
             id, name, metrics, directory, log_dir, slot, config,
         )))
-    }
-
-    /// Where the partition's log is: where it was found, else where the metadata puts it.
-    fn directory_of(&self, topic: &Topic, number: PartitionId) -> usize {
-        let id = TopicPartition {
-            topic_id: topic.id,
-            partition: number,
-        };
-        let mut log_dirs = self.log_dirs.iter();
-        if let Some(index) = log_dirs.position(|log_dir| log_dir.slot(id).is_some()) {
-            return index;
-        }
-        let partition = topic.partition(number);
-        let assigned = partition.and_then(|partition| {
-            let replica = partition
-                .replicas
-                .iter()
-                .position(|id| *id == self.config.node_id)?;
-            partition.directories.get(replica)
-        });
-        let assigned = assigned.and_then(|assigned| {
-            let mut directories = self.directories.iter();
-            directories.position(|directory| directory.id == *assigned)
-        });
-        assigned.unwrap_or(0)
     }
 
     fn drop_topic(
@@ -313,7 +293,8 @@ impl Broker {
         dropped.unwrap_or_default()
     }
 
-    /// Removes the logs of topics that were deleted while this broker was away.
+    /// Removes the logs of topics that were deleted while this broker was away, and second copies of those that
+    /// are elsewhere.
     fn sweep(&self, now: Now) {
         if std::mem::replace(&mut self.following.lock().is_swept, true) {
             return;
@@ -321,7 +302,7 @@ impl Broker {
         let view = self.view.load();
         for log_dir in &self.log_dirs {
             for (slot, id, _) in log_dir.partitions() {
-                if view.image.partition(id).is_none() {
+                if view.image.partition(id).is_none() || self.is_second_copy(&view, log_dir, id) {
                     // On a failed directory this waits for the next start.
                     let _ = log_dir.drop_partition(slot, now);
                 }

@@ -35,10 +35,11 @@ mod size_histogram;
 
 mod broker;
 mod following;
+mod log_directories;
 mod parking;
 mod partition_report;
 
-pub use broker::{BlockingWork, Broker, BrokerStart, Directory, Wake};
+pub use broker::{BlockingWork, Broker, BrokerStart, Directory, FailedDirectory, Wake};
 pub use connection::{Connection, ConnectionInfo};
 pub use group_report::{GroupReport, PartitionLag};
 pub use loggers::{LogLevel, Loggers, ROOT_LOGGER};

@@ -5,7 +5,7 @@ use crate::response::Token;
 use ottla_metadata::Partition as PartitionImage;
 use ottla_records::{Codec, CompressionLevel, KeyRule, ProduceRules, TimestampType};
 use ottla_replication::{EpochError, IsrChange, Leader, LeaderStart};
-use ottla_storage::log_dir::LogDir;
+use ottla_storage::log_dir::{DirHealth, LogDir};
 use ottla_storage::partition::Ends;
 use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionSlot, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
@@ -183,7 +183,7 @@ impl LocalPartition {
     pub(crate) fn produce_view(&self) -> Result<ProduceView, ErrorCode> {
         let state = self.state.lock();
         let leader = state.leader.as_ref();
-        let leader = leader.ok_or_else(|| state.refusal())?;
+        let leader = leader.ok_or_else(|| self.refusal(&state))?;
         Ok(ProduceView {
             leader_epoch: leader.leader_epoch(),
             rules: produce_rules(&state.config),
@@ -204,7 +204,7 @@ impl LocalPartition {
         client_epoch: Option<LeaderEpoch>,
     ) -> Result<ReadView, ErrorCode> {
         let mut state = self.state.lock();
-        let refusal = state.refusal();
+        let refusal = self.refusal(&state);
         let ends = self.log_dir.ends(self.slot).ok_or(refusal)?;
         let leader = state.leader.as_mut().ok_or(refusal)?;
         leader
@@ -278,13 +278,14 @@ impl LocalPartition {
     }
 }
 
-impl PartitionState {
+impl LocalPartition {
     /// Why nothing can be done here: a request that began before its topic was deleted hears that it
-    /// is gone, and not that it should look for another leader.
-    fn refusal(&self) -> ErrorCode {
-        match self.is_gone {
-            true => ErrorCode::UnknownTopicOrPartition,
-            false => ErrorCode::NotLeaderOrFollower,
+    /// is gone, and not that it should look for another leader; so does one for what a failed directory holds.
+    fn refusal(&self, state: &PartitionState) -> ErrorCode {
+        match self.log_dir.health() {
+            _ if state.is_gone => ErrorCode::UnknownTopicOrPartition,
+            DirHealth::Offline { .. } => ErrorCode::KafkaStorageError,
+            DirHealth::Online | DirHealth::Full => ErrorCode::NotLeaderOrFollower,
         }
     }
 }

@@ -20,8 +20,10 @@ pub struct PartitionStates {
     pub led: u64,
     /// It has a replica.
     pub replica: u64,
-    /// Their directory failed.
+    /// Their directory failed, or is not here.
     pub offline: u64,
+    /// Of them, those whose directory was not here at the start.
+    pub missing: u64,
     /// Led, and a replica is not in sync.
     pub under_replicated: u64,
     /// Led, with fewer in sync than acks=all asks for.
@@ -51,8 +53,15 @@ impl Broker {
             .map(|health| matches!(health, DirHealth::Offline { .. }))
             .collect();
         let mut states = PartitionStates::default();
+        // Those whose directory is not here.
+        let replicas = view.image.topics().flat_map(|topic| &topic.partitions);
+        let replicas = replicas
+            .filter(|partition| partition.is_replica(me))
+            .count();
+        states.replica = replicas as u64;
+        states.missing = replicas.saturating_sub(view.locals().count()) as u64;
+        states.offline = states.missing;
         for local in view.locals() {
-            states.replica += 1;
             states.offline += u64::from(is_offline[local.directory]);
             let Some(partition) = view.image.partition(local.id) else {
                 continue;

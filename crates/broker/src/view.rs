@@ -1,6 +1,6 @@
 use crate::partition::LocalPartition;
 use ottla_metadata::{Image, SharedMap, Topic};
-use ottla_types::{ErrorCode, PartitionId, TopicId, TopicPartition};
+use ottla_types::{BrokerId, ErrorCode, PartitionId, TopicId, TopicPartition};
 use std::sync::Arc;
 
 /// The cluster as this broker serves it: the metadata image, and the partitions held here.
@@ -10,12 +10,15 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct View {
     pub(crate) image: Arc<Image>,
+    /// The broker that serves it.
+    me: BrokerId,
     partitions: SharedMap<TopicPartition, Arc<LocalPartition>>,
 }
 
 impl View {
-    pub(crate) fn empty() -> View {
+    pub(crate) fn empty(me: BrokerId) -> View {
         View {
+            me,
             image: Arc::new(Image::empty()),
             partitions: SharedMap::default(),
         }
@@ -25,6 +28,7 @@ impl View {
     pub(crate) fn with_image(&self, image: Arc<Image>) -> View {
         View {
             image,
+            me: self.me,
             partitions: self.partitions.clone(),
         }
     }
@@ -68,13 +72,17 @@ impl View {
     }
 
     fn of_topic(&self, topic: &Topic, partition: i32) -> Result<&Arc<LocalPartition>, ErrorCode> {
-        let partition = PartitionId::from_wire(partition)
-            .filter(|partition| topic.partition(*partition).is_some())
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let found = PartitionId::from_wire(partition)
+            .and_then(|number| Some((number, topic.partition(number)?)));
+        let (partition, image) = found.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let id = TopicPartition {
             topic_id: topic.id,
             partition,
         };
-        self.local(id).ok_or(ErrorCode::NotLeaderOrFollower)
+        self.local(id).ok_or(match image.is_replica(self.me) {
+            // Its log directory is not there.
+            true => ErrorCode::KafkaStorageError,
+            false => ErrorCode::NotLeaderOrFollower,
+        })
     }
 }

@@ -114,6 +114,11 @@ impl BrokerRegistration {
             .find(|endpoint| endpoint.listener == listener)
     }
 
+    /// Whether a replica in `directory` is there. One that is not assigned to a directory may be in any.
+    pub fn has_online(&self, directory: DirectoryId) -> bool {
+        directory == DirectoryId::default() || self.directories.contains(&directory)
+    }
+
     /// Whether it may be a leader: neither fenced nor on its way out.
     pub fn is_active(&self) -> bool {
         self.fencing == Fencing::Unfenced

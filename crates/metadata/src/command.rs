@@ -1,7 +1,9 @@
 use crate::broker_registration::{Endpoint, FeatureRange, Fencing};
 use crate::config_resource::{ConfigResource, Configs};
 use crate::controller_error::ControllerError;
-use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, IncarnationId, PartitionId, TopicId};
+use ottla_types::{
+    BrokerEpoch, BrokerId, DirectoryId, IncarnationId, PartitionId, TopicId, TopicPartition,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -73,6 +75,24 @@ pub enum Command {
         broker: BrokerId,
         /// In which incarnation.
         broker_epoch: BrokerEpoch,
+    },
+    /// Log directories of a broker failed or are back (KIP-858).
+    UpdateDirectories {
+        /// Whose.
+        broker: BrokerId,
+        /// In which incarnation.
+        broker_epoch: BrokerEpoch,
+        /// All that are online, at least one.
+        directories: Vec<DirectoryId>,
+    },
+    /// Replicas of a broker are in other log directories than was known (KIP-858).
+    AssignDirectories {
+        /// Whose.
+        broker: BrokerId,
+        /// In which incarnation.
+        broker_epoch: BrokerEpoch,
+        /// Which replica is where.
+        assignments: Vec<(TopicPartition, DirectoryId)>,
     },
 }
 
@@ -317,6 +337,10 @@ pub enum Reply {
     FeaturesUpdated,
     /// To `AllocateProducerIds`: these ids are the broker's alone.
     ProducerIds(Range<i64>),
+    /// To `UpdateDirectories`.
+    DirectoriesUpdated,
+    /// To `AssignDirectories`.
+    DirectoriesAssigned,
 }
 
 /// A topic as it came into being, or would have.

@@ -4,6 +4,8 @@ mod alter_configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod directories;
+mod directory_loads;
 mod elect_leaders;
 mod placement;
 mod producer_ids;
@@ -71,5 +73,15 @@ pub fn decide(
             broker,
             broker_epoch,
         } => producer_ids::allocate(*broker, *broker_epoch, image),
+        Command::UpdateDirectories {
+            broker,
+            broker_epoch,
+            directories,
+        } => directories::update(*broker, *broker_epoch, directories, image),
+        Command::AssignDirectories {
+            broker,
+            broker_epoch,
+            assignments,
+        } => directories::assign(*broker, *broker_epoch, assignments, image),
     }
 }

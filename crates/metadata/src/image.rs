@@ -112,6 +112,15 @@ impl Image {
         self.topics.get(&id.topic_id)?.partition(id.partition)
     }
 
+    /// Whether `broker` could lead the partition if it is in sync: it is active, and its directory online.
+    pub fn may_lead(&self, partition: &Partition, broker: BrokerId) -> bool {
+        let Some(registration) = self.broker(broker) else {
+            return false;
+        };
+        let directory = partition.directory_of(broker);
+        registration.is_active() && directory.is_some_and(|id| registration.has_online(id))
+    }
+
     /// The existing topic whose metric names would be those of a topic called `name` (`a.b`, `a_b`).
     pub fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
         if !has_collision_characters(name) {

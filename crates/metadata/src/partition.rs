@@ -91,6 +91,13 @@ impl Partition {
         self.replicas.contains(&broker)
     }
 
+    /// The log directory of `broker`'s replica; the zero id when it is not assigned, `None` when there is
+    /// no such replica.
+    pub fn directory_of(&self, broker: BrokerId) -> Option<DirectoryId> {
+        let replica = self.replicas.iter().position(|id| *id == broker)?;
+        self.directories.get(replica).copied()
+    }
+
     /// What is wrong with this partition, if anything is. Records come from disk and from peers, so
     /// this is an answer and not an assertion.
     pub fn check(&self) -> Result<(), &'static str> {

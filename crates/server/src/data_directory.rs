@@ -52,8 +52,10 @@ pub fn open_disk(path: &str, place: &DataPlace) -> Result<Arc<dyn Disk>, StartEr
         None => disk,
     };
     Ok(match &test.fault {
-        Some(fault) => Arc::new(FaultyDisk::over(disk, fault.clone())),
-        None => disk,
+        Some(fault) if fault.is_in(Path::new(path)) => {
+            Arc::new(FaultyDisk::over(disk, fault.clone()))
+        }
+        Some(_) | None => disk,
     })
 }
 

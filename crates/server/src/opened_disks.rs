@@ -1,10 +1,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ottla_broker::FailedDirectory;
 use ottla_broker::config::BrokerConfig;
 use ottla_metadata::quorum::Voter;
 use ottla_metadata::{QuorumStore, QuorumStoreError, QuorumStoreOptions, Record};
 use ottla_storage::disk::{Disk, DiskError, DiskLock};
+use ottla_storage::log_dir::LogDir;
 use ottla_types::DirectoryId;
 
 use crate::clock::Clock;
@@ -37,8 +39,11 @@ const NAMES_OF_NOTHING: [&str; 3] = [".lock", METADATA_LOCK, "lost+found"];
 /// | the metadata log only               | takes the ids from it, writes `meta.properties`         |
 /// | `meta.properties` only              | begins the metadata log again, of the same cluster      |
 /// | both                                | goes on                                                 |
+///
+/// A log directory that cannot be opened leaves the others serving, unless it is the one of the metadata.
 pub struct OpenedDisks {
     pub directories: Vec<DataDirectory>,
+    pub failed: Vec<FailedDirectory>,
     metadata_path: String,
     metadata_disk: Arc<dyn Disk>,
     metadata_lock: Option<DiskLock>,
@@ -54,8 +59,16 @@ struct Founding {
     is_identified: bool,
 }
 
-/// A configured directory and its disk.
-pub type NamedDisk = (String, Arc<dyn Disk>);
+/// A configured directory and its disk, if that can be used at all.
+pub type NamedDisk = (String, Result<Arc<dyn Disk>, StartError>);
+
+/// A log directory that is open and not identified yet.
+struct Opened {
+    path: String,
+    disk: Arc<dyn Disk>,
+    log_dir: Arc<LogDir>,
+    identity: Option<DirectoryIdentity>,
+}
 
 impl OpenedDisks {
     /// Opens all of `log.dirs` and `metadata.log.dir`, which is where recovery happens.
@@ -65,14 +78,14 @@ impl OpenedDisks {
         clock: Clock,
     ) -> Result<OpenedDisks, StartError> {
         let disks = config.log_dirs.iter().map(|path| {
-            let disk = data_directory::open_disk(path, place)?;
-            Ok((path.clone(), disk))
+            let disk = data_directory::open_disk(path, place);
+            (path.clone(), disk)
         });
-        let disks = disks.collect::<Result<Vec<_>, StartError>>()?;
+        let disks = disks.collect();
         let path = &config.metadata_log_dir;
         let metadata = match config.log_dirs.contains(path) {
             true => None,
-            false => Some((path.clone(), data_directory::open_disk(path, place)?)),
+            false => Some((path.clone(), data_directory::open_disk(path, place))),
         };
         OpenedDisks::open_on(config, disks, metadata, clock)
     }
@@ -85,22 +98,35 @@ impl OpenedDisks {
         clock: Clock,
     ) -> Result<OpenedDisks, StartError> {
         let mut founding = Vec::new();
-        let mut opened = Vec::new();
+        let (mut opened, mut failed) = (Vec::new(), Vec::new());
         for (path, disk) in disks {
-            let disk = found_if_new(&path, disk, &mut founding)?;
-            let log_dir = data_directory::open_logs(config, &path, &disk, clock)?;
-            opened.push((path, disk, log_dir));
+            let known = founding.len();
+            match disk.and_then(|disk| open_one(config, &path, disk, &mut founding, clock)) {
+                Ok(directory) => opened.push(directory),
+                Err(error) if path != config.metadata_log_dir && is_of_one_disk(&error) => {
+                    founding.truncate(known);
+                    tracing::error!("{error}: the directory is offline until a restart");
+                    let reason = error.to_string();
+                    failed.push((FailedDirectory { path, reason }, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (failed, mut errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        if opened.is_empty() {
+            return Err(errors.swap_remove(0));
         }
         let (metadata_path, metadata_disk, metadata_lock) = match metadata {
             Some((path, disk)) => {
-                let disk = found_if_new(&path, disk, &mut founding)?;
+                let disk = found_if_new(&path, disk?, &mut founding)?;
                 let lock = lock_metadata(&path, &*disk)?;
                 (path, disk, Some(lock))
             }
             None => {
-                let same = |(path, _, _): &&(String, _, _)| *path == config.metadata_log_dir;
-                let (path, disk, _) = opened.iter().find(same).expect("it is one of log.dirs");
-                (path.clone(), Arc::clone(disk), None)
+                let mut opened = opened.iter();
+                let same = opened.find(|opened| opened.path == config.metadata_log_dir);
+                let same = same.expect("it is one of log.dirs, and those that failed are not");
+                (same.path.clone(), Arc::clone(&same.disk), None)
             }
         };
         let options = QuorumStoreOptions::default();
@@ -111,18 +137,16 @@ impl OpenedDisks {
         )
         .map_err(|error| quorum_error(&metadata_path, &error))?;
 
-        let paths_and_disks = opened.iter().map(|(path, disk, _)| (&**path, &**disk));
-        let paths_and_disks: Vec<_> = paths_and_disks.collect();
-        let identities = identify(config, &paths_and_disks, store.as_ref(), &mut founding)?;
-        let directories = opened.into_iter().zip(identities);
+        let directories = identify(
+            config,
+            opened,
+            failed.is_empty(),
+            store.as_ref(),
+            &mut founding,
+        )?;
         Ok(OpenedDisks {
-            directories: directories
-                .map(|((path, _, log_dir), identity)| DataDirectory {
-                    path,
-                    log_dir,
-                    identity,
-                })
-                .collect(),
+            directories,
+            failed,
             metadata_path,
             metadata_disk,
             metadata_lock,
@@ -137,18 +161,13 @@ impl OpenedDisks {
         &mut self,
         first_batch: impl FnOnce() -> Vec<Record>,
     ) -> Result<(QuorumStore, Option<DiskLock>), StartError> {
-        let identity = &self.directories[0].identity;
-        let me = Voter {
-            node: identity.node_id,
-            directory: identity.directory_id,
-        };
         let store = match self.store.take() {
-            Some(store) => store.check_voter(me).map(|()| store),
+            Some(store) => Ok(store),
             None => QuorumStore::create(
                 Arc::clone(&self.metadata_disk),
                 Path::new(METADATA_DIR),
                 &QuorumStoreOptions::default(),
-                me,
+                self.voter(),
                 &first_batch(),
             ),
         };
@@ -165,6 +184,53 @@ impl OpenedDisks {
         }
         Ok((store, self.metadata_lock.take()))
     }
+
+    /// This node in a new quorum, named by the directory of its metadata log, or by the first one if that is
+    /// apart.
+    fn voter(&self) -> Voter {
+        let mut directories = self.directories.iter();
+        let home = directories.find(|directory| directory.path == self.metadata_path);
+        let identity = &home.unwrap_or(&self.directories[0]).identity;
+        Voter {
+            node: identity.node_id,
+            directory: identity.directory_id,
+        }
+    }
+}
+
+/// Opens a log directory, which is where recovery happens.
+fn open_one(
+    config: &BrokerConfig,
+    path: &str,
+    disk: Arc<dyn Disk>,
+    founding: &mut Vec<Founding>,
+    clock: Clock,
+) -> Result<Opened, StartError> {
+    let disk = found_if_new(path, disk, founding)?;
+    let log_dir = data_directory::open_logs(config, path, &disk, clock)?;
+    let identity = DirectoryIdentity::read(&*disk);
+    let identity = identity.map_err(|source| StartError::Identity {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Opened {
+        path: path.to_owned(),
+        disk,
+        log_dir,
+        identity,
+    })
+}
+
+/// Whether it may be a broken disk, which the others need not wait for; the rest are mistakes of whoever
+/// starts the broker.
+fn is_of_one_disk(error: &StartError) -> bool {
+    matches!(
+        error,
+        StartError::CreateDirectory { .. }
+            | StartError::OpenDirectory { .. }
+            | StartError::Disk { .. }
+            | StartError::Identity { .. }
+    )
 }
 
 /// The disk to use: one that waits with its syncs if nothing is on it.
@@ -205,37 +271,35 @@ fn quorum_error(path: &str, error: &QuorumStoreError) -> StartError {
     }
 }
 
-/// Reads whose directories these are, and writes it into those that do not say.
+/// Finds out whose directories these are, and writes it into those that do not say. `is_complete`: none failed.
 fn identify(
     config: &BrokerConfig,
-    disks: &[(&str, &dyn Disk)],
+    mut opened: Vec<Opened>,
+    is_complete: bool,
     store: Option<&QuorumStore>,
     founding: &mut [Founding],
-) -> Result<Vec<DirectoryIdentity>, StartError> {
-    let mut found = Vec::new();
-    for (path, disk) in disks {
-        let identity = DirectoryIdentity::read(*disk);
-        found.push(identity.map_err(|source| StartError::Identity {
-            path: (*path).to_owned(),
-            source,
-        })?);
+) -> Result<Vec<DataDirectory>, StartError> {
+    let is_missing: Vec<bool> = opened.iter().map(|dir| dir.identity.is_none()).collect();
+    if let Some(store) = store {
+        check_owner(config, &mut opened, is_complete, store)?;
     }
-    let is_missing: Vec<bool> = found.iter().map(Option::is_none).collect();
-    if let Some(store) = store
-        && is_missing[0]
-    {
-        found[0] = Some(unfinished(config, disks[0].0, store)?);
-    }
-    let mut known = found.iter().flatten();
-    let known = known.next().map(|identity| identity.cluster_id.clone());
+    // The metadata log is asked first: a directory of another cluster is the one that is wrong.
+    let mut identities = opened.iter().filter_map(|dir| dir.identity.as_ref());
+    let known = match store {
+        Some(store) => Some(store.owner().1.to_owned()),
+        None => identities
+            .next()
+            .map(|identity| identity.cluster_id.clone()),
+    };
     let cluster_id = match config.cluster_id.clone().or(known) {
         Some(cluster_id) => cluster_id,
         None => random_id()?.to_string(),
     };
-    let mut identities = Vec::new();
-    for (((path, disk), found), is_missing) in disks.iter().zip(found).zip(is_missing) {
-        let identity = match found {
-            Some(identity) => check(config, path, &cluster_id, identity)?,
+    let mut directories: Vec<DataDirectory> = Vec::new();
+    for (dir, is_missing) in opened.into_iter().zip(is_missing) {
+        let path = dir.path;
+        let identity = match dir.identity {
+            Some(identity) => check(config, &path, &cluster_id, identity)?,
             None => DirectoryIdentity {
                 cluster_id: cluster_id.clone(),
                 node_id: config.node_id,
@@ -244,18 +308,77 @@ fn identify(
         };
         if is_missing {
             let mut new = founding.iter_mut();
-            let written = match new.find(|new| new.path == *path) {
+            let written = match new.find(|new| new.path == path) {
                 Some(new) => {
                     new.is_identified = true;
-                    identity.prepare(*disk)
+                    identity.prepare(&*dir.disk)
                 }
-                None => identity.write(*disk),
+                None => identity.write(&*dir.disk),
             };
-            written.map_err(|source| data_directory::disk_error(path, source))?;
+            written.map_err(|source| data_directory::disk_error(&path, source))?;
         }
-        identities.push(identity);
+        let same = |other: &&DataDirectory| other.identity.directory_id == identity.directory_id;
+        if let Some(other) = directories.iter().find(same) {
+            let other = other.path.clone();
+            return Err(StartError::SameDirectory { path, other });
+        }
+        directories.push(DataDirectory {
+            path,
+            log_dir: dir.log_dir,
+            identity,
+        });
     }
-    Ok(identities)
+    Ok(directories)
+}
+
+/// Finds out whether the metadata log belongs to these directories. It is named by that of them which it is in,
+/// or by the first one if it is apart: that one may have been given up, or it may not have been written any more
+/// by the first start.
+fn check_owner(
+    config: &BrokerConfig,
+    opened: &mut [Opened],
+    is_complete: bool,
+    store: &QuorumStore,
+) -> Result<(), StartError> {
+    let (voter, cluster_id) = store.owner();
+    let path = &config.metadata_log_dir;
+    let mut identities = opened.iter().filter_map(|dir| dir.identity.as_ref());
+    let is_named = identities.any(|identity| identity.directory_id == voter.directory);
+    let inside = opened.iter().position(|dir| dir.path == *path);
+    let home = inside.or_else(|| is_complete.then_some(0));
+    let Some(home) = home.filter(|_| !is_named) else {
+        return check_node(config, store);
+    };
+    let is_vouched_for = opened.iter().any(|dir| {
+        let identity = dir.identity.as_ref();
+        identity.is_some_and(|identity| identity.cluster_id == cluster_id)
+    });
+    match &opened[home].identity {
+        None if store.is_young() || inside.is_some() || !is_vouched_for => {
+            opened[home].identity = Some(unfinished(config, &opened[home].path, store)?);
+        }
+        Some(identity) if inside.is_some() => {
+            let me = Voter {
+                node: identity.node_id,
+                directory: identity.directory_id,
+            };
+            let checked = store.check_voter(me);
+            checked.map_err(|error| quorum_error(path, &error))?;
+        }
+        None | Some(_) => {}
+    }
+    check_node(config, store)
+}
+
+/// The metadata log of another node is not followed.
+fn check_node(config: &BrokerConfig, store: &QuorumStore) -> Result<(), StartError> {
+    let (stored, _) = store.owner();
+    let me = Voter {
+        node: config.node_id,
+        directory: stored.directory,
+    };
+    let checked = store.check_voter(me);
+    checked.map_err(|error| quorum_error(&config.metadata_log_dir, &error))
 }
 
 /// The identity that a first start wrote into the metadata log and then did not live to write into

@@ -68,6 +68,38 @@ impl ServerReport {
     }
 }
 
+impl ServerReport {
+    /// With one directory left clients can be sent here: what lies in the others says for itself that it is
+    /// offline.
+    fn directories_online(&self) -> Check {
+        let running = self.directories.iter();
+        let mut offline: Vec<String> = running
+            .filter_map(|dir| match dir.log_dir.health() {
+                DirHealth::Offline { reason } => Some(format!("{} is offline: {reason}", dir.path)),
+                DirHealth::Online | DirHealth::Full => None,
+            })
+            .collect();
+        let is_one_left = offline.len() < self.directories.len();
+        let failed = self.broker.failed_directories().iter();
+        offline.extend(failed.map(|dir| format!("{} is offline: {}", dir.path, dir.reason)));
+        let missing = self.broker.partition_states().missing;
+        if 0 < missing {
+            let text = "partitions are in log directories that are not here";
+            offline.push(format!("{missing} {text}"));
+        }
+        let told = (!offline.is_empty()).then(|| offline.join("; "));
+        let (result, warning) = match (told, is_one_left) {
+            (Some(told), false) => (Err(told), None),
+            (told, _) => (Ok(()), told),
+        };
+        Check {
+            name: "log directories online",
+            result,
+            warning,
+        }
+    }
+}
+
 impl Report for ServerReport {
     fn readiness(&self) -> Vec<Check> {
         let is_serving = self.is_serving.load(Ordering::Acquire);
@@ -82,21 +114,16 @@ impl Report for ServerReport {
         } else {
             Err("not registered".to_owned())
         };
-        let offline = self
-            .directories
-            .iter()
-            .find_map(|dir| match dir.log_dir.health() {
-                DirHealth::Offline { reason } => Some(format!("{} is offline: {reason}", dir.path)),
-                DirHealth::Online | DirHealth::Full => None,
-            });
         vec![
             Check {
                 name: "serving clients",
                 result: serving,
+                warning: None,
             },
             Check {
                 name: "registered in the metadata",
                 result: registered,
+                warning: None,
             },
             Check {
                 name: "metadata log online",
@@ -104,11 +131,9 @@ impl Report for ServerReport {
                     Some(reason) => Err(format!("it failed, only a restart helps: {reason}")),
                     None => Ok(()),
                 },
+                warning: None,
             },
-            Check {
-                name: "log directories online",
-                result: offline.map_or(Ok(()), Err),
-            },
+            self.directories_online(),
         ]
     }
 

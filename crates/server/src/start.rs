@@ -101,6 +101,7 @@ impl Server {
             config: config.clone(),
             incarnation: IncarnationId::new(random_id()?),
             directories: opened.directories.iter().map(as_directory).collect(),
+            failed_directories: opened.failed.clone(),
             quorum: Arc::clone(&slot) as _,
             wake: Arc::new(WakeWorkers::new(
                 workers.clone(),
@@ -123,19 +124,23 @@ impl Server {
                 .zip(&counters)
                 .enumerate()
                 .map(|(number, (dir, counters))| {
-                    let broker = Arc::clone(&broker);
-                    let on_commit = move |now| broker.on_commit(now);
+                    let (commits, failures) = (Arc::clone(&broker), Arc::clone(&broker));
+                    let on_commit = move |now| commits.on_commit(now);
+                    let on_failure = move |now| failures.on_directory_failure(now);
                     Journal::start(
                         number,
                         Arc::clone(dir),
                         clock,
                         Arc::clone(counters),
                         on_commit,
+                        on_failure,
                     )
                 });
         let journals = journals.collect::<Result<_, _>>().map_err(no_threads)?;
 
         let quorum = metadata_quorum::start(&config, store, metadata_lock, &broker, &slot, clock)?;
+
+        tell_missing(&broker);
 
         let limits = limits(&config);
         let service = Arc::new(BrokerService::new(Arc::clone(&broker)));
@@ -158,7 +163,9 @@ impl Server {
             .enumerate()
             .map(|(number, directory)| {
                 let log_dir = Arc::clone(&directory.log_dir);
-                Scrubber::start(number, directory.path.clone(), log_dir, clock)
+                let broker = Arc::clone(&broker);
+                let on_failure = move |now| broker.on_directory_failure(now);
+                Scrubber::start(number, directory.path.clone(), log_dir, clock, on_failure)
             })
             .collect::<Result<_, _>>()
             .map_err(no_threads)?;
@@ -224,6 +231,17 @@ impl Server {
             cleaners,
             scrubbers,
         })
+    }
+}
+
+/// Says what a directory that is not here means.
+fn tell_missing(broker: &Broker) {
+    let missing = broker.partition_states().missing;
+    if 0 < missing {
+        tracing::error!(
+            "{missing} partitions are in log directories that are not here: they are offline until a start with \
+             these directories"
+        );
     }
 }
 

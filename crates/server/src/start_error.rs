@@ -89,6 +89,17 @@ pub enum StartError {
         /// `cluster.id`, or what other directories say.
         expected: String,
     },
+    /// A directory was copied.
+    #[error(
+        "log.dirs={path} has the same directory.id in its meta.properties as {other}: one of them is a copy, \
+         start without it"
+    )]
+    SameDirectory {
+        /// As configured.
+        path: String,
+        /// As configured.
+        other: String,
+    },
     /// The metadata's store cannot be opened.
     #[error("metadata.log.dir={path}: {message}")]
     Quorum {

@@ -44,11 +44,27 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let results = directories.into_iter().enumerate();
     let results = results
         .map(|(index, topics)| result(&request, index, topics))
+        .chain(failed(&request))
         .collect();
     request.reply(&DescribeLogDirsResponse {
         results,
         ..DescribeLogDirsResponse::default()
     })
+}
+
+/// Those that could not be opened.
+fn failed<'a>(request: &'a Request<'_>) -> impl Iterator<Item = DescribeLogDirsResult<'a>> {
+    let failed = request.broker.failed_directories.iter();
+    failed.map(|directory| offline(request, Cow::Borrowed(&directory.path)))
+}
+
+fn offline<'a>(request: &Request<'_>, path: Cow<'a, str>) -> DescribeLogDirsResult<'a> {
+    request.broker.metrics.error(ErrorCode::KafkaStorageError);
+    DescribeLogDirsResult {
+        error_code: ErrorCode::KafkaStorageError.code(),
+        log_dir: path,
+        ..DescribeLogDirsResult::default()
+    }
 }
 
 fn result<'a>(
@@ -59,12 +75,7 @@ fn result<'a>(
     let log_dir = &request.broker.log_dirs[index];
     let path = Cow::Borrowed(request.broker.directories[index].path.as_str());
     if let DirHealth::Offline { .. } = log_dir.health() {
-        request.broker.metrics.error(ErrorCode::KafkaStorageError);
-        return DescribeLogDirsResult {
-            error_code: ErrorCode::KafkaStorageError.code(),
-            log_dir: path,
-            ..DescribeLogDirsResult::default()
-        };
+        return offline(request, path);
     }
     let stats = log_dir.stats();
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);

@@ -44,11 +44,8 @@ pub(super) fn partition_metadata(
         Some(leader) if !has_listener(leader) => (ErrorCode::ListenerNotFound, -1),
         Some(leader) => (ErrorCode::None, leader.get()),
     };
-    let offline = partition
-        .replicas
-        .iter()
-        .copied()
-        .filter(|id| !is_alive(*id));
+    let replicas = partition.replicas.iter().copied();
+    let offline = replicas.filter(|id| !image.may_lead(partition, *id));
     PartitionMetadata {
         error,
         leader_id,

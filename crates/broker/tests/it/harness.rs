@@ -71,8 +71,11 @@ pub struct Harness {
     pub log_dir: Arc<LogDir>,
     pub wake: Arc<CountingWake>,
     pub now: Now,
-    disk: MemoryDisk,
-    /// Makes the log directory's device fail from now on.
+    /// All log directories; the first one is `log_dir`, and has the metadata.
+    pub directories: Vec<TestDirectory>,
+    /// Disks that this broker was started without.
+    absent: Vec<TestDisk>,
+    /// Makes the first log directory's device fail from now on.
     pub is_broken: Arc<AtomicBool>,
     settings: Vec<String>,
     pub quorum: Arc<LocalQuorum>,
@@ -80,6 +83,44 @@ pub struct Harness {
     correlation_id: i32,
     completed: BTreeMap<Token, Outcome>,
     incarnations: u8,
+}
+
+/// A disk, and what its directory is called by.
+struct TestDisk {
+    number: u8,
+    disk: MemoryDisk,
+}
+
+/// A log directory of the broker.
+pub struct TestDirectory {
+    disk: TestDisk,
+    pub log_dir: Arc<LogDir>,
+    /// Makes its device fail from now on.
+    pub is_broken: Arc<AtomicBool>,
+}
+
+impl TestDirectory {
+    fn open(disk: TestDisk, options: LogDirOptions, now: Now) -> TestDirectory {
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let device = FailingDisk {
+            disk: disk.disk.clone(),
+            is_broken: Arc::clone(&is_broken),
+        };
+        let opened = LogDir::open(Arc::new(device), options, now);
+        let (log_dir, _report) = opened.expect("the directory opens");
+        TestDirectory {
+            disk,
+            log_dir: Arc::new(log_dir),
+            is_broken,
+        }
+    }
+
+    fn describe(&self) -> Directory {
+        Directory {
+            id: directory_id(self.disk.number),
+            path: directory_path(self.disk.number),
+        }
+    }
 }
 
 /// What a call leads to.
@@ -108,8 +149,17 @@ impl<R> Called<R> {
     }
 }
 
-fn directory_id() -> DirectoryId {
-    DirectoryId::new(Uuid::from_bytes([7; 16]))
+/// The id of directory `number`, from 0.
+pub fn directory_id(number: u8) -> DirectoryId {
+    DirectoryId::new(Uuid::from_bytes([7 + number; 16]))
+}
+
+/// The path of directory `number`, from 0.
+pub fn directory_path(number: u8) -> String {
+    match number {
+        0 => "data".to_owned(),
+        number => format!("data-{number}"),
+    }
 }
 
 fn config(settings: &[String]) -> BrokerConfig {
@@ -129,15 +179,31 @@ impl Harness {
 
     /// A broker with these settings.
     pub fn with(settings: &[&str]) -> Harness {
+        Harness::with_directories(1, settings)
+    }
+
+    /// A broker with so many log directories.
+    pub fn with_directories(count: u8, settings: &[&str]) -> Harness {
+        let disks = (0..count).map(|number| TestDisk {
+            number,
+            disk: MemoryDisk::new(),
+        });
         let settings = settings.iter().map(|text| (*text).to_owned()).collect();
         let now = Now {
             mono: Mono::from_millis(1000),
             wall: Timestamp::from_millis(START),
         };
-        Harness::on(MemoryDisk::new(), settings, now, 1)
+        Harness::on(disks.collect(), Vec::new(), settings, now, 1)
     }
 
-    fn on(disk: MemoryDisk, settings: Vec<String>, now: Now, incarnation: u8) -> Harness {
+    fn on(
+        disks: Vec<TestDisk>,
+        absent: Vec<TestDisk>,
+        settings: Vec<String>,
+        now: Now,
+        incarnation: u8,
+    ) -> Harness {
+        let disk = disks[0].disk.clone();
         let tail_bytes_max = match settings
             .iter()
             .find_map(|set| set.strip_prefix("ottla.memory.tails.bytes="))
@@ -153,14 +219,11 @@ impl Harness {
             reserve_percent: 0,
             ..LogDirOptions::default()
         };
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let device = FailingDisk {
-            disk: disk.clone(),
-            is_broken: Arc::clone(&is_broken),
-        };
-        let (log_dir, _report) =
-            LogDir::open(Arc::new(device), options, now).expect("the directory opens");
-        let log_dir = Arc::new(log_dir);
+        let disks = disks.into_iter();
+        let directories = disks.map(|disk| TestDirectory::open(disk, options.clone(), now));
+        let directories: Vec<_> = directories.collect();
+        let log_dir = Arc::clone(&directories[0].log_dir);
+        let is_broken = Arc::clone(&directories[0].is_broken);
         let incarnation_id = IncarnationId::new(Uuid::from_bytes([incarnation; 16]));
         let config = config(&settings);
         let first_batch = || {
@@ -184,7 +247,7 @@ impl Harness {
         };
         let me = Voter {
             node: config.node_id,
-            directory: directory_id(),
+            directory: directory_id(0),
         };
         let path = std::path::Path::new("metadata");
         let quorum = LocalQuorum::open(
@@ -202,13 +265,11 @@ impl Harness {
         let broker = Broker::new(BrokerStart {
             config,
             incarnation: incarnation_id,
-            directories: vec![(
-                Directory {
-                    id: directory_id(),
-                    path: "data".to_owned(),
-                },
-                Arc::clone(&log_dir),
-            )],
+            directories: directories
+                .iter()
+                .map(|directory| (directory.describe(), Arc::clone(&directory.log_dir)))
+                .collect(),
+            failed_directories: Vec::new(),
             quorum: Arc::clone(&quorum) as Arc<_>,
             wake: Arc::clone(&wake) as Arc<_>,
             cores_count: 2,
@@ -220,7 +281,8 @@ impl Harness {
             log_dir,
             wake,
             now,
-            disk,
+            directories,
+            absent,
             is_broken,
             settings,
             quorum,
@@ -236,10 +298,28 @@ impl Harness {
 
     /// Ends this broker as a kill would and starts the next one on what is on the disk.
     pub fn restart(self) -> Harness {
-        let (disk, settings, now) = (self.disk.copy(), self.settings.clone(), self.now);
+        let numbers: Vec<u8> = self.directories.iter().map(|dir| dir.disk.number).collect();
+        self.restart_on(&numbers)
+    }
+
+    /// The same, on these directories of all it was ever started with.
+    pub fn restart_on(mut self, numbers: &[u8]) -> Harness {
+        let (settings, now) = (self.settings.clone(), self.now);
         let incarnation = self.incarnations + 1;
+        let directories = std::mem::take(&mut self.directories).into_iter();
+        let mut disks: Vec<_> = directories
+            .map(|directory| TestDisk {
+                number: directory.disk.number,
+                disk: directory.disk.disk.copy(),
+            })
+            .collect();
+        disks.append(&mut self.absent);
         drop(self);
-        Harness::on(disk, settings, now, incarnation)
+        disks.sort_by_key(|disk| disk.number);
+        let (present, absent) = disks
+            .into_iter()
+            .partition(|disk| numbers.contains(&disk.number));
+        Harness::on(present, absent, settings, now, incarnation)
     }
 
     /// Everything that can happen without time passing happens.
@@ -271,7 +351,12 @@ impl Harness {
     /// Everything that is in memory goes to segment files; the next broker on them finds them cold.
     pub fn flush(&mut self) {
         self.settle();
-        let log_dir = Arc::clone(&self.log_dir);
+        for number in 0..self.directories.len() {
+            self.flush_one(Arc::clone(&self.directories[number].log_dir));
+        }
+    }
+
+    fn flush_one(&mut self, log_dir: Arc<LogDir>) {
         let mut now = self.now;
         while log_dir.stats().dirty_partitions_count != 0 {
             match log_dir.flush_step(now) {
@@ -287,14 +372,21 @@ impl Harness {
         std::mem::take(self.wake.deferred.lock().get_or_insert_default())
     }
 
-    /// One step of the journal.
+    /// One step of every journal.
     pub fn commit_once(&mut self) -> bool {
-        let step = self.log_dir.commit_step(self.now);
-        self.broker.on_commit(self.now);
-        matches!(
-            step,
-            CommitStep::Wrote { .. } | CommitStep::Synced { .. } | CommitStep::Prepared
-        )
+        let mut has_worked = false;
+        for directory in &self.directories {
+            let step = directory.log_dir.commit_step(self.now);
+            match step {
+                CommitStep::Failed(_) => self.broker.on_directory_failure(self.now),
+                _ => self.broker.on_commit(self.now),
+            }
+            has_worked |= matches!(
+                step,
+                CommitStep::Wrote { .. } | CommitStep::Synced { .. } | CommitStep::Prepared
+            );
+        }
+        has_worked
     }
 
     /// Fetches what the cores have completed.

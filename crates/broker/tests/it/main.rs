@@ -10,6 +10,7 @@ mod fetch;
 mod fetch_sessions;
 mod groups;
 mod list_offsets;
+mod log_directories;
 mod metadata;
 mod produce;
 mod threads;

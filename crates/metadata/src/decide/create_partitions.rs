@@ -1,3 +1,4 @@
+use super::directory_loads::DirectoryLoads;
 use super::placement::{place, place_as_told};
 use super::{Decision, PARTITIONS_PER_REQUEST_MAX};
 use crate::command::{Mode, MorePartitions, Reply};
@@ -31,6 +32,7 @@ pub(super) fn create_partitions(
     }
 
     let mut records = Vec::new();
+    let mut loads = DirectoryLoads::of(image);
     let results = topics
         .iter()
         .map(|more| {
@@ -40,7 +42,7 @@ pub(super) fn create_partitions(
             let topic = image
                 .topic_by_name(&more.name)
                 .ok_or(ControllerError::UnknownTopicName)?;
-            let partitions = grow(topic, more, image, prng)?;
+            let partitions = grow(topic, more, image, &mut loads, prng)?;
             let numbers = (topic.partitions.len() as i32..).map(PartitionId::new);
             if mode == Mode::Commit {
                 records.extend(numbers.zip(partitions).map(|(partition, state)| {
@@ -65,6 +67,7 @@ fn grow(
     topic: &Topic,
     more: &MorePartitions,
     image: &Image,
+    loads: &mut DirectoryLoads<'_>,
     prng: &mut Prng,
 ) -> Result<Vec<Partition>, ControllerError> {
     let current = topic.partitions.len();
@@ -85,7 +88,7 @@ fn grow(
         .first()
         .map_or(1, |partition| partition.replicas.len());
     let Some(assignments) = &more.assignments else {
-        return place(additional, replicas_count as i16, image, prng);
+        return place(additional, replicas_count as i16, image, loads, prng);
     };
     if assignments.len() != additional {
         return Err(ControllerError::AssignmentsCount {
@@ -96,6 +99,8 @@ fn grow(
     let numbers = (current as i32..).map(PartitionId::new);
     numbers
         .zip(assignments)
-        .map(|(partition, brokers)| place_as_told(partition, brokers, Some(replicas_count), image))
+        .map(|(partition, brokers)| {
+            place_as_told(partition, brokers, Some(replicas_count), image, loads)
+        })
         .collect()
 }

@@ -1,3 +1,4 @@
+use super::directory_loads::DirectoryLoads;
 use super::placement::{place, place_as_told};
 use super::{Decision, PARTITIONS_PER_REQUEST_MAX};
 use crate::command::{CreatedTopic, Mode, NewTopic, Reply};
@@ -32,11 +33,12 @@ pub(super) fn create_topics(
 
     let mut records = Vec::new();
     let mut results = Vec::with_capacity(topics.len());
+    let mut loads = DirectoryLoads::of(image);
     for topic in topics {
         let result = if 1 < names_count[topic.name.as_str()] {
             Err(ControllerError::DuplicateTopicName)
         } else {
-            create_topic(topic, image, rules, prng)
+            create_topic(topic, image, rules, &mut loads, prng)
         };
         results.push(result.map(|(created, partitions)| {
             if mode == Mode::Commit {
@@ -68,11 +70,12 @@ fn create_topic(
     topic: &NewTopic,
     image: &Image,
     rules: &dyn ConfigRules,
+    loads: &mut DirectoryLoads<'_>,
     prng: &mut Prng,
 ) -> Result<(CreatedTopic, Vec<Partition>), ControllerError> {
     check_name(&topic.name, image)?;
     let configs = check_configs(topic, image, rules)?;
-    let partitions = check_partitions(topic, image, rules, prng)?;
+    let partitions = check_partitions(topic, image, rules, loads, prng)?;
     let created = CreatedTopic {
         name: topic.name.clone(),
         id: new_topic_id(image, prng),
@@ -142,10 +145,11 @@ fn check_partitions(
     topic: &NewTopic,
     image: &Image,
     rules: &dyn ConfigRules,
+    loads: &mut DirectoryLoads<'_>,
     prng: &mut Prng,
 ) -> Result<Vec<Partition>, ControllerError> {
     if !topic.assignments.is_empty() {
-        return check_assignments(topic, image);
+        return check_assignments(topic, image, loads);
     }
     let replication_factor = match topic.replication_factor {
         -1 => rules.default_replication_factor(image),
@@ -158,10 +162,14 @@ fn check_partitions(
         count => count,
     };
     let count = usize::try_from(partitions.max(1)).expect("it is at least 1");
-    place(count, replication_factor, image, prng)
+    place(count, replication_factor, image, loads, prng)
 }
 
-fn check_assignments(topic: &NewTopic, image: &Image) -> Result<Vec<Partition>, ControllerError> {
+fn check_assignments(
+    topic: &NewTopic,
+    image: &Image,
+    loads: &mut DirectoryLoads<'_>,
+) -> Result<Vec<Partition>, ControllerError> {
     if topic.replication_factor != -1 {
         return Err(ControllerError::AssignmentWithReplicationFactor);
     }
@@ -176,7 +184,7 @@ fn check_assignments(topic: &NewTopic, image: &Image) -> Result<Vec<Partition>, 
                 partition: *partition,
             });
         }
-        let state = place_as_told(*partition, brokers, replicas_count, image)?;
+        let state = place_as_told(*partition, brokers, replicas_count, image, loads)?;
         replicas_count = Some(brokers.len());
         placed.insert(*partition, state);
     }

@@ -62,7 +62,7 @@ fn elect(
     partition: &Partition,
     image: &Image,
 ) -> Result<Record, ControllerError> {
-    let is_active = |id: BrokerId| image.broker(id).is_some_and(|broker| broker.is_active());
+    let may_lead = |id: BrokerId| image.may_lead(partition, id);
     let mut change = PartitionChange {
         topic_id,
         partition: number,
@@ -74,7 +74,7 @@ fn elect(
             if partition.leader == Some(preferred) {
                 return Err(ControllerError::ElectionNotNeeded);
             }
-            if !partition.isr.contains(&preferred) || !is_active(preferred) {
+            if !partition.isr.contains(&preferred) || !may_lead(preferred) {
                 return Err(ControllerError::PreferredLeaderNotAvailable);
             }
             change.leader = Some(Some(preferred));
@@ -83,7 +83,7 @@ fn elect(
             if partition.leader.is_some() {
                 return Err(ControllerError::ElectionNotNeeded);
             }
-            let alive = |id: &&BrokerId| is_active(**id);
+            let alive = |id: &&BrokerId| may_lead(**id);
             let in_sync = partition.isr.iter().find(alive);
             let leader = in_sync.or_else(|| partition.replicas.iter().find(alive));
             let leader = *leader.ok_or(ControllerError::EligibleLeadersNotAvailable)?;

@@ -1,5 +1,6 @@
 //! Where replicas live.
 
+use super::directory_loads::DirectoryLoads;
 use crate::controller_error::ControllerError;
 use crate::image::Image;
 use crate::partition::{BrokerIds, Partition};
@@ -13,6 +14,7 @@ pub(super) fn place(
     count: usize,
     replication_factor: i16,
     image: &Image,
+    loads: &mut DirectoryLoads<'_>,
     prng: &mut Prng,
 ) -> Result<Vec<Partition>, ControllerError> {
     let is_active = |broker: &BrokerId| image.broker(*broker).is_some_and(|b| b.is_active());
@@ -48,7 +50,7 @@ pub(super) fn place(
             .chain(others)
             .take(replicas_count)
             .collect();
-        new_partition(replicas, image).expect("its first replica is active")
+        new_partition(replicas, image, loads).expect("its first replica is active")
     });
     Ok(partitions.collect())
 }
@@ -59,6 +61,7 @@ pub(super) fn place_as_told(
     brokers: &[BrokerId],
     expected_replicas: Option<usize>,
     image: &Image,
+    loads: &mut DirectoryLoads<'_>,
 ) -> Result<Partition, ControllerError> {
     let numbers: Vec<i32> = brokers.iter().map(|broker| broker.get()).collect();
     check_brokers(&numbers, image)?;
@@ -70,7 +73,7 @@ pub(super) fn place_as_told(
             expected,
         });
     }
-    new_partition(BrokerIds::from_slice(brokers), image)
+    new_partition(BrokerIds::from_slice(brokers), image, loads)
         .ok_or(ControllerError::AssignedToFencedBrokers { partition })
 }
 
@@ -94,7 +97,11 @@ pub(super) fn check_brokers(brokers: &[i32], image: &Image) -> Result<(), Contro
 }
 
 /// In sync from the start are the replicas on active brokers; `None` without one.
-fn new_partition(replicas: BrokerIds, image: &Image) -> Option<Partition> {
+fn new_partition(
+    replicas: BrokerIds,
+    image: &Image,
+    loads: &mut DirectoryLoads<'_>,
+) -> Option<Partition> {
     let isr: BrokerIds = replicas
         .iter()
         .copied()
@@ -103,17 +110,7 @@ fn new_partition(replicas: BrokerIds, image: &Image) -> Option<Partition> {
     if isr.is_empty() {
         return None;
     }
-    let directories: SmallVec<[DirectoryId; 1]> = replicas
-        .iter()
-        .map(|broker| only_directory(*broker, image))
-        .collect();
+    let directories: SmallVec<[DirectoryId; 1]> =
+        replicas.iter().map(|broker| loads.take(*broker)).collect();
     Some(Partition::new(replicas, directories, isr))
-}
-
-/// The broker's directory when it has just one; with several it chooses itself and reports.
-fn only_directory(broker: BrokerId, image: &Image) -> DirectoryId {
-    match image.broker(broker).map(|b| b.directories.as_slice()) {
-        Some([only]) => *only,
-        _ => DirectoryId::default(),
-    }
 }

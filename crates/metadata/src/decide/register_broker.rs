@@ -1,13 +1,14 @@
 use super::Decision;
+use super::directories::is_online;
 use crate::broker_registration::BrokerRegistration;
 use crate::command::{DirectoryVerdict, RegisterBroker, Reply};
 use crate::controller_error::ControllerError;
 use crate::image::Image;
 use crate::partition::{BrokerIds, Partition};
 use crate::record::{PartitionChange, Record};
-use ottla_types::{BrokerEpoch, BrokerId, PartitionId, TopicId};
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, PartitionId, TopicId};
 
-/// A new incarnation takes the place of the one before it, at once when it is the same directory.
+/// A new incarnation takes the place of the one before it, at once when it has a directory of it.
 ///
 /// In the same batch the leader epoch of every partition it leads rises, so that it never appends in
 /// an epoch it inherited: (topic id, partition, offset, leader epoch) has one value for ever.
@@ -26,11 +27,13 @@ pub(super) fn register(
                 },
             });
         }
-        let is_same_directory = command
-            .directories
+        let directories = command.directory_ids();
+        let is_same_directory = directories
             .iter()
-            .any(|report| existing.directories.contains(&report.id));
-        if existing.is_active() && !is_same_directory {
+            .any(|id| existing.directories.contains(id));
+        // One that failed in the last incarnation is not registered, and may be the one that is back.
+        let is_known = is_same_directory || holds_replicas(command.broker, &directories, image);
+        if existing.is_active() && !is_known {
             return Err(ControllerError::DuplicateBroker {
                 broker: command.broker,
             });
@@ -121,33 +124,44 @@ fn partition_changes<'a>(
     command: &'a RegisterBroker,
     image: &'a Image,
 ) -> impl Iterator<Item = Record> + 'a {
-    let is_lossy = command
-        .directories
-        .iter()
-        .any(|report| report.verdict == DirectoryVerdict::Lossy);
-    let is_active = move |id: BrokerId| {
-        id == command.broker || image.broker(id).is_some_and(|broker| broker.is_active())
-    };
+    let broker = command.broker;
+    let directories = command.directory_ids();
     image.topics().flat_map(move |topic| {
-        topic.numbered().filter_map(move |(number, partition)| {
-            let change = if is_lossy {
-                leave_isr(partition, command.broker, is_active)
+        let changes = topic.numbered().filter_map(|(number, partition)| {
+            let directory = partition.directory_of(broker)?;
+            let change = if !is_online(directory, &directories) {
+                lose(partition, broker, image)
+            } else if is_lossy(command, directory) {
+                leave_isr(partition, broker, image).or_else(|| lead_again(partition, broker))
             } else {
-                None
+                lead_again(partition, broker)
             };
-            change
-                .or_else(|| lead_again(partition, command.broker))
-                .map(|change| change.of(topic.id, number))
-        })
+            change.map(|change| change.of(topic.id, number))
+        });
+        changes.collect::<Vec<_>>()
     })
 }
 
-/// A directory that may have lost what it had acknowledged is not in sync, unless nobody else is.
-fn leave_isr(
-    partition: &Partition,
-    broker: BrokerId,
-    is_active: impl Fn(BrokerId) -> bool,
-) -> Option<Change> {
+/// Whether replicas of `broker` are in one of these directories, as far as the metadata knows.
+fn holds_replicas(broker: BrokerId, directories: &[DirectoryId], image: &Image) -> bool {
+    let mut partitions = image.topics().flat_map(|topic| &topic.partitions);
+    partitions.any(|partition| {
+        let directory = partition.directory_of(broker);
+        directory.is_some_and(|id| directories.contains(&id))
+    })
+}
+
+/// Whether what was acknowledged may be missing in `directory`.
+fn is_lossy(command: &RegisterBroker, directory: DirectoryId) -> bool {
+    let mut reports = command.directories.iter();
+    reports.any(|report| {
+        let is_meant = directory == DirectoryId::default() || report.id == directory;
+        is_meant && report.verdict == DirectoryVerdict::Lossy
+    })
+}
+
+/// A replica that may have lost what it had acknowledged is not in sync, unless nobody else is.
+fn leave_isr(partition: &Partition, broker: BrokerId, image: &Image) -> Option<Change> {
     if !partition.isr.contains(&broker) {
         return None;
     }
@@ -161,7 +175,7 @@ fn leave_isr(
         .replicas
         .iter()
         .copied()
-        .find(|id| isr.contains(id) && is_active(*id))?;
+        .find(|id| isr.contains(id) && image.may_lead(partition, *id))?;
     let leader = (partition.leader == Some(broker)).then_some(Some(next_leader));
     Some(Change {
         isr: Some(isr),
@@ -169,8 +183,18 @@ fn leave_isr(
     })
 }
 
+/// The replica is not there: another in-sync one leads, or nobody.
+pub(super) fn lose(partition: &Partition, broker: BrokerId, image: &Image) -> Option<Change> {
+    leave_isr(partition, broker, image).or_else(|| {
+        (partition.leader == Some(broker)).then_some(Change {
+            isr: None,
+            leader: Some(None),
+        })
+    })
+}
+
 /// Leading goes on, in a new epoch; a leaderless partition is led again by who is in sync.
-fn lead_again(partition: &Partition, broker: BrokerId) -> Option<Change> {
+pub(super) fn lead_again(partition: &Partition, broker: BrokerId) -> Option<Change> {
     let leads = partition.leader == Some(broker)
         || (partition.leader.is_none() && partition.isr.contains(&broker));
     leads.then_some(Change {
@@ -179,13 +203,13 @@ fn lead_again(partition: &Partition, broker: BrokerId) -> Option<Change> {
     })
 }
 
-struct Change {
+pub(super) struct Change {
     isr: Option<BrokerIds>,
     leader: Option<Option<BrokerId>>,
 }
 
 impl Change {
-    fn of(self, topic_id: TopicId, partition: PartitionId) -> Record {
+    pub(super) fn of(self, topic_id: TopicId, partition: PartitionId) -> Record {
         Record::PartitionChange(PartitionChange {
             topic_id,
             partition,
@@ -202,16 +226,9 @@ pub(super) fn unregister(broker: BrokerId, image: &Image) -> Result<Decision, Co
         .broker(broker)
         .ok_or(ControllerError::UnknownBroker { broker })?;
     let mut records = Vec::new();
-    let is_active =
-        |id: BrokerId| id != broker && image.broker(id).is_some_and(|broker| broker.is_active());
     for topic in image.topics() {
         for (number, partition) in topic.numbered() {
-            let change = leave_isr(partition, broker, is_active).or_else(|| {
-                (partition.leader == Some(broker)).then_some(Change {
-                    isr: None,
-                    leader: Some(None),
-                })
-            });
+            let change = lose(partition, broker, image);
             records.extend(change.map(|change| change.of(topic.id, number)));
         }
     }

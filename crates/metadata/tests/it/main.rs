@@ -6,6 +6,7 @@ mod codec;
 mod controller;
 mod crash;
 mod create_topics;
+mod directories;
 mod elect_leaders;
 mod fixtures;
 mod local_quorum;

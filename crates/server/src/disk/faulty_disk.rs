@@ -10,7 +10,8 @@ use ottla_storage::disk::{Disk, DiskError, DiskFile, DiskOperation};
 pub type FaultyDisk = InterceptedDisk<Faults>;
 
 /// Which operations fail, and how: `sync:wal:5` is an I/O error of the fifth fsync of a file below `wal`,
-/// `write:metadata:3+:full` a full disk from the third write below `metadata` on.
+/// `write:metadata:3+:full` a full disk from the third write below `metadata` on. Followed by `@/data/b` it is
+/// only about that data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedFault {
     operation: DiskOperation,
@@ -21,6 +22,8 @@ pub struct PlannedFault {
     /// So do all later ones.
     goes_on: bool,
     is_full: bool,
+    /// The only data directory in which it does; `None`: in all.
+    directory: Option<PathBuf>,
 }
 
 /// What a [`FaultyDisk`] has planned, and how far it is.
@@ -37,6 +40,13 @@ impl FaultyDisk {
             counted: AtomicU64::new(0),
         };
         InterceptedDisk::new(inner, Arc::new(faults))
+    }
+}
+
+impl PlannedFault {
+    /// Whether it strikes in the data directory `path`.
+    pub fn is_in(&self, path: &Path) -> bool {
+        self.directory.as_ref().is_none_or(|only| only == path)
     }
 }
 
@@ -66,7 +76,11 @@ impl FromStr for PlannedFault {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<PlannedFault, &'static str> {
-        const EXPECTED: &str = "expected sync|write:PATH:NUMBER[+][:full]";
+        const EXPECTED: &str = "expected sync|write:PATH:NUMBER[+][:full][@DIRECTORY]";
+        let (text, directory) = match text.split_once('@') {
+            Some((text, directory)) => (text, Some(directory.into())),
+            None => (text, None),
+        };
         let mut parts = text.split(':');
         let operation = match parts.next() {
             Some("sync") => DiskOperation::Sync,
@@ -89,6 +103,7 @@ impl FromStr for PlannedFault {
             number,
             goes_on,
             is_full,
+            directory,
         })
     }
 }

@@ -26,6 +26,8 @@ pub struct Check {
     pub name: &'static str,
     /// `Err` says what is not as it should be.
     pub result: Result<(), String>,
+    /// What is not as it should be although clients can be sent here.
+    pub warning: Option<String>,
 }
 
 /// Serves until the runtime ends. A thread of its own: a scrape of many topics must not delay
@@ -77,20 +79,22 @@ async fn readyz(
 ) -> (StatusCode, String) {
     let checks = report.readiness();
     let is_ready = checks.iter().all(|check| check.result.is_ok());
+    let has_warning = checks.iter().any(|check| check.warning.is_some());
     let is_verbose = query.is_some_and(|query| query.contains("verbose"));
     let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    if is_ready && !is_verbose {
+    if is_ready && !is_verbose && !has_warning {
         return (status, "ok\n".to_owned());
     }
     let mut body = String::new();
     for check in checks {
-        let _ = match check.result {
-            Ok(()) => writeln!(body, "[+] {}", check.name),
-            Err(reason) => writeln!(body, "[-] {}: {reason}", check.name),
+        let _ = match (check.result, check.warning) {
+            (Ok(()), None) => writeln!(body, "[+] {}", check.name),
+            (Ok(()), Some(warning)) => writeln!(body, "[!] {}: {warning}", check.name),
+            (Err(reason), _) => writeln!(body, "[-] {}: {reason}", check.name),
         };
     }
     (status, body)
@@ -116,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    struct TestReport(Result<(), String>);
+    struct TestReport(Result<(), String>, Option<String>);
 
     impl Report for TestReport {
         fn readiness(&self) -> Vec<Check> {
@@ -124,10 +128,12 @@ mod tests {
                 Check {
                     name: "listeners",
                     result: Ok(()),
+                    warning: None,
                 },
                 Check {
                     name: "log directories",
                     result: self.0.clone(),
+                    warning: self.1.clone(),
                 },
             ]
         }
@@ -149,8 +155,12 @@ mod tests {
     }
 
     fn start_with(result: Result<(), String>) -> SocketAddr {
+        start_reporting(TestReport(result, None))
+    }
+
+    fn start_reporting(report: TestReport) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        start(listener, Arc::new(TestReport(result))).unwrap()
+        start(listener, Arc::new(report)).unwrap()
     }
 
     #[test]
@@ -163,6 +173,18 @@ mod tests {
         assert_eq!(ask(address, "/metrics"), (200, "ottla_up 1\n".to_owned()));
         assert!(ask(address, "/readyz?verbose").1.contains("[+] listeners"));
         assert_eq!(ask(address, "/nothing").0, 404);
+    }
+
+    #[test]
+    fn one_that_is_ready_names_what_is_wrong_nevertheless() {
+        let address = start_reporting(TestReport(Ok(()), Some("/b is offline".to_owned())));
+        let (status, body) = ask(address, "/readyz");
+        assert_eq!(status, 200);
+        assert!(
+            body.contains("[!] log directories: /b is offline"),
+            "{body}"
+        );
+        assert_eq!(ask(address, "/v1/ready/").0, 204);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use ottla_storage::disk::{DirEntry, DiskFile, OpenMode, Space};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_types::Prng;
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn config(settings: &[&str]) -> BrokerConfig {
@@ -30,7 +31,19 @@ fn first_batch(cluster_id: &str) -> Vec<Record> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Ids {
     cluster: String,
-    directories: Vec<DirectoryId>,
+    /// Of those that were opened, by path.
+    directories: BTreeMap<String, DirectoryId>,
+}
+
+impl Ids {
+    /// What one start promised the others keep, also for directories that were not there.
+    fn keep(&mut self, later: &Ids, context: &str) {
+        assert_eq!(self.cluster, later.cluster, "{context}");
+        for (path, id) in &later.directories {
+            let promised = self.directories.entry(path.clone()).or_insert(*id);
+            assert_eq!(promised, id, "{path}: {context}");
+        }
+    }
 }
 
 /// Disks of one machine: those of `log.dirs`, and that of `metadata.log.dir` if it is another.
@@ -63,16 +76,28 @@ impl Machine {
         }
     }
 
-    fn start(&self) -> Result<Ids, StartError> {
+    /// Opens all directories but one, whose disk is gone.
+    fn open_without(&self, broken: &str) -> Result<OpenedDisks, StartError> {
         let paths = self.config.log_dirs.iter();
-        let disks = paths
-            .zip(&self.log_dirs)
-            .map(|(path, disk)| (path.clone(), Arc::new(disk.clone()) as Arc<dyn Disk>));
+        let disks = paths.zip(&self.log_dirs).map(|(path, disk)| {
+            let gone = StartError::CreateDirectory {
+                path: path.clone(),
+                source: std::io::Error::other("it is gone"),
+            };
+            let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+            (
+                path.clone(),
+                if path == broken { Err(gone) } else { Ok(disk) },
+            )
+        });
         let path = &self.config.metadata_log_dir;
         let metadata = self.metadata.as_ref();
-        let metadata = metadata.map(|disk| (path.clone(), Arc::new(disk.clone()) as _));
-        let clock = Clock::start();
-        let mut opened = OpenedDisks::open_on(&self.config, disks.collect(), metadata, clock)?;
+        let metadata = metadata.map(|disk| (path.clone(), Ok(Arc::new(disk.clone()) as _)));
+        OpenedDisks::open_on(&self.config, disks.collect(), metadata, Clock::start())
+    }
+
+    fn start(&self) -> Result<Ids, StartError> {
+        let mut opened = self.open_without("none")?;
         let cluster = opened.directories[0].identity.cluster_id.clone();
         let (store, _lock) = opened.make_durable(|| first_batch(&cluster))?;
         let directories: Vec<_> = opened.directories.iter().collect();
@@ -80,14 +105,10 @@ impl Machine {
             cluster,
             directories: directories
                 .iter()
-                .map(|directory| directory.identity.directory_id)
+                .map(|directory| (directory.path.clone(), directory.identity.directory_id))
                 .collect(),
         };
-        let (voter, owner) = store.owner();
-        assert_eq!(
-            (voter.directory, owner),
-            (ids.directories[0], &*ids.cluster)
-        );
+        assert_eq!(store.owner().1, ids.cluster);
         for directory in directories {
             assert_eq!(directory.identity.cluster_id, ids.cluster);
         }
@@ -116,8 +137,12 @@ fn crash_everywhere(settings: &[&str]) {
                 match started {
                     Ok(ids) => {
                         ended += 1;
-                        let promised = promised.get_or_insert_with(|| ids.clone());
-                        assert_eq!(*promised, ids, "seed {seed}, crash after {operations}");
+                        let count = ids.directories.len();
+                        assert!(has_crashed || count == machine.log_dirs.len());
+                        let context = format!("seed {seed}, crash after {operations}");
+                        promised
+                            .get_or_insert_with(|| ids.clone())
+                            .keep(&ids, &context);
                     }
                     Err(error) => {
                         assert!(has_crashed, "seed {seed}, after {operations}: {error}");
@@ -133,8 +158,11 @@ fn crash_everywhere(settings: &[&str]) {
                 let ids = started.unwrap_or_else(|error| {
                     panic!("seed {seed}, crash after {operations}: refused: {error}")
                 });
-                let promised = promised.get_or_insert_with(|| ids.clone());
-                assert_eq!(*promised, ids, "seed {seed}, crash after {operations}");
+                assert_eq!(ids.directories.len(), machine.log_dirs.len());
+                let context = format!("seed {seed}, crash after {operations}");
+                promised
+                    .get_or_insert_with(|| ids.clone())
+                    .keep(&ids, &context);
                 machine.reboot(CrashKind::PowerLoss);
             }
             if is_over {
@@ -179,7 +207,83 @@ fn a_directory_that_lost_its_identity_is_named() {
         error.starts_with("log.dirs=/a has no meta.properties"),
         "{error}"
     );
-    assert!(error.contains(&ids.directories[0].to_string()), "{error}");
+    assert!(
+        error.contains(&ids.directories["/a"].to_string()),
+        "{error}"
+    );
+}
+
+fn found_in(opened: &OpenedDisks) -> BTreeMap<String, DirectoryId> {
+    let directories = opened.directories.iter();
+    directories
+        .map(|directory| (directory.path.clone(), directory.identity.directory_id))
+        .collect()
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_leaves_the_others() {
+    let mut machine = Machine::new(11, &["log.dirs=/a,/b,/c", "metadata.log.dir=/b"]);
+    let ids = machine.start().unwrap();
+    machine.reboot(CrashKind::PowerLoss);
+    for broken in ["/a", "/c"] {
+        let mut opened = machine.open_without(broken).unwrap();
+        let [failed] = &opened.failed[..] else {
+            panic!("{:?}", opened.failed)
+        };
+        assert_eq!(failed.path, broken);
+        assert!(failed.reason.contains("gone"), "{}", failed.reason);
+        let mut expected = ids.directories.clone();
+        expected.remove(broken);
+        assert_eq!(found_in(&opened), expected);
+        opened.make_durable(Vec::new).unwrap();
+        drop(opened);
+        machine.reboot(CrashKind::PowerLoss);
+    }
+    let error = machine.open_without("/b").map(drop).unwrap_err();
+    assert!(error.to_string().contains("gone"), "the metadata is there");
+    machine.reboot(CrashKind::PowerLoss);
+    assert_eq!(machine.start().unwrap(), ids, "it is well again");
+}
+
+#[test]
+fn without_its_first_directory_the_metadata_that_is_apart_goes_on() {
+    let mut machine = Machine::new(12, &["log.dirs=/a,/b", "metadata.log.dir=/m"]);
+    let ids = machine.start().unwrap();
+    machine.reboot(CrashKind::PowerLoss);
+    let mut opened = machine.open_without("/a").unwrap();
+    opened.make_durable(Vec::new).unwrap();
+    assert_eq!(found_in(&opened)["/b"], ids.directories["/b"]);
+    drop(opened);
+    machine.reboot(CrashKind::PowerLoss);
+    // It is given up, and the order does not matter.
+    let paths = ["log.dirs=/b,/a", "metadata.log.dir=/m"];
+    machine.config = config(&paths);
+    machine.log_dirs.swap(0, 1);
+    let swapped = machine.open_without("/nowhere").unwrap();
+    assert_eq!(found_in(&swapped), ids.directories);
+}
+
+#[test]
+fn a_directory_that_was_copied_is_named() {
+    let mut machine = Machine::new(14, &["log.dirs=/a,/b", "metadata.log.dir=/a"]);
+    machine.start().unwrap();
+    machine.reboot(CrashKind::PowerLoss);
+    let identity = DirectoryIdentity::read(&machine.log_dirs[0])
+        .unwrap()
+        .unwrap();
+    identity.write(&machine.log_dirs[1]).unwrap();
+    let error = machine.start().unwrap_err().to_string();
+    assert!(
+        error.starts_with("log.dirs=/b has the same directory.id"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_directory_at_all_is_no_start() {
+    let machine = Machine::new(13, &["log.dirs=/a", "metadata.log.dir=/m"]);
+    let error = machine.open_without("/a").map(drop).unwrap_err();
+    assert!(error.to_string().contains("gone"), "{error}");
 }
 
 /// Syncs that wait for each other: each group of them comes to its end only when as many are under
@@ -283,7 +387,7 @@ fn a_first_start_waits_for_two_fsyncs_one_after_the_other() {
     });
     let disk = RendezvousDisk(MemoryDisk::new(), Arc::clone(&rendezvous));
     let config = config(&["log.dirs=/a"]);
-    let disks = vec![("/a".to_owned(), Arc::new(disk) as Arc<dyn Disk>)];
+    let disks = vec![("/a".to_owned(), Ok(Arc::new(disk) as Arc<dyn Disk>))];
     let mut opened = OpenedDisks::open_on(&config, disks, None, Clock::start()).unwrap();
     let made = opened.make_durable(|| first_batch("c"));
     made.expect("nothing fails");

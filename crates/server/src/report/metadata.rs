@@ -39,6 +39,7 @@ impl ServerReport {
             under_replicated,
             under_min_isr,
             at_min_isr,
+            missing: _, // Among those that are offline.
         } = self.broker.partition_states();
         text.gauge(
             "partitions",

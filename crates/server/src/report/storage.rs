@@ -81,6 +81,12 @@ impl ServerReport {
                 text.count("disk_state", &labels, u64::from(state == name));
             }
         }
+        for dir in self.broker.failed_directories() {
+            for name in ["online", "full", "offline"] {
+                let labels = [("dir", &*dir.path), ("state", name)];
+                text.count("disk_state", &labels, u64::from(name == "offline"));
+            }
+        }
         text.counter(
             "storage_damage_total",
             "Stretches of files that are lost or unreadable, found by readers or by the scrub.",

@@ -32,9 +32,10 @@ impl DirectoryWatch {
         }
     }
 
-    /// Looks, and tells what changed.
-    pub fn look(&mut self, now: Mono) {
+    /// Looks, and tells what changed. Returns whether the directory failed since the last time.
+    pub fn look(&mut self, now: Mono) -> bool {
         let health = self.log_dir.health();
+        let has_failed = health != self.health && matches!(health, DirHealth::Offline { .. });
         if health != self.health {
             let path = &self.path;
             match &health {
@@ -76,6 +77,7 @@ impl DirectoryWatch {
                 }
             }
         }
+        has_failed
     }
 }
 

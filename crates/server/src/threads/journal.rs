@@ -32,13 +32,14 @@ pub struct JournalCounters {
 }
 
 impl Journal {
-    /// Starts committing. `on_commit` is called after each group, and when the directory failed.
+    /// Starts committing. `on_commit` is called after each group, `on_failure` once the directory failed.
     pub fn start(
         number: usize,
         log_dir: Arc<LogDir>,
         clock: Clock,
         counters: Arc<JournalCounters>,
         on_commit: impl Fn(Now) + Send + 'static,
+        on_failure: impl Fn(Now) + Send + 'static,
     ) -> std::io::Result<Journal> {
         let waker_of = Arc::clone(&log_dir);
         let mut has_failed = false;
@@ -72,7 +73,7 @@ impl Journal {
                 CommitStep::Failed(_) => {
                     if !has_failed {
                         has_failed = true;
-                        on_commit(clock.now());
+                        on_failure(clock.now());
                     }
                     Next::WhenWoken
                 }

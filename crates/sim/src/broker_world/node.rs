@@ -113,6 +113,7 @@ impl Node {
                 },
                 Arc::clone(&log_dir),
             )],
+            failed_directories: Vec::new(),
             quorum: Arc::clone(&quorum) as Arc<_>,
             wake: Arc::clone(&wake) as Arc<_>,
             cores_count: usize::from(CORES),

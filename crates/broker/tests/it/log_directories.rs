@@ -1,0 +1,182 @@
+//! Several log directories: where partitions go, and what becomes of them when one is not there.
+
+use crate::harness::*;
+use ottla_protocol::ApiKey;
+use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
+use ottla_protocol::messages::describe_log_dirs_response::DescribeLogDirsResponse;
+use ottla_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use ottla_protocol::messages::metadata_response::MetadataResponse;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+const STORAGE_ERROR: i16 = 56;
+/// What the old version of Fetch that the harness sends says instead.
+const FETCH_STORAGE_ERROR: i16 = 6;
+
+/// Every directory's error and its partitions, as `topic-number`.
+fn described(harness: &mut Harness) -> BTreeMap<String, (i16, Vec<String>)> {
+    let request = DescribeLogDirsRequest { topics: None };
+    harness.call(ApiKey::DescribeLogDirs, 5, &request, |body| {
+        let response: DescribeLogDirsResponse<'_> = read(body, 5);
+        let results = response.results.iter().map(|result| {
+            let partitions = result.topics.iter().flat_map(|topic| {
+                let partitions = topic.partitions.iter();
+                partitions.map(|p| format!("{}-{}", topic.name, p.partition_index))
+            });
+            let described = (result.error_code, partitions.collect());
+            (result.log_dir.to_string(), described)
+        });
+        results.collect()
+    })
+}
+
+fn online(partitions: &[&str]) -> (i16, Vec<String>) {
+    (0, partitions.iter().map(ToString::to_string).collect())
+}
+
+/// Error, leader and offline replicas of every partition of `t`.
+fn metadata(harness: &mut Harness) -> Vec<(i16, i32, Vec<i32>)> {
+    let request = MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some("t".into()),
+            ..MetadataRequestTopic::default()
+        }]),
+        ..MetadataRequest::default()
+    };
+    harness.call(ApiKey::Metadata, 12, &request, |body| {
+        let response: MetadataResponse<'_> = read(body, 12);
+        let mut partitions = response.topics[0].partitions.clone();
+        partitions.sort_by_key(|partition| partition.partition_index);
+        let partitions = partitions.into_iter();
+        partitions
+            .map(|p| (p.error_code, p.leader_id, p.offline_replicas))
+            .collect()
+    })
+}
+
+/// Four partitions over two directories, with a record each.
+fn spread() -> Harness {
+    let mut harness = Harness::with_directories(2, &[]);
+    harness.create_topic("t", 4, &[]);
+    for partition in 0..4 {
+        let batch = batch(&[&format!("record of {partition}")]);
+        assert_eq!(harness.produce("t", partition, &batch), Ok(0));
+    }
+    harness
+}
+
+fn check_all_there(harness: &mut Harness) {
+    for partition in 0..4 {
+        let bytes = harness.fetch("t", partition, 0).expect("it is there");
+        let expected = (0, format!("record of {partition}"));
+        assert_eq!(bytes[0], expected);
+    }
+}
+
+#[test]
+fn partitions_are_spread_and_all_there_after_a_restart() {
+    let mut harness = spread();
+    let described_before = described(&mut harness);
+    assert_eq!(described_before["data"], online(&["t-0", "t-2"]));
+    assert_eq!(described_before["data-1"], online(&["t-1", "t-3"]));
+    let mut harness = harness.restart();
+    check_all_there(&mut harness);
+    assert_eq!(described(&mut harness), described_before);
+    // Another directory is for what is new.
+    let mut harness = harness.restart_on(&[0, 1]);
+    harness.create_topic("u", 1, &[]);
+    check_all_there(&mut harness);
+}
+
+#[test]
+fn a_directory_that_fails_leaves_the_other_one_serving() {
+    let mut harness = spread();
+    harness.directories[1]
+        .is_broken
+        .store(true, Ordering::SeqCst);
+    let refused = harness.produce("t", 1, &batch(&["lost"]));
+    assert_eq!(refused, Err(STORAGE_ERROR));
+    harness.settle();
+    for partition in [0, 2] {
+        assert_eq!(harness.produce("t", partition, &batch(&["more"])), Ok(1));
+    }
+    for partition in [1, 3] {
+        let refused = harness.produce("t", partition, &batch(&["more"]));
+        assert_eq!(refused, Err(STORAGE_ERROR));
+        assert_eq!(harness.fetch("t", partition, 0), Err(FETCH_STORAGE_ERROR));
+    }
+    let (there, gone) = ((0, 1, vec![]), (5, -1, vec![1]));
+    let expected = [there.clone(), gone.clone(), there.clone(), gone];
+    assert_eq!(metadata(&mut harness), expected);
+    let directories = described(&mut harness);
+    assert_eq!(directories["data-1"], (STORAGE_ERROR, Vec::new()));
+    assert_eq!(directories["data"], online(&["t-0", "t-2"]));
+    let states = harness.broker.partition_states();
+    assert_eq!((states.led, states.offline), (2, 2));
+    // What is new goes where it can be served.
+    harness.create_topic("u", 2, &[]);
+    for partition in [0, 1] {
+        assert_eq!(harness.produce("u", partition, &batch(&["new"])), Ok(0));
+    }
+
+    let mut harness = harness.restart();
+    check_all_there(&mut harness);
+    assert_eq!(metadata(&mut harness), vec![there; 4]);
+    assert_eq!(harness.produce("t", 1, &batch(&["again"])), Ok(1));
+}
+
+#[test]
+fn a_directory_that_is_given_up_is_not_made_anew_elsewhere() {
+    let harness = spread();
+    let mut harness = harness.restart_on(&[0]);
+    for partition in [1, 3] {
+        let refused = harness.produce("t", partition, &batch(&["more"]));
+        assert_eq!(refused, Err(STORAGE_ERROR));
+        assert_eq!(harness.fetch("t", partition, 0), Err(FETCH_STORAGE_ERROR));
+    }
+    let (there, gone) = ((0, 1, vec![]), (5, -1, vec![1]));
+    let expected = [there.clone(), gone.clone(), there.clone(), gone];
+    assert_eq!(metadata(&mut harness), expected);
+    let states = harness.broker.partition_states();
+    assert_eq!((states.offline, states.missing), (2, 2));
+    assert_eq!(described(&mut harness)["data"], online(&["t-0", "t-2"]));
+
+    let mut harness = harness.restart_on(&[0, 1]);
+    check_all_there(&mut harness);
+    assert_eq!(metadata(&mut harness), vec![there; 4]);
+}
+
+#[test]
+fn a_directory_that_is_added_gets_what_is_new() {
+    let harness = Harness::with_directories(2, &[]);
+    let mut harness = harness.restart_on(&[0]);
+    harness.create_topic("t", 4, &[]);
+    for partition in 0..4 {
+        let batch = batch(&[&format!("record of {partition}")]);
+        assert_eq!(harness.produce("t", partition, &batch), Ok(0));
+    }
+    let mut harness = harness.restart_on(&[0, 1]);
+    check_all_there(&mut harness);
+    harness.create_topic("u", 2, &[]);
+    let directories = described(&mut harness);
+    assert_eq!(directories["data-1"], online(&["u-0", "u-1"]));
+}
+
+#[test]
+fn the_last_directory_that_fails_stays_the_leaders() {
+    let mut harness = spread();
+    for directory in &harness.directories {
+        directory.is_broken.store(true, Ordering::SeqCst);
+    }
+    for partition in 0..4 {
+        let refused = harness.produce("t", partition, &batch(&["lost"]));
+        assert_eq!(refused, Err(STORAGE_ERROR));
+    }
+    let directories = described(&mut harness);
+    assert!(
+        directories
+            .values()
+            .all(|(error, _)| *error == STORAGE_ERROR)
+    );
+    check_all_there(&mut harness.restart());
+}
