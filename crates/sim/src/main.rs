@@ -77,6 +77,7 @@ enum WorldArgument {
     Compaction,
     Broker,
     Groups,
+    Clients,
 }
 
 impl From<WorldArgument> for World {
@@ -87,6 +88,7 @@ impl From<WorldArgument> for World {
             WorldArgument::Compaction => World::Compaction,
             WorldArgument::Broker => World::Broker,
             WorldArgument::Groups => World::Groups,
+            WorldArgument::Clients => World::Clients,
         }
     }
 }

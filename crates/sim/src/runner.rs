@@ -1,4 +1,4 @@
-use crate::broker_world::{BrokerWorld, GroupsWorld};
+use crate::broker_world::{BrokerWorld, ClientsWorld, GroupsWorld};
 use crate::journal_world::JournalWorld;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -20,6 +20,8 @@ pub enum World {
     Broker,
     /// The broker on all of it, with members of a group.
     Groups,
+    /// The broker on all of it, with the client crate's producers and consumers.
+    Clients,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
         World::Compaction,
         World::Broker,
         World::Groups,
+        World::Clients,
     ];
 
     /// Its name on the command line.
@@ -40,6 +43,7 @@ impl World {
             World::Compaction => "compaction",
             World::Broker => "broker",
             World::Groups => "groups",
+            World::Clients => "clients",
         }
     }
 }
@@ -78,6 +82,7 @@ impl Run {
             }
             World::Broker => BrokerWorld::run(self.seed, self.steps, self.planted, trace),
             World::Groups => GroupsWorld::run(self.seed, self.steps, self.planted, trace),
+            World::Clients => ClientsWorld::run(self.seed, self.steps, self.planted, trace),
         }));
         let violation = match result {
             Ok(Ok(report)) => return Ok(report),

@@ -47,6 +47,10 @@ pub enum PlantedBug {
     SwapNotRedone,
     /// Compaction removes markers of deletion at once.
     TombstoneForgotten,
+    /// A coordinator answers before what it wrote is durable.
+    CoordinatorAnswersEarly,
+    /// A coordinator that is loaded does not read the last batch of its log.
+    CoordinatorLoadsShort,
 }
 
 impl PlantedBug {
@@ -74,6 +78,8 @@ impl PlantedBug {
         PlantedBug::SwapBeforeEntry,
         PlantedBug::SwapNotRedone,
         PlantedBug::TombstoneForgotten,
+        PlantedBug::CoordinatorAnswersEarly,
+        PlantedBug::CoordinatorLoadsShort,
     ];
 }
 

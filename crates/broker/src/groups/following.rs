@@ -4,8 +4,9 @@ use crate::broker::{BlockingWork, Broker};
 use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::view::View;
-use ottla_records::Decompressor;
+use ottla_records::{Decompressor, batches};
 use ottla_storage::log_dir::{DirHealth, Part, ReadLimit};
+use ottla_storage::planted::PlantedBug;
 use ottla_storage::segment::Access;
 use ottla_types::{Now, Offset, PartitionId, TopicId, TopicPartition};
 use std::collections::BTreeMap;
@@ -157,7 +158,12 @@ impl GroupShard {
     fn load(&self, broker: &Broker) -> Result<(), LoadFailure> {
         let mut decompressor = Decompressor::default();
         while let Some((from, end)) = self.work(broker, |shard| shard.load_range()) {
-            let (bytes, next) = self.read(from, end)?;
+            let (mut bytes, next) = self.read(from, end)?;
+            if next == end && self.has_planted(PlantedBug::CoordinatorLoadsShort) {
+                let last = batches(&bytes).filter_map(Result::ok).last();
+                let size = last.map_or(0, |last| last.size_in_bytes());
+                bytes.truncate(bytes.len() - size);
+            }
             self.work(broker, |shard| shard.load(&bytes, next, &mut decompressor))?;
         }
         let unreadable = self.work(broker, |shard| shard.unreadable_count());

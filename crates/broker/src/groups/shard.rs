@@ -8,6 +8,7 @@ use crate::response::CoreId;
 use crate::waiting::Deadlines;
 use ottla_coordinator::group::{GroupCommand, GroupConfig, GroupCoordinator};
 use ottla_coordinator::{Log, Shard, ShardOptions, Waiter};
+use ottla_storage::planted::PlantedBug;
 use ottla_types::{LeaderEpoch, Mono, Now, PartitionId, Prng, TopicId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,6 +167,11 @@ impl GroupShard {
         }
         let mut log = self.log(broker, core);
         state.shard.execute(waiter, command, &mut log, now);
+        if self.has_planted(PlantedBug::CoordinatorAnswersEarly)
+            && let Some(ends) = self.partition.log_dir.ends(self.partition.slot)
+        {
+            state.shard.committed(ends.appended_end);
+        }
         if broker.is_draining() {
             // Nobody begins to wait for others any more.
             state.shard.send_away();
@@ -220,6 +226,11 @@ impl GroupShard {
         }
         self.clean_up(broker, &mut state, now);
         self.settle(broker, state);
+    }
+
+    /// Whether this bug is planted; never outside the simulator.
+    pub(super) fn has_planted(&self, bug: PlantedBug) -> bool {
+        self.partition.log_dir.options().planted.is(bug)
     }
 
     fn log<'a>(&'a self, broker: &'a Broker, core: CoreId) -> PartitionLog<'a> {

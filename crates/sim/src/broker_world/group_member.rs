@@ -13,6 +13,7 @@ use ottla_protocol::messages::sync_group_request::{SyncGroupRequest, SyncGroupRe
 use ottla_protocol::messages::sync_group_response::SyncGroupResponse;
 use ottla_protocol::{ApiKey, DecodeError, Message, Reader};
 use ottla_types::{ErrorCode, TopicId};
+use std::borrow::Cow;
 
 pub(super) const GROUP: &str = "team";
 pub(super) const PARTITIONS: i32 = 4;
@@ -26,6 +27,10 @@ const COMMIT_VERSION: i16 = 10;
 #[derive(Debug, Default)]
 pub(super) struct GroupMember {
     id: String,
+    /// `group.instance.id`: whoever has it takes the place of the one before.
+    instance: Option<String>,
+    /// Who had the place before and may still be alive: id and generation.
+    ghost: Option<(String, i32)>,
     pub(super) generation: i32,
     pub(super) phase: Phase,
     pub(super) owned: Vec<i32>,
@@ -64,6 +69,14 @@ pub(super) enum Heard {
 }
 
 impl GroupMember {
+    /// A static member.
+    pub(super) fn of_place(place: usize) -> GroupMember {
+        GroupMember {
+            instance: Some(format!("place-{place}")),
+            ..GroupMember::default()
+        }
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         self.asked.is_some()
     }
@@ -76,9 +89,36 @@ impl GroupMember {
         }
     }
 
-    /// It dies, and another one takes its place.
+    /// It dies, or only seems to, and another one takes its place.
     pub(super) fn die(&mut self) {
-        *self = GroupMember::default();
+        let before = std::mem::take(self);
+        self.ghost = match before.phase {
+            Phase::Working if before.instance.is_some() => Some((before.id, before.generation)),
+            _ => before.ghost,
+        };
+        self.instance = before.instance;
+    }
+
+    /// What the one before commits, once it is certain that its place is taken.
+    pub(super) fn ghost_commit(
+        &self,
+        correlation: i32,
+        topic: TopicId,
+        offset: i64,
+    ) -> Option<Frame> {
+        let (id, generation) = self.ghost.as_ref()?;
+        let ghost = GroupMember {
+            id: id.clone(),
+            instance: self.instance.clone(),
+            generation: *generation,
+            ..GroupMember::default()
+        };
+        let is_taken = self.phase == Phase::Working && self.id != *id;
+        is_taken.then(|| ghost.commit_frame(correlation, topic, 0, offset))
+    }
+
+    fn instance(&self) -> Option<Cow<'_, str>> {
+        self.instance.as_deref().map(Cow::Borrowed)
     }
 
     /// Its next request; `commit` is what it commits if it works and wants to.
@@ -104,6 +144,7 @@ impl GroupMember {
             session_timeout_ms: 6_000,
             rebalance_timeout_ms: 10_000,
             member_id: self.id.as_str().into(),
+            group_instance_id: self.instance(),
             protocol_type: "sim".into(),
             protocols: vec![JoinGroupRequestProtocol {
                 name: "modulo".into(),
@@ -125,10 +166,10 @@ impl GroupMember {
             group_id: GROUP.into(),
             generation_id: self.generation,
             member_id: self.id.as_str().into(),
+            group_instance_id: self.instance(),
             protocol_type: Some("sim".into()),
             protocol_name: Some("modulo".into()),
             assignments: assignments.collect(),
-            ..SyncGroupRequest::default()
         };
         Frame::new(ApiKey::SyncGroup, SYNC_VERSION, correlation, &request)
     }
@@ -139,17 +180,22 @@ impl GroupMember {
             group_id: GROUP.into(),
             generation_id: self.generation,
             member_id: self.id.as_str().into(),
-            ..HeartbeatRequest::default()
+            group_instance_id: self.instance(),
         };
         Frame::new(ApiKey::Heartbeat, HEARTBEAT_VERSION, correlation, &request)
     }
 
     fn commit(&mut self, correlation: i32, topic: TopicId, partition: i32, offset: i64) -> Frame {
         self.asked = Some(Asked::Commit { partition, offset });
+        self.commit_frame(correlation, topic, partition, offset)
+    }
+
+    fn commit_frame(&self, correlation: i32, topic: TopicId, partition: i32, offset: i64) -> Frame {
         let request = OffsetCommitRequest {
             group_id: GROUP.into(),
             generation_id_or_member_epoch: self.generation,
             member_id: self.id.as_str().into(),
+            group_instance_id: self.instance(),
             topics: vec![OffsetCommitRequestTopic {
                 topic_id: topic.uuid(),
                 partitions: vec![OffsetCommitRequestPartition {
@@ -183,21 +229,16 @@ impl GroupMember {
                 let text = String::from_utf8_lossy(&response.assignment);
                 let owned = text.split(',').filter_map(|part| part.parse().ok());
                 self.owned = owned.collect();
-                Ok(Heard::Assigned(self.id.clone()))
+                Ok(Heard::Assigned(self.name()))
             }
             Some(Asked::Beat) => {
                 let response = HeartbeatResponse::decode(&mut reader, HEARTBEAT_VERSION);
                 self.refused(response.map_err(bad)?.error_code)
             }
-            Some(Asked::Commit { partition, offset }) => {
-                let response =
-                    OffsetCommitResponse::decode(&mut reader, COMMIT_VERSION).map_err(bad)?;
-                let code = response.topics[0].partitions[0].error_code;
-                match code {
-                    0 => Ok(Heard::Committed { partition, offset }),
-                    code => self.refused(code),
-                }
-            }
+            Some(Asked::Commit { partition, offset }) => match commit_error(body)? {
+                0 => Ok(Heard::Committed { partition, offset }),
+                code => self.refused(code),
+            },
         }
     }
 
@@ -223,11 +264,17 @@ impl GroupMember {
         Ok(Heard::Nothing)
     }
 
+    /// Its name that lasts: the place of a static member.
+    fn name(&self) -> String {
+        self.instance.clone().unwrap_or_else(|| self.id.clone())
+    }
+
     /// What a client does about an error; 0 is none.
     fn refused(&mut self, code: i16) -> Result<Heard, Violation> {
         match ErrorCode::from_wire(code) {
             Some(ErrorCode::None) => {}
-            Some(ErrorCode::UnknownMemberId) => self.die(),
+            // A crash may take back that a static member had its place: then it begins anew, as with Kafka.
+            Some(ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId) => self.die(),
             Some(ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration) => {
                 self.phase = Phase::Outside;
             }
@@ -242,4 +289,11 @@ impl GroupMember {
         }
         Ok(Heard::Nothing)
     }
+}
+
+/// The error that an answer to OffsetCommit has for its only partition.
+pub(super) fn commit_error(body: &[u8]) -> Result<i16, Violation> {
+    let response = OffsetCommitResponse::decode(&mut Reader::new(body), COMMIT_VERSION);
+    let response = response.map_err(|error| malformed("OffsetCommit", &error.to_string()))?;
+    Ok(response.topics[0].partitions[0].error_code)
 }

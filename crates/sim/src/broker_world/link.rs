@@ -1,7 +1,7 @@
 use ottla_broker::{
     Broker, CloseReason, Connection, ConnectionInfo, CoreId, Outcome, Response, Token,
 };
-use ottla_protocol::{ApiKey, Message, RequestHeader, Writer};
+use ottla_protocol::{ApiKey, EncodeError, Message, RequestHeader, Writer};
 use ottla_types::Now;
 use std::collections::VecDeque;
 
@@ -156,6 +156,18 @@ impl Frame {
         correlation: i32,
         request: &Q,
     ) -> Frame {
+        Frame::of_body(key, version, correlation, |writer| {
+            request.encode(writer, version)
+        })
+    }
+
+    /// Likewise; `encode` writes the body.
+    pub(super) fn of_body(
+        key: ApiKey,
+        version: i16,
+        correlation: i32,
+        encode: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Frame {
         let header = RequestHeader {
             api_key: key as i16,
             api_version: version,
@@ -166,9 +178,7 @@ impl Frame {
         header
             .encode(&mut writer)
             .expect("the header is well formed");
-        request
-            .encode(&mut writer, version)
-            .expect("the request is well formed");
+        encode(&mut writer).expect("the request is well formed");
         Frame {
             key,
             version,

@@ -3,18 +3,15 @@
 use super::consumer::{Consumer, Fetched};
 use super::ledger::Sent;
 use super::link::{Frame, Link, Ready};
-use super::node::CORES;
 use super::producer::{Answered, Batch, Kind, Producer, request};
-use super::topics::Told;
-use super::{BrokerWorld, FETCH_VERSION, Owner, PRODUCE_VERSION};
-use crate::disk::DiskFaults;
+use super::site::OnSite;
+use super::{BrokerWorld, FETCH_VERSION, PRODUCE_VERSION};
 use crate::hold;
 use crate::oracle::Violation;
 use crate::trace;
-use ottla_broker::{CoreId, ResponsePart};
 use ottla_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use ottla_protocol::messages::init_producer_id_response::InitProducerIdResponse;
-use ottla_protocol::{ApiKey, Message, Reader, ResponseHeader};
+use ottla_protocol::{ApiKey, Message, Reader};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, ProducerEpoch, ProducerId, TopicPartition};
 use std::collections::BTreeMap;
@@ -25,10 +22,9 @@ impl BrokerWorld {
     /// Every partition that clients may use, with its high watermark.
     fn partitions(&self) -> BTreeMap<TopicPartition, i64> {
         let mut found = BTreeMap::new();
-        let Some(node) = &self.node else { return found };
-        if !node.broker.is_ready() {
+        let Some(node) = self.site.ready_node() else {
             return found;
-        }
+        };
         for topic in node.broker.image().topics() {
             for (partition, _) in topic.numbered() {
                 let id = TopicPartition {
@@ -45,31 +41,8 @@ impl BrokerWorld {
         found
     }
 
-    /// Puts a frame on a client's connection, which is opened when there is none.
-    fn send(&mut self, index: usize, frame: Frame) {
-        let now = self.clock.now();
-        let Some(node) = &self.node else { return };
-        let core = CoreId::new(index as u16 % CORES);
-        let link = self.links[index].get_or_insert_with(|| Link::open(&node.broker, core));
-        trace!(
-            self.trace,
-            "client {index} sends {} {}",
-            frame.key.name(),
-            frame.correlation
-        );
-        if let Err(reason) = link.send(&node.broker, frame, now) {
-            trace!(self.trace, "client {index} is closed: {reason}");
-            self.disconnect(index);
-        }
-    }
-
-    fn correlation(&mut self) -> i32 {
-        self.next_correlation += 1;
-        self.next_correlation
-    }
-
     pub(super) fn producer_turn(&mut self) -> Result<(), Violation> {
-        let index = self.prng.below(self.producers.len() as u64) as usize;
+        let index = self.site.prng.below(self.producers.len() as u64) as usize;
         let partitions = self.partitions();
         if partitions.is_empty() {
             return Ok(());
@@ -77,7 +50,7 @@ impl BrokerWorld {
         let target = self.producers[index].target;
         if target.is_none_or(|target| !partitions.contains_key(&target)) {
             self.producers[index].retarget();
-            let nth = self.prng.below(partitions.len() as u64) as usize;
+            let nth = self.site.prng.below(partitions.len() as u64) as usize;
             self.producers[index].target = partitions.keys().nth(nth).copied();
         }
         if self.producers[index].kind == Kind::Idempotent && self.producers[index].id.is_none() {
@@ -91,7 +64,7 @@ impl BrokerWorld {
         if self.producers[index].init.is_some() {
             return Ok(());
         }
-        let correlation = self.correlation();
+        let correlation = self.site.correlation();
         self.producers[index].init = Some(correlation);
         let request = InitProducerIdRequest {
             transactional_id: None,
@@ -110,13 +83,13 @@ impl BrokerWorld {
             return;
         }
         let sender = self.producers[index].sender();
-        let records = self.prng.range(1, 6);
-        let value_size = self.prng.range(8, 1_500) as usize;
+        let records = self.site.prng.range(1, 6);
+        let value_size = self.site.prng.range(8, 1_500) as usize;
         let first = self.maker.next_value();
-        let now = self.clock.now().wall;
+        let now = self.site.clock.now().wall;
         let batch = self
             .maker
-            .make(&mut self.prng, sender, records, value_size, now);
+            .make(&mut self.site.prng, sender, records, value_size, now);
         let values: Vec<u64> = (first..first + records).collect();
         let producer = &mut self.producers[index];
         if sender.is_some() {
@@ -140,7 +113,7 @@ impl BrokerWorld {
     }
 
     fn send_next(&mut self, index: usize) -> Result<(), Violation> {
-        let correlation = self.correlation();
+        let correlation = self.site.correlation();
         let producer = &mut self.producers[index];
         let (Some(target), acks) = (producer.target, producer.acks()) else {
             return Ok(());
@@ -151,7 +124,7 @@ impl BrokerWorld {
         batch.correlation = Some(correlation);
         let bytes = batch.bytes.clone();
         trace!(
-            self.trace,
+            self.site.trace,
             "producer {index} sends {} to {target} in {correlation}, {} records from value {}",
             batch.describe(),
             batch.values.len(),
@@ -173,7 +146,7 @@ impl BrokerWorld {
 
     /// What an acknowledgement means depends on the topic.
     fn note_durability(&mut self, id: TopicPartition) {
-        let Some(node) = &self.node else { return };
+        let Some(node) = &self.site.node else { return };
         let slot = node.log_dir.slot(id);
         let durability = slot.and_then(|slot| node.log_dir.durability(slot));
         if durability == Some(Durability::Os) && !self.ledger.is_os(id) {
@@ -182,7 +155,7 @@ impl BrokerWorld {
     }
 
     pub(super) fn consumer_turn(&mut self) -> Result<(), Violation> {
-        let number = self.prng.below(self.consumers.len() as u64) as usize;
+        let number = self.site.prng.below(self.consumers.len() as u64) as usize;
         self.fetch(number)
     }
 
@@ -198,9 +171,9 @@ impl BrokerWorld {
         }
         let positions = &mut self.consumers[number].positions;
         positions.retain(|id, _| partitions.contains_key(id));
-        let correlation = self.correlation();
-        let max_wait_ms = *self.prng.pick(&[0, 100, 500]);
-        let bytes = *self.prng.pick(&[1_000, 20_000, 1 << 20]);
+        let correlation = self.site.correlation();
+        let max_wait_ms = *self.site.prng.pick(&[0, 100, 500]);
+        let bytes = *self.site.prng.pick(&[1_000, 20_000, 1 << 20]);
         let consumer = &mut self.consumers[number];
         consumer.waiting = Some(correlation);
         let request = consumer.request(max_wait_ms, bytes);
@@ -211,8 +184,8 @@ impl BrokerWorld {
 
     pub(super) fn admin_turn(&mut self) -> Result<(), Violation> {
         let partitions = self.partitions();
-        let correlation = self.correlation();
-        let Some(node) = &self.node else {
+        let correlation = self.site.correlation();
+        let Some(node) = &self.site.node else {
             return Ok(());
         };
         if self.topics.is_busy() || !node.broker.is_ready() {
@@ -220,143 +193,18 @@ impl BrokerWorld {
         }
         let request = self
             .topics
-            .request(&mut self.prng, node, correlation, &partitions);
+            .request(&mut self.site.prng, node, correlation, &partitions);
         let Some((frame, deletes)) = request else {
             return Ok(());
         };
         if let Some((id, to)) = deletes {
             self.ledger.delete_asked(id, to);
         }
-        self.send(self.links.len() - 1, frame);
+        self.send(self.site.links.len() - 1, frame);
         Ok(())
     }
 
-    /// One step of one pump.
-    pub(super) fn pump(&mut self) -> Result<(), Violation> {
-        let now = self.clock.now();
-        let which = self.prng.below(20);
-        let Some(node) = &self.node else {
-            return Ok(());
-        };
-        match which {
-            0..9 => {
-                let step = node.log_dir.commit_step(now);
-                trace!(self.trace, "commit: {step:?}");
-                node.broker.on_commit(now);
-            }
-            9..14 => {
-                for event in node.quorum.step() {
-                    node.broker.on_quorum_event(&event, now);
-                }
-            }
-            14..18 => {
-                let step = node.log_dir.flush_step(now);
-                trace!(self.trace, "flush: {step:?}");
-            }
-            18 => drop(node.log_dir.zero_step(now)),
-            _ => drop(node.log_dir.retention_step(now)),
-        }
-        Ok(())
-    }
-
-    /// A core's thread runs when it is woken or its time has come, never otherwise.
-    pub(super) fn core_turn(&mut self) -> Result<(), Violation> {
-        let core = CoreId::new(self.prng.below(u64::from(CORES)) as u16);
-        self.run_core(core)
-    }
-
-    fn run_core(&mut self, core: CoreId) -> Result<(), Violation> {
-        let now = self.clock.now();
-        let Some(node) = &self.node else {
-            return Ok(());
-        };
-        let is_due = node
-            .broker
-            .next_deadline(core)
-            .is_some_and(|at| at <= now.mono);
-        if !node.wake.take(core) && !is_due {
-            return Ok(());
-        }
-        if is_due {
-            node.broker.tick(core, now);
-        }
-        let mut out = Vec::new();
-        node.broker.completions(core, now, &mut out);
-        let mut closed = Vec::new();
-        for (token, outcome) in out {
-            let waits =
-                |link: &Option<Link>| link.as_ref().is_some_and(|link| link.waits_for(token));
-            let Some(index) = self.links.iter().position(waits) else {
-                continue; // its client is gone
-            };
-            let link = self.links[index].as_mut().expect("it was just found");
-            let done = link.complete(token, outcome);
-            let done = done.and_then(|()| link.turn(&node.broker, now));
-            if let Err(reason) = done {
-                trace!(self.trace, "client {index} is closed: {reason}");
-                closed.push(index);
-            }
-        }
-        for index in closed {
-            self.disconnect(index);
-        }
-        Ok(())
-    }
-
-    /// One answer reaches its client.
-    pub(super) fn deliver(&mut self) -> Result<(), Violation> {
-        let index = self.prng.below(self.links.len() as u64) as usize;
-        self.deliver_to(index).map(|_| ())
-    }
-
-    fn deliver_to(&mut self, index: usize) -> Result<bool, Violation> {
-        let Some(ready) = self.links[index].as_mut().and_then(Link::take) else {
-            return Ok(false);
-        };
-        let Some(bytes) = self.load(&ready) else {
-            self.disconnect(index);
-            return Ok(true);
-        };
-        let mut reader = Reader::new(&bytes[4..]);
-        let header = ResponseHeader::decode(&mut reader, ready.key, ready.version);
-        let correlation = header.map_or(-1, |header| header.correlation_id);
-        hold!(
-            correlation == ready.correlation,
-            "answers come in the order of their requests",
-            "{correlation} instead of {}",
-            ready.correlation
-        );
-        let body = reader.rest();
-        trace!(
-            self.trace,
-            "client {index} hears of {correlation}, {} bytes",
-            bytes.len()
-        );
-        match self.owner(index) {
-            Owner::Producer(number) => self.producer_hears(number, &ready, body)?,
-            Owner::Consumer(number) => self.consumer_hears(number, body)?,
-            Owner::Admin => {
-                if let Told::RecordsDeleted(id, to) = self.topics.answered(correlation, body)? {
-                    self.ledger.deleted(id, to);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// All bytes of an answer; `None` when the disk refuses: the connection breaks.
-    fn load(&mut self, ready: &Ready) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        for part in &ready.response.parts {
-            match part {
-                ResponsePart::Bytes(part) => bytes.extend_from_slice(part),
-                ResponsePart::File(range) => bytes.extend_from_slice(&range.load_all().ok()?),
-            }
-        }
-        Some(bytes)
-    }
-
-    fn producer_hears(
+    pub(super) fn producer_hears(
         &mut self,
         number: usize,
         ready: &Ready,
@@ -384,7 +232,7 @@ impl BrokerWorld {
         let target = producer.target;
         match producer.answered(ready.correlation, body)? {
             Answered::Acknowledged { base_offset, batch } => {
-                self.report.appended += 1;
+                self.site.report.appended += 1;
                 let Some(target) = target else { return Ok(()) };
                 // A duplicate whose place is not remembered has no offset.
                 if base_offset >= 0 && !self.topics.may_be_gone(target.topic_id) {
@@ -399,7 +247,10 @@ impl BrokerWorld {
     }
 
     fn check_refusal(&mut self, number: usize, code: ErrorCode) -> Result<(), Violation> {
-        trace!(self.trace, "producer {number} is refused with {code:?}");
+        trace!(
+            self.site.trace,
+            "producer {number} is refused with {code:?}"
+        );
         let producer = &mut self.producers[number];
         let Some(target) = producer.target else {
             return Ok(());
@@ -439,7 +290,7 @@ impl BrokerWorld {
         Ok(())
     }
 
-    fn consumer_hears(&mut self, number: usize, body: &[u8]) -> Result<(), Violation> {
+    pub(super) fn consumer_hears(&mut self, number: usize, body: &[u8]) -> Result<(), Violation> {
         let fetched = self.consumers[number].answered(body)?;
         for one in fetched {
             self.take_in(number, one)?;
@@ -486,7 +337,7 @@ impl BrokerWorld {
                 "{id}: {offset}, high watermark {}",
                 fetched.high_watermark
             );
-            self.report.bytes_read += 8;
+            self.site.report.bytes_read += 8;
             self.ledger.read(id, offset, value)?;
             next = offset + 1;
         }
@@ -496,7 +347,9 @@ impl BrokerWorld {
     }
 
     fn log_start(&self, id: TopicPartition) -> i64 {
-        let Some(node) = &self.node else { return 0 };
+        let Some(node) = &self.site.node else {
+            return 0;
+        };
         let ends = node
             .log_dir
             .slot(id)
@@ -504,52 +357,16 @@ impl BrokerWorld {
         ends.map_or(0, |ends| ends.log_start.get())
     }
 
-    /// Pumps, cores and answers go on for a while, as on a machine that is not busy.
-    pub(super) fn everything_turns(&mut self) -> Result<(), Violation> {
-        for _ in 0..10 {
-            self.clock.advance_ms(1);
-            let now = self.clock.now();
-            let Some(node) = &self.node else {
-                return Ok(());
-            };
-            node.log_dir.commit_step(now);
-            node.broker.on_commit(now);
-            for event in node.quorum.step() {
-                node.broker.on_quorum_event(&event, now);
-            }
-            node.log_dir.flush_step(now);
-            node.log_dir.zero_step(now);
-            for core in 0..CORES {
-                self.run_core(CoreId::new(core))?;
-            }
-            for index in 0..self.links.len() {
-                self.deliver_to(index)?;
-            }
-            if self.disk.is_crashed() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// The faults are over: everything drains within a bound, and everything told is there.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Violation> {
-        self.faults = DiskFaults::default();
-        self.disk.crash_after(None);
-        self.disk.set_faults(DiskFaults::default());
-        self.disk.set_ballast(0);
-        let is_offline = self.node.as_ref().is_none_or(|node| node.is_offline());
-        if is_offline || self.disk.is_crashed() || self.prng.chance(1, 2) {
-            self.crash()?;
-            self.disk.crash_after(None);
-        }
+        self.end_faults()?;
         self.drain()?;
         self.read_everything()
     }
 
     fn drain(&mut self) -> Result<(), Violation> {
         for _ in 0..3_000 {
-            self.clock.advance_ms(20);
+            self.site.clock.advance_ms(20);
             self.everything_turns()?;
             self.after_step()?;
             for index in 0..self.producers.len() {
@@ -559,7 +376,7 @@ impl BrokerWorld {
                 .producers
                 .iter()
                 .any(|producer| !producer.queue.is_empty());
-            let links = self.links.iter().take(self.producers.len()).flatten();
+            let links = self.site.links.iter().take(self.producers.len()).flatten();
             let unanswered = links.map(Link::unanswered).sum::<usize>();
             if !waits && unanswered == 0 && !self.topics.is_busy() {
                 return Ok(());
@@ -602,7 +419,7 @@ impl BrokerWorld {
         }
         self.consumers[0].positions = starts.clone();
         for _ in 0..2_000 {
-            self.clock.advance_ms(5);
+            self.site.clock.advance_ms(5);
             self.fetch(0)?;
             self.everything_turns()?;
             let at = &self.consumers[0].positions;

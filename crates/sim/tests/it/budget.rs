@@ -9,6 +9,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
         World::Compaction => 0..400,
         World::Broker => 0..1000,
         World::Groups => 0..100,
+        World::Clients => 0..100,
     }
 }
 
@@ -16,7 +17,7 @@ fn seeds(world: World) -> std::ops::Range<u64> {
 fn rare(world: World) -> &'static [u64] {
     match world {
         World::Storage => &[2_006_152, 2_012_923],
-        World::Journal | World::Compaction | World::Broker | World::Groups => &[],
+        World::Journal | World::Compaction | World::Broker | World::Groups | World::Clients => &[],
     }
 }
 
