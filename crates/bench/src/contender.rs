@@ -106,10 +106,10 @@ impl Contender {
 
     fn properties(&self, data: &Path, port: u16, other_port: u16) -> String {
         let logs = data.join("logs").display().to_string();
-        // A cleaner begins soon after it may, not up to 15 s later.
+        // A cleaner begins soon after it may, not up to 15 s later. Batches of 16 MiB are a row too.
         let common = format!(
             "log.dirs={logs}\nlog.retention.ms=-1\nauto.create.topics.enable=false\n\
-             log.cleaner.backoff.ms=1000\n"
+             log.cleaner.backoff.ms=1000\nmessage.max.bytes=33554432\n"
         );
         match self {
             Contender::Ottla { durability, .. } => format!(

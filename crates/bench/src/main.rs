@@ -150,6 +150,9 @@ struct RestartArguments {
     /// Idempotent producers, all of which have written.
     #[arg(long, default_value_t = 10_000)]
     producers: usize,
+    /// End after the kill and leave the data as it is, for another look at the start.
+    #[arg(long)]
+    only_kill: bool,
 }
 
 /// One server, and where it keeps its data.
@@ -328,6 +331,7 @@ fn run(command: Command) -> Result<(), error::BenchError> {
             log_bytes: a.log_bytes,
             partitions: a.partitions,
             producers: a.producers,
+            only_kill: a.only_kill,
         })?,
         Command::Footprint(a) => footprint::run(&footprint::Options {
             data: a.whom.data.clone(),

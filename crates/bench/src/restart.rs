@@ -36,6 +36,8 @@ pub struct Options {
     pub partitions: i32,
     /// Producers.
     pub producers: usize,
+    /// Ends after the kill: the data stays as it was left.
+    pub only_kill: bool,
 }
 
 /// A batch that was acknowledged.
@@ -68,6 +70,9 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
     let producers = producers(&mut connection, options)?;
     let (producers, written) = write_until_killed(&mut server, producers, options.log_bytes)?;
 
+    if options.only_kill {
+        return Ok(());
+    }
     let started = Instant::now();
     server.start_again()?;
     server.wait_until_listening()?;

@@ -210,7 +210,8 @@ fn rows() -> Vec<Row> {
             batch_size,
             partitions,
             connections,
-            in_flight: 5,
+            // Ten batches of 16 MiB would be a measurement of memory.
+            in_flight: if batch_size <= 1 << 20 { 5 } else { 2 },
             acks: -1,
         }),
         cell,
@@ -274,6 +275,13 @@ fn rows() -> Vec<Row> {
             1000,
             32,
             Cell::CpuPerRequest,
+        ),
+        produce(
+            "produce 16 MiB, 4 partitions, CPU-s/GB",
+            16 << 20,
+            4,
+            2,
+            Cell::CpuPerGb,
         ),
         fetch("fetch 1 MiB, CPU-s/GB", 1 << 20),
         fetch("fetch 64 KiB, CPU-s/GB", 64 << 10),

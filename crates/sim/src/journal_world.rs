@@ -12,7 +12,7 @@ use ottla_storage::disk::Disk;
 use ottla_storage::marker::{Marker, Markers};
 use ottla_storage::planted::Planted;
 use ottla_storage::wal::{
-    CommitStep, DurabilityClass, Entry, EntryHeader, EntryKind, Replayed, Wal, WalError,
+    CommitStep, DurabilityClass, Entry, EntryHeader, EntryKind, PAGE_SIZE, Replayed, Wal, WalError,
     WalOptions, WalPosition, WalRecovery, WalStart,
 };
 use ottla_types::{Lsn, Offset, PartitionId, Prng, TopicId, TopicPartition, Uuid};
@@ -188,7 +188,11 @@ impl JournalWorld {
             false => DurabilityClass::Fsync,
         };
         let body = Bytes::from(body);
-        match wal.enqueue(Entry::new(header, class, body.clone())) {
+        let mut entry = Entry::new(header, class, body.clone());
+        if body.len() % 3 == 1 {
+            entry = entry.lying_at((body.len() * 7 % PAGE_SIZE as usize) as u16);
+        }
+        match wal.enqueue(entry) {
             Ok(lsn) => {
                 self.report.appended += 1;
                 let queued = Queued {
@@ -320,6 +324,8 @@ impl JournalWorld {
                         "{error}"
                     );
                     self.report.recovery_crashes += 1;
+                    // The sync of what was read back may have failed: then its pages are clean, and not there.
+                    self.failed |= !self.disk.is_crashed();
                     self.reboot();
                 }
             }

@@ -57,6 +57,12 @@ pub trait DiskFile: Send + Sync {
         self.write_at(position, parts)
     }
 
+    /// Like [`DiskFile::read_at`], for much data that is read once: it need not stay in the system's memory. At its
+    /// best when position, size and the memory of `buf` begin and end with blocks of 4 KiB.
+    fn read_uncached(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.read_at(position, buf)
+    }
+
     /// Returns when everything written before the call is on the device, the file's size included
     /// (fdatasync). After an error nothing is known about what was written; it is never retried.
     fn sync_data(&self) -> Result<(), DiskError>;
@@ -140,7 +146,7 @@ pub enum DiskOperation {
     Space,
     /// [`Disk::lock`].
     Lock,
-    /// [`DiskFile::read_at`] or [`DiskFile::try_read_at`].
+    /// [`DiskFile::read_at`], [`DiskFile::try_read_at`] or [`DiskFile::read_uncached`].
     Read,
     /// [`DiskFile::write_at`] or [`DiskFile::write_uncached`].
     Write,

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Four sizes per power of two, from 8 KiB to 14 MiB: at most a fifth of a buffer is unused.
-const CLASSES_COUNT: usize = 44;
+/// Four sizes per power of two, from 8 KiB to 28 MiB: at most a fifth of a buffer is unused.
+const CLASSES_COUNT: usize = 48;
 
 /// What direct writes are made of.
 const BLOCK: usize = 4096;
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn sizes_that_have_no_class_are_copied_too() {
         let memory = TailMemory::new(1 << 20);
-        for size in [0, 1, 4096, 4097, 8192, 14 << 20, (14 << 20) + 1] {
+        for size in [0, 1, 4096, 4097, 8192, 28 << 20, (28 << 20) + 1] {
             let bytes = vec![7; size];
             assert_eq!(memory.copy(&bytes).freeze(), bytes);
         }

@@ -118,6 +118,10 @@ impl<I: Intercept> DiskFile for InterceptedFile<I> {
         self.inner.write_uncached(position, parts)
     }
 
+    fn read_uncached(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.inner.read_uncached(position, buf)
+    }
+
     fn sync_data(&self) -> Result<(), DiskError> {
         self.intercept.sync_file(&self.path, &self.inner)
     }

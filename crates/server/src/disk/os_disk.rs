@@ -22,7 +22,7 @@ pub struct OsDisk {
     root_fd: OwnedFd,
     /// Cleared by the first file whose file system has no RWF_NOWAIT.
     nowait_works: Arc<AtomicBool>,
-    /// Cleared by the first file that cannot be written past the page cache.
+    /// Cleared by the first file that cannot be written or read past the page cache.
     uncached_works: Arc<AtomicBool>,
 }
 
@@ -86,7 +86,7 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsFile {
             fd: self.open_fd(DiskOperation::Open, path, flags)?,
             path: self.root.join(path).into(),
-            uncached: UncachedFile::new(Arc::clone(&self.uncached_works)),
+            uncached: UncachedFile::new(mode != OpenMode::Read, Arc::clone(&self.uncached_works)),
             nowait_works: Arc::clone(&self.nowait_works),
         }))
     }
@@ -237,6 +237,16 @@ impl DiskFile for OsFile {
             Failure::Direct(errno) => self.error(DiskOperation::Write, errno),
             Failure::Cached(error) => error,
         })
+    }
+
+    fn read_uncached(&self, position: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        let Some(direct) = self.uncached.open(&self.fd) else {
+            return self.read_at(position, buf);
+        };
+        let done = uncached::read(direct, position, buf)
+            .map_err(|errno| self.error(DiskOperation::Read, errno))?;
+        let rest = self.read_at(position + done as u64, &mut buf[done..])?;
+        Ok(done + rest)
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {

@@ -1,4 +1,4 @@
-//! Writing past the page cache (O_DIRECT).
+//! Writing and reading past the page cache (O_DIRECT).
 //!
 //! Bytes that nobody is about to read need no page of memory each. On a machine whose free memory is cold (a guest
 //! that gave it back to its host) getting those pages costs ten times the write; elsewhere it still costs more.
@@ -24,14 +24,20 @@ const CHUNK_SIZE: usize = 1 << 20;
 /// Smaller parts are copied: the borders of a part are copied in any case, a block each.
 const IN_PLACE_SIZE_MIN: usize = 64 << 10;
 
+/// Threads that share a large read,
+const READERS_MAX: usize = 4;
+/// each of at least so many bytes.
+const READ_PART_SIZE_MIN: usize = 1 << 20;
+
 thread_local! {
     /// Few threads write so much, and they go on doing so: it is made once and kept.
     static CHUNK: RefCell<Chunk> = RefCell::new(Chunk::new());
 }
 
-/// The second descriptor of a file, for direct writes; opened when first needed.
+/// The second descriptor of a file, for direct writes and reads; opened when first needed.
 pub struct UncachedFile {
     fd: OnceLock<Option<OwnedFd>>,
+    is_writable: bool,
     works: Arc<AtomicBool>,
 }
 
@@ -43,9 +49,10 @@ pub enum Failure {
 
 impl UncachedFile {
     /// `works` is shared by all files of a disk, and cleared by the first one that cannot be opened so.
-    pub fn new(works: Arc<AtomicBool>) -> UncachedFile {
+    pub fn new(is_writable: bool, works: Arc<AtomicBool>) -> UncachedFile {
         UncachedFile {
             fd: OnceLock::new(),
+            is_writable,
             works,
         }
     }
@@ -58,7 +65,11 @@ impl UncachedFile {
         let open = || {
             // By its descriptor: the file may have been renamed since it was opened.
             let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+            let access = match self.is_writable {
+                true => OFlags::RDWR,
+                false => OFlags::RDONLY,
+            };
+            let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
             let opened = rustix::fs::open(&path, flags, Mode::empty());
             if opened.is_err() {
                 self.works.store(false, Ordering::Relaxed);
@@ -112,6 +123,72 @@ fn is_on_blocks(position: u64, parts: &[&[u8]]) -> bool {
     position.is_multiple_of(BLOCK as u64)
         && parts.len() <= PARTS_MAX
         && parts.iter().all(is_part_on_blocks)
+}
+
+/// Reads whole blocks past the cache, from a block's border on; gives how many bytes were read, and less than `buf` has
+/// when it ends within a block, or where the file system does not read so.
+///
+/// Much is read by several threads: the device does several reads at once, and each thread pays for the first touch of
+/// its part of the memory.
+pub fn read(direct: &OwnedFd, position: u64, buf: &mut [u8]) -> Result<usize, Errno> {
+    let is_on_blocks =
+        position.is_multiple_of(BLOCK as u64) && buf.as_ptr().align_offset(BLOCK) == 0;
+    if !is_on_blocks {
+        return Ok(0);
+    }
+    let blocks_size = buf.len() / BLOCK * BLOCK;
+    let part_size = blocks_size.div_ceil(READERS_MAX).next_multiple_of(BLOCK);
+    let part_size = part_size.max(READ_PART_SIZE_MIN);
+    let (own, others) = buf[..blocks_size].split_at_mut(part_size.min(blocks_size));
+    let counts = std::thread::scope(|scope| {
+        let mut at = position + own.len() as u64;
+        let mut readers = Vec::with_capacity(READERS_MAX);
+        for part in others.chunks_mut(part_size) {
+            let (from, size) = (at, part.len());
+            at += size as u64;
+            let reader = std::thread::Builder::new()
+                .name("reader".to_owned())
+                .spawn_scoped(scope, move || read_blocks(direct, from, part));
+            readers.push((size, reader.ok()));
+        }
+        let mut counts = vec![(own.len(), read_blocks(direct, position, own))];
+        for (size, reader) in readers {
+            // Without a thread nothing of its part was read.
+            let count = reader.map_or(Ok(0), |reader| {
+                reader.join().expect("a read does not panic")
+            });
+            counts.push((size, count));
+        }
+        counts
+    });
+    let mut done = 0;
+    for (size, count) in counts {
+        let count = count?;
+        done += count;
+        if count < size {
+            break; // What is behind it is not known to follow.
+        }
+    }
+    Ok(done)
+}
+
+fn read_blocks(direct: &OwnedFd, position: u64, buf: &mut [u8]) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < buf.len() {
+        match rustix::io::pread(direct, &mut buf[done..], position + done as u64) {
+            Ok(0) => break,
+            Ok(read) => {
+                done += read;
+                if read % BLOCK != 0 {
+                    break; // The end of the file.
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(done)
 }
 
 /// What one direct write takes, in the order of the file.
@@ -369,7 +446,7 @@ mod tests {
                 .map(|(memory, start, size)| &memory[*start..start + size])
                 .collect();
             let fd = OwnedFd::from(file.try_clone().unwrap());
-            let uncached = UncachedFile::new(Arc::new(AtomicBool::new(true)));
+            let uncached = UncachedFile::new(true, Arc::new(AtomicBool::new(true)));
             // Where there is no direct writing, an ordinary descriptor shows the same division.
             let direct = uncached.open(&fd).unwrap_or(&fd);
             let written = write(direct, position, &parts, |position, bytes| {

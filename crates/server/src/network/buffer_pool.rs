@@ -1,15 +1,19 @@
 use std::cell::RefCell;
 
-/// Sizes in bytes of the pooled buffers. The largest holds Kafka's default `max.message.bytes`
-/// with room for the request around it.
-const CLASSES: [usize; 6] = [
+/// Sizes in bytes of the pooled buffers. One holds Kafka's default `max.message.bytes` with room for the
+/// request around it.
+const CLASSES: [usize; 7] = [
     4 << 10,
     16 << 10,
     64 << 10,
     256 << 10,
     1088 << 10,
     4352 << 10,
+    LARGEST,
 ];
+
+/// The largest pooled buffer.
+pub const LARGEST: usize = 17 << 20;
 
 /// What one worker keeps at most, in bytes. Freed pages are dear to get back (a page fault costs as
 /// much as ten copies of the page), so buffers are kept for good up to this.
@@ -87,7 +91,7 @@ mod tests {
         buffers.into_iter().for_each(|buffer| pool.give(buffer));
         assert!(pool.free.borrow().retained_bytes <= RETAINED_BYTES_MAX);
         assert_eq!(
-            pool.free.borrow().classes[5].len(),
+            pool.free.borrow().classes[CLASSES.len() - 1].len(),
             RETAINED_BYTES_MAX / size
         );
     }

@@ -29,6 +29,11 @@ const TURN_TIME_MAX: Duration = Duration::from_micros(500);
 const WRITE_SLICES: usize = 128;
 /// The size of a frame stands before it, in this many bytes.
 const FRAME_SIZE_BYTES: usize = 4;
+/// Behind a frame of this size not more than the beginning of the next one is read until its size is known: it is
+/// received where it stays. Smaller ones are more often executed in the worker's buffer.
+const LARGE_FRAME: usize = 256 << 10;
+/// The beginning.
+const HEAD_SIZE: usize = 4 << 10;
 
 /// What a connection shares with its worker, which completes parked requests and ends idle
 /// connections. Both live on one thread.
@@ -93,6 +98,8 @@ pub struct Connection<S: Service> {
     service: Option<S::Connection>,
     counters: Arc<ListenerCounters>,
     input: Input,
+    /// Of the last frame, with its size field.
+    last_frame_size: usize,
     /// No frame has been seen yet: the first bytes may be another protocol's.
     is_new: bool,
     /// Nothing more is executed; what is owed is sent, then it ends.
@@ -130,6 +137,7 @@ impl<S: Service> Connection<S> {
             service: Some(service),
             counters,
             input: Input::default(),
+            last_frame_size: 0,
             is_new: true,
             closing: None,
             is_lingering: false,
@@ -273,14 +281,17 @@ impl<S: Service> Connection<S> {
         turn: &mut Turn,
     ) -> Result<bool, Ending> {
         let mut scratch = self.worker.take_scratch();
-        let size_max = self.worker.read_size_max().min(scratch.len());
+        let mut size_max = self.worker.read_size_max().min(scratch.len());
+        if LARGE_FRAME <= self.last_frame_size {
+            size_max = size_max.min(HEAD_SIZE);
+        }
         let result = self.read(context, turn, &mut scratch[..size_max]);
         if let Ok(Some(size)) = result {
             let executed = self.execute(&scratch[..size], turn);
             let rest = &scratch[executed..size];
             if self.closing.is_none() && !rest.is_empty() {
-                self.input
-                    .keep(rest, &self.worker.pool, &self.worker.memory);
+                let (pool, memory) = (&self.worker.pool, &self.worker.memory);
+                self.input.keep(rest, self.last_frame_size, pool, memory);
             }
         }
         self.worker.give_scratch(scratch);
@@ -383,6 +394,7 @@ impl<S: Service> Connection<S> {
                 break;
             };
             self.execute_frame(frame, turn);
+            self.last_frame_size = FRAME_SIZE_BYTES + size;
             executed += FRAME_SIZE_BYTES + size;
         }
         executed

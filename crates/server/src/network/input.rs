@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::buffer_pool::BufferPool;
+use super::buffer_pool::{BufferPool, LARGEST};
 use super::request_memory::{RequestMemory, Reservation};
 
 /// A frame's buffer is at most this many times what was received of it: a client that announces
@@ -12,6 +12,8 @@ const GROWTH_MIN: usize = 64 << 10;
 const FRAME_SIZE_BYTES: usize = 4;
 /// Frames of this size are read to their end and not beyond, so that nothing is moved behind them.
 const READ_ALONE: usize = 64 << 10;
+/// As much as the frame before it had, up to this: a client that sends such frames will go on.
+const EXPECTED_MAX: usize = LARGEST;
 
 /// Received bytes that could not be executed yet, in a pooled buffer; none while there are none.
 ///
@@ -52,14 +54,23 @@ impl Input {
         self.frame_size().is_some_and(|size| size <= held)
     }
 
-    /// Keeps bytes that were received elsewhere. They are there, so this is never refused.
-    pub fn keep(&mut self, bytes: &[u8], pool: &BufferPool, memory: &RequestMemory) {
+    /// Keeps bytes that were received elsewhere. They are there, so this is never refused. The frame before them had
+    /// `last_frame_size` bytes.
+    pub fn keep(
+        &mut self,
+        bytes: &[u8],
+        last_frame_size: usize,
+        pool: &BufferPool,
+        memory: &RequestMemory,
+    ) {
         assert!(self.buffer.is_empty(), "kept twice");
         // At once as large as the frame, if that is allowed: what is kept is moved once.
         let frame_size = bytes.first_chunk::<FRAME_SIZE_BYTES>().map_or(0, |head| {
             FRAME_SIZE_BYTES + usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0)
         });
-        let size = frame_size.clamp(bytes.len(), (GROWTH * bytes.len()).max(GROWTH_MIN));
+        let expected = last_frame_size.min(EXPECTED_MAX);
+        let size_max = (GROWTH * bytes.len()).max(GROWTH_MIN).max(expected);
+        let size = frame_size.clamp(bytes.len(), size_max);
         let size = BufferPool::class_size(size);
         if memory.grow(&mut self.reservation, size) {
             self.buffer = pool.take(size);
@@ -141,7 +152,7 @@ mod tests {
             RequestMemory::new(1 << 30, Default::default()),
         );
         let mut input = Input::default();
-        input.keep(&(100_i32 << 20).to_be_bytes(), &pool, &memory);
+        input.keep(&(100_i32 << 20).to_be_bytes(), 0, &pool, &memory);
         let mut received = 4;
         while received < 101 << 20 {
             assert!(input.make_room(input.frame_size(), &pool, &memory));
@@ -164,13 +175,38 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_like_the_one_before_has_its_buffer_at_once() {
+        let (pool, memory) = (
+            BufferPool::default(),
+            RequestMemory::new(1 << 30, Default::default()),
+        );
+        let held = |size: i32, last_frame_size| {
+            let mut input = Input::default();
+            input.keep(&size.to_be_bytes(), last_frame_size, &pool, &memory);
+            let held = input.buffer.len();
+            input.release(&pool, &memory);
+            held
+        };
+        let size = BufferPool::class_size(1_000_004);
+        assert_eq!(held(1_000_000, 1_000_004), size);
+        assert_eq!(held(1_000_000, 0), GROWTH_MIN);
+        assert_eq!(held(1_000_000, 300 << 20), size, "no more than it needs");
+        let size_max = BufferPool::class_size(EXPECTED_MAX);
+        assert_eq!(
+            held(300 << 20, 300 << 20),
+            size_max,
+            "announced is not sent"
+        );
+    }
+
+    #[test]
     fn bytes_kept_in_the_middle_of_a_size_field_are_completed() {
         let (pool, memory) = (
             BufferPool::default(),
             RequestMemory::new(1 << 20, Default::default()),
         );
         let mut input = Input::default();
-        input.keep(&[0, 0], &pool, &memory);
+        input.keep(&[0, 0], 0, &pool, &memory);
         assert_eq!(input.frame_size(), None);
         assert!(input.make_room(None, &pool, &memory));
         let window = input.window(None, input.buffer.len());

@@ -30,6 +30,12 @@ fn a_torn_leftover_is_not_taken_for_damage() {
     holds(World::Journal, 233);
 }
 
+/// The oracle asked for what was only written after the sync of a recovery had failed and taken it.
+#[test]
+fn what_was_only_written_may_go_with_a_failed_sync_of_the_recovery() {
+    holds(World::Journal, 7_001_917);
+}
+
 /// A checkpoint named a place in a ring file whose header was not synced: after a power cut the file
 /// counted as an old one, was released, and was written over while it was in use.
 #[test]

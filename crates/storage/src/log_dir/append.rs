@@ -7,7 +7,7 @@ use crate::planted::PlantedBug;
 use crate::producer_state::{ProducedBatch, SequenceCheck};
 use crate::segment::sidecar::UNIT_BYTES_MAX;
 use crate::tail_memory::TailBuffer;
-use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind};
+use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, PAGE_SIZE};
 use bytes::Bytes;
 use ottla_records::{BatchView, TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
@@ -41,6 +41,8 @@ pub(super) struct BatchCopy {
     pub(super) bytes: TailBuffer,
     /// Of one that is cut into pieces in its segment.
     sums: Option<UnstampedSums>,
+    /// How far behind a page's border it lies, if that was chosen.
+    lies_at: Option<u16>,
 }
 
 /// What became of a batch.
@@ -114,13 +116,18 @@ impl LogDir {
     pub(super) fn copy(&self, bytes: &[u8], position: u64) -> BatchCopy {
         if bytes.len() <= UNIT_BYTES_MAX {
             let bytes = self.tail_memory.copy(bytes);
-            return BatchCopy { bytes, sums: None };
+            return BatchCopy {
+                bytes,
+                sums: None,
+                lies_at: None,
+            };
         }
         let mut buffer = self.tail_memory.buffer_for(bytes.len(), position);
         let sums = UnstampedSums::copy(bytes, &mut buffer);
         BatchCopy {
             bytes: buffer,
             sums: Some(sums),
+            lies_at: Some((position % PAGE_SIZE) as u16),
         }
     }
 
@@ -134,7 +141,11 @@ impl LogDir {
         beside: Option<u64>,
         now: Now,
     ) -> Result<Appended, AppendError> {
-        let BatchCopy { mut bytes, sums } = copy;
+        let BatchCopy {
+            mut bytes,
+            sums,
+            lies_at,
+        } = copy;
         let mut state = partition.lock();
         let epoch = loop {
             // Again after every wait: meanwhile there may be another leader, or no partition any more.
@@ -181,6 +192,10 @@ impl LogDir {
         let entry = match beside {
             None => Entry::with_crc(header, class, bytes.clone(), sums.whole),
             Some(number) => Entry::new(header, class, large::describe(number, &bytes)),
+        };
+        let entry = match lies_at.filter(|_| beside.is_none()) {
+            Some(lies_at) => entry.lying_at(lies_at),
+            None => entry,
         };
         let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
         let (had_pin, size) = (state.pin, bytes.len());

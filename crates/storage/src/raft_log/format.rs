@@ -102,6 +102,7 @@ pub(super) fn encode_items(items: &[Item], builder: &mut FrameBuilder) -> Vec<By
         let mut record = DirectoryRecord {
             kind: 0,
             class: DurabilityClass::Fsync,
+            gap: 0,
             topic_id: TopicId::default(),
             partition: 0,
             base: 0,

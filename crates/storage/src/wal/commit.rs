@@ -222,7 +222,8 @@ impl Commit {
         let mut room = room_here;
         self.builder.clear();
         for entry in self.pending.iter().take(GROUP_ENTRIES_MAX) {
-            let size = self.builder.size_with(entry.body_size());
+            let is_aligned = entry.lies_at().is_some();
+            let size = self.builder.size_with(entry.body_size(), is_aligned);
             if self.builder.entries_count() == 0 {
                 // The first entry is taken in any case: when it does not fit here, the next file is needed.
                 room = if size <= room_here {
@@ -233,8 +234,13 @@ impl Commit {
             } else if wal.options.group_size_max < size || room < size {
                 break;
             }
-            self.builder.push(&entry.directory_record());
+            let record = entry.directory_record();
+            match entry.lies_at() {
+                Some(lies_at) => self.builder.push_aligned(&record, lies_at),
+                None => self.builder.push(&record),
+            }
         }
+        self.builder.place_bodies();
         if let Some(step) = self.make_room(wal, now)? {
             return Ok(step);
         }
@@ -346,7 +352,11 @@ impl Commit {
         parts.extend([header, &self.prefix, self.builder.head()]);
         let mut bytes = 0;
         let (mut is_awaited, mut has_large) = (false, false);
-        for entry in self.pending.iter().take(count) {
+        for (index, entry) in self.pending.iter().take(count).enumerate() {
+            let gap = self.builder.gap_before(index);
+            if !gap.is_empty() {
+                parts.push(gap);
+            }
             parts.extend(entry.body().parts().iter().map(|part| &part[..]));
             bytes += entry.body_size() as u64;
             is_awaited |= entry.class() == DurabilityClass::Fsync;

@@ -1,5 +1,6 @@
 //! What a partition's state changes look like in the journal.
 
+use super::frame::PAGE_SIZE;
 use crate::checksum::{crc32c, crc32c_parts};
 use bytes::Bytes;
 use ottla_types::{Lsn, Offset, PartitionId, TopicId, TopicPartition, Uuid};
@@ -118,6 +119,7 @@ pub struct Entry {
     body_crc: u32,
     body_size: usize,
     body: Body,
+    lies_at: Option<u16>,
 }
 
 impl Entry {
@@ -146,7 +148,20 @@ impl Entry {
             body_crc,
             body_size: body.size(),
             body,
+            lies_at: None,
         }
+    }
+
+    /// The body begins so many bytes behind a page's border in memory, and is put so in its frame: that way it can be
+    /// written from where it lies. Worth it for large bodies only; if it is not so, the frame is only larger.
+    pub fn lying_at(mut self, lies_at: u16) -> Entry {
+        assert!(u64::from(lies_at) < PAGE_SIZE, "within a page");
+        self.lies_at = Some(lies_at);
+        self
+    }
+
+    pub(crate) fn lies_at(&self) -> Option<u16> {
+        self.lies_at
     }
 
     /// What it changes and where.
@@ -179,6 +194,7 @@ impl Entry {
         DirectoryRecord {
             kind: self.header.kind as u8,
             class: self.class,
+            gap: 0,
             topic_id: self.header.topic_partition.topic_id,
             partition: self.header.topic_partition.partition.get(),
             base: self.header.base_offset.get() as u64,
@@ -206,13 +222,15 @@ pub struct ReplayedEntry {
 /// A record of a frame's directory, shared by the data journal and the Raft log (docs/formats/wal.md):
 ///
 /// ```text
-///  0 kind u8 | 1 flags u8 (bit 0: os) | 2 zero u16 | 4 partition i32 | 8 topic id, 16 bytes
+///  0 kind u8 | 1 flags u8 (bit 0: os) | 2 gap u16 | 4 partition i32 | 8 topic id, 16 bytes
 /// 24 base u64 | 32 end u64 | 40 argument u64 | 48 body size u32 | 52 body CRC-32C u32     (little endian)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryRecord {
     pub(crate) kind: u8,
     pub(crate) class: DurabilityClass,
+    /// So many zeros stand before the body.
+    pub(crate) gap: u16,
     pub(crate) topic_id: TopicId,
     pub(crate) partition: i32,
     pub(crate) base: u64,
@@ -233,6 +251,7 @@ impl DirectoryRecord {
             DurabilityClass::Fsync => 0,
             DurabilityClass::Os => FLAG_OS,
         };
+        DirectoryRecord::set_gap(&mut bytes, self.gap);
         bytes[4..8].copy_from_slice(&self.partition.to_le_bytes());
         bytes[8..24].copy_from_slice(self.topic_id.uuid().as_bytes());
         bytes[24..32].copy_from_slice(&self.base.to_le_bytes());
@@ -241,6 +260,11 @@ impl DirectoryRecord {
         bytes[48..52].copy_from_slice(&self.body_size.to_le_bytes());
         bytes[52..56].copy_from_slice(&self.body_crc.to_le_bytes());
         bytes
+    }
+
+    /// Notes in the bytes of a record how many zeros stand before the body.
+    pub(crate) fn set_gap(bytes: &mut [u8], gap: u16) {
+        bytes[2..4].copy_from_slice(&gap.to_le_bytes());
     }
 
     /// Reads what [`DirectoryRecord::encode`] wrote; `bytes` is exactly one record.
@@ -268,6 +292,7 @@ impl DirectoryRecord {
             } else {
                 DurabilityClass::Os
             },
+            gap: u16::from_le_bytes([bytes[2], bytes[3]]),
             topic_id: TopicId::new(Uuid::from_bytes(topic_id)),
             partition: half(4) as i32,
             base: word(24),

@@ -12,8 +12,10 @@ pub const PAGE_SIZE: u64 = 4096;
 /// Size in bytes of a frame's header: within one device sector, so it is there whole or not at all.
 pub(crate) const FRAME_HEADER_SIZE: usize = 96;
 
-/// The format we write, and the newest we read.
+/// The format of frames whose bodies lie one right behind the other,
 pub(crate) const FRAME_FORMAT_VERSION: u16 = 1;
+/// and of those with zeros before some bodies: the newest we read.
+const FRAME_FORMAT_VERSION_GAPS: u16 = 2;
 
 const MAGIC: [u8; 4] = *b"OtFr";
 const CRC_POSITION: usize = FRAME_HEADER_SIZE - 4;
@@ -41,8 +43,10 @@ pub(crate) struct FrameHeader {
     pub(crate) entries_count: u32,
     /// Size in bytes of its directory.
     pub(crate) directory_size: u32,
-    /// Size in bytes of all bodies.
+    /// Size in bytes of all bodies, with the zeros before them.
     pub(crate) bodies_size: u64,
+    /// There are zeros before bodies.
+    pub(crate) has_gaps: bool,
     /// CRC-32C of the directory.
     pub(crate) directory_crc: u32,
 }
@@ -61,7 +65,11 @@ impl FrameHeader {
     pub(crate) fn encode(&self) -> [u8; FRAME_HEADER_SIZE] {
         let mut bytes = [0; FRAME_HEADER_SIZE];
         bytes[0..4].copy_from_slice(&MAGIC);
-        bytes[4..6].copy_from_slice(&FRAME_FORMAT_VERSION.to_le_bytes());
+        let version = match self.has_gaps {
+            false => FRAME_FORMAT_VERSION,
+            true => FRAME_FORMAT_VERSION_GAPS,
+        };
+        bytes[4..6].copy_from_slice(&version.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.ring_epoch.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.epoch_start_seq.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.frame_seq.to_le_bytes());
@@ -101,7 +109,7 @@ impl FrameHeader {
             return Err(HeaderFault::Absent);
         }
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version != FRAME_FORMAT_VERSION {
+        if !(FRAME_FORMAT_VERSION..=FRAME_FORMAT_VERSION_GAPS).contains(&version) {
             return Err(HeaderFault::Newer(version));
         }
         let header = FrameHeader {
@@ -115,6 +123,7 @@ impl FrameHeader {
             entries_count: half(56),
             directory_size: half(60),
             bodies_size: word(64),
+            has_gaps: version == FRAME_FORMAT_VERSION_GAPS,
             directory_crc: half(72),
         };
         let directory_size = u64::from(header.entries_count) * DIRECTORY_RECORD_SIZE as u64;
@@ -146,7 +155,22 @@ pub(crate) fn frame_size(entries_count: usize, bodies_size: u64) -> u64 {
 pub(crate) struct FrameBuilder {
     head: Vec<u8>,
     entries_count: usize,
+    /// With the gaps, once they are known.
     bodies_size: u64,
+    /// Bodies that are to lie in the frame as they lie in memory.
+    aligned: Vec<AlignedBody>,
+}
+
+#[derive(Debug)]
+struct AlignedBody {
+    /// Of its entry.
+    index: usize,
+    /// Bodies before it have so many bytes.
+    bodies_before: u64,
+    /// How far it lies behind a page's border.
+    lies_at: u16,
+    /// Zeros before it, once they are known.
+    gap: u16,
 }
 
 /// What the journal knows when a frame is sealed.
@@ -168,6 +192,7 @@ impl FrameBuilder {
         self.head.resize(FRAME_HEADER_SIZE, 0);
         self.entries_count = 0;
         self.bodies_size = 0;
+        self.aligned.clear();
     }
 
     /// Adds an entry; its body will be written after the bodies before it.
@@ -175,6 +200,39 @@ impl FrameBuilder {
         self.head.extend_from_slice(&record.encode());
         self.entries_count += 1;
         self.bodies_size += u64::from(record.body_size);
+    }
+
+    /// The same for a body that is to lie as far behind a page's border as it does in memory, where it begins
+    /// `lies_at` behind one: it can be written from there.
+    pub(crate) fn push_aligned(&mut self, record: &DirectoryRecord, lies_at: u16) {
+        self.aligned.push(AlignedBody {
+            index: self.entries_count,
+            bodies_before: self.bodies_size,
+            lies_at,
+            gap: 0,
+        });
+        self.push(record);
+    }
+
+    /// All entries are there: finds the place of each body. No entry may be pushed afterwards.
+    pub(crate) fn place_bodies(&mut self) {
+        let head_size = self.head.len() as u64;
+        let mut gaps = 0;
+        for body in &mut self.aligned {
+            let position = head_size + body.bodies_before + gaps;
+            let gap = (u64::from(body.lies_at) + PAGE_SIZE - position % PAGE_SIZE) % PAGE_SIZE;
+            body.gap = gap as u16;
+            let record = FRAME_HEADER_SIZE + body.index * DIRECTORY_RECORD_SIZE;
+            DirectoryRecord::set_gap(&mut self.head[record..], body.gap);
+            gaps += gap;
+        }
+        self.bodies_size += gaps;
+    }
+
+    /// Zeros before the body of entry `index`, if there are some.
+    pub(crate) fn gap_before(&self, index: usize) -> &'static [u8] {
+        let at = self.aligned.binary_search_by_key(&index, |body| body.index);
+        &ZEROS[..at.map_or(0, |at| self.aligned[at].gap.into())]
     }
 
     pub(crate) fn entries_count(&self) -> usize {
@@ -186,9 +244,11 @@ impl FrameBuilder {
         frame_size(self.entries_count, self.bodies_size)
     }
 
-    /// Size on disk if one more entry with such a body were pushed.
-    pub(crate) fn size_with(&self, body_size: usize) -> u64 {
-        frame_size(self.entries_count + 1, self.bodies_size + body_size as u64)
+    /// Size on disk, at most, if one more entry with such a body were pushed.
+    pub(crate) fn size_with(&self, body_size: usize, is_aligned: bool) -> u64 {
+        let gaps_max = (self.aligned.len() as u64 + u64::from(is_aligned)) * PAGE_SIZE;
+        let bodies_size = self.bodies_size + body_size as u64;
+        frame_size(self.entries_count + 1, bodies_size + gaps_max)
     }
 
     /// Writes the header. What goes to disk is [`head`](FrameBuilder::head), the bodies and
@@ -205,6 +265,7 @@ impl FrameBuilder {
             entries_count: self.entries_count as u32,
             directory_size: (self.head.len() - FRAME_HEADER_SIZE) as u32,
             bodies_size: self.bodies_size,
+            has_gaps: self.aligned.iter().any(|body| 0 < body.gap),
             directory_crc: crc32c(&self.head[FRAME_HEADER_SIZE..]),
         };
         self.head[..FRAME_HEADER_SIZE].copy_from_slice(&header.encode());
@@ -248,7 +309,8 @@ impl Frame {
         let directory = &self.bytes[FRAME_HEADER_SIZE..end];
         let bodies_size: u64 = directory
             .chunks_exact(DIRECTORY_RECORD_SIZE)
-            .map(|record| u64::from(DirectoryRecord::decode(record).body_size))
+            .map(DirectoryRecord::decode)
+            .map(|record| u64::from(record.gap) + u64::from(record.body_size))
             .sum();
         crc32c(directory) == self.header.directory_crc && bodies_size == self.header.bodies_size
     }
@@ -262,6 +324,7 @@ impl Frame {
             .chunks_exact(DIRECTORY_RECORD_SIZE)
             .map(move |record| {
                 let record = DirectoryRecord::decode(record);
+                at += usize::from(record.gap);
                 let body_end = (at + record.body_size as usize).min(self.bytes.len());
                 let body = self.bytes.slice(at.min(body_end)..body_end);
                 let entry = FrameEntry { lsn, record, body };
@@ -294,22 +357,22 @@ mod tests {
     use crate::wal::entry::DurabilityClass;
     use ottla_types::TopicId;
 
-    fn frame(bodies: &[&'static [u8]]) -> (FrameBuilder, Vec<u8>) {
-        let mut builder = FrameBuilder::default();
-        builder.clear();
-        for body in bodies {
-            builder.push(&DirectoryRecord {
-                kind: 1,
-                class: DurabilityClass::Fsync,
-                topic_id: TopicId::default(),
-                partition: 3,
-                base: 4,
-                end: 5,
-                argument: 6,
-                body_size: body.len() as u32,
-                body_crc: if body.is_empty() { 0 } else { crc32c(body) },
-            });
+    fn record(body: &[u8]) -> DirectoryRecord {
+        DirectoryRecord {
+            kind: 1,
+            class: DurabilityClass::Fsync,
+            gap: 0,
+            topic_id: TopicId::default(),
+            partition: 3,
+            base: 4,
+            end: 5,
+            argument: 6,
+            body_size: body.len() as u32,
+            body_crc: if body.is_empty() { 0 } else { crc32c(body) },
         }
+    }
+
+    fn seal(builder: &mut FrameBuilder) {
         builder.seal(&FramePlace {
             ring_epoch: 9,
             epoch_start_seq: 4,
@@ -319,6 +382,15 @@ mod tests {
             file_number: 2,
             position: 3 * PAGE_SIZE,
         });
+    }
+
+    fn frame(bodies: &[&'static [u8]]) -> (FrameBuilder, Vec<u8>) {
+        let mut builder = FrameBuilder::default();
+        builder.clear();
+        for body in bodies {
+            builder.push(&record(body));
+        }
+        seal(&mut builder);
         let mut bytes = builder.head().to_vec();
         bodies.iter().for_each(|body| bytes.extend_from_slice(body));
         bytes.extend_from_slice(builder.padding());
@@ -346,6 +418,45 @@ mod tests {
     }
 
     #[test]
+    fn a_body_lies_in_the_frame_as_it_lies_in_memory() {
+        let bodies = [vec![1; 100], vec![2; 9_000], vec![3; 5_000], vec![4; 7]];
+        let lies_at = [None, Some(4_095), Some(0), None];
+        let mut builder = FrameBuilder::default();
+        builder.clear();
+        let mut size_max = 0;
+        for (body, lies_at) in bodies.iter().zip(lies_at) {
+            size_max = builder.size_with(body.len(), lies_at.is_some());
+            let record = record(body);
+            match lies_at {
+                Some(lies_at) => builder.push_aligned(&record, lies_at),
+                None => builder.push(&record),
+            }
+        }
+        builder.place_bodies();
+        seal(&mut builder);
+        let mut bytes = builder.head().to_vec();
+        for (index, body) in bodies.iter().enumerate() {
+            bytes.extend_from_slice(builder.gap_before(index));
+            if let Some(lies_at) = lies_at[index] {
+                assert_eq!(bytes.len() as u64 % PAGE_SIZE, u64::from(lies_at));
+            }
+            bytes.extend_from_slice(body);
+        }
+        bytes.extend_from_slice(builder.padding());
+        assert_eq!(bytes.len() as u64, builder.size());
+        assert!(builder.size() <= size_max);
+        let header = FrameHeader::decode(&bytes, true).unwrap();
+        assert_eq!(header.frame_size(), builder.size());
+        let frame = Frame {
+            header,
+            bytes: bytes.into(),
+        };
+        assert!(frame.is_valid());
+        let read: Vec<Bytes> = frame.entries().map(|entry| entry.body).collect();
+        assert_eq!(read, bodies);
+    }
+
+    #[test]
     fn every_flipped_bit_is_noticed() {
         let (_, bytes) = frame(&[b"one", b"three"]);
         let used = FRAME_HEADER_SIZE + 2 * DIRECTORY_RECORD_SIZE + 8;
@@ -367,12 +478,12 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_from_garbage() {
         let (_, mut bytes) = frame(&[]);
-        bytes[4] = 2;
+        bytes[4] = 3;
         let crc = crc32c(&bytes[..CRC_POSITION]);
         bytes[CRC_POSITION..FRAME_HEADER_SIZE].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(
             FrameHeader::decode(&bytes, true),
-            Err(HeaderFault::Newer(2))
+            Err(HeaderFault::Newer(3))
         );
         assert_eq!(
             FrameHeader::decode(&[0; 4096], true),

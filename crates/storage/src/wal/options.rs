@@ -69,7 +69,7 @@ impl WalOptions {
             2 * self.file_size_max <= self.ring_size_max,
             "one file is written, one is freed"
         );
-        let frame_max = self.entry_size_max as u64 + 2 * PAGE_SIZE;
+        let frame_max = self.entry_size_max as u64 + 3 * PAGE_SIZE;
         assert!(
             frame_max <= self.file_size_max,
             "the largest entry fits the largest file"

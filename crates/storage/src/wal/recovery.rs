@@ -128,7 +128,7 @@ pub(super) fn open(
     visitor: &mut dyn FnMut(Replayed),
 ) -> Result<(Wal, WalRecovery), WalError> {
     disk.create_dir(dir)?;
-    let scan = Scan::open(&*disk, dir, options.planted)?;
+    let scan = Scan::open(&*disk, dir, &options)?;
     let is_new = scan.files.is_empty() && start.is_none() && !has_run(&*disk, dir)?;
     let mut ignore = |_: &InspectedFrame| {};
     let mut replay = Replay::new(scan, &options, &markers, start, visitor, &mut ignore);
@@ -196,7 +196,7 @@ pub(super) fn inspect(
 ) -> Result<WalRecovery, WalError> {
     let options = WalOptions::default();
     let markers = Markers::new();
-    let scan = Scan::open(disk, dir, options.planted)?;
+    let scan = Scan::open(disk, dir, &options)?;
     let is_new = scan.files.is_empty() && start.is_none();
     let mut replay = Replay::new(scan, &options, &markers, start, visitor, on_frame);
     replay.run()?;

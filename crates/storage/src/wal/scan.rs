@@ -1,9 +1,9 @@
 //! Reading ring files back: what they start with, the frame at a place, and what lies further on.
 
-use super::WalError;
 use super::file_header::FileHeader;
 use super::frame::{Frame, FrameHeader, HeaderFault, PAGE_SIZE};
 use super::ring::{ring_number, ring_path};
+use super::{WalError, WalOptions};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::planted::{Planted, PlantedBug};
 use bytes::Bytes;
@@ -12,7 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Files are read in pieces of this size, larger for a larger frame.
-const CHUNK_SIZE: u64 = 1 << 20;
+const CHUNK_SIZE: u64 = 256 << 10;
+/// And of this size where frames are large: the device works on several parts of one read at once.
+const LARGE_CHUNK_SIZE: u64 = 8 << 20;
 /// In search of later headers in pieces of this size: what lies between them is not looked at.
 const SEARCH_CHUNK_SIZE: u64 = 64 << 10;
 
@@ -51,6 +53,8 @@ pub(crate) struct Place {
 pub(crate) struct Scan {
     pub(crate) files: Vec<ScanFile>,
     planted: Planted,
+    /// Frames from this size on were written past the system's memory, and are read so.
+    uncached_size_min: u64,
     chunk: Option<(Place, Bytes)>,
     pub(crate) bytes_read: u64,
     /// The part of them that was read in search of later frames.
@@ -59,10 +63,15 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Opens all ring files of `dir` and removes those whose preparation was not finished.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, planted: Planted) -> Result<Scan, WalError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        options: &WalOptions,
+    ) -> Result<Scan, WalError> {
         let mut scan = Scan {
             files: Vec::new(),
-            planted,
+            planted: options.planted,
+            uncached_size_min: options.uncached_size_min,
             chunk: None,
             bytes_read: 0,
             bytes_searched: 0,
@@ -160,8 +169,12 @@ impl Scan {
         if self.files[place.file_index].size < place.position + size {
             return Ok(None);
         }
+        let chunk_size = match self.uncached_size_min <= size {
+            true => LARGE_CHUNK_SIZE,
+            false => CHUNK_SIZE,
+        };
         // With the header of the next frame.
-        let bytes = self.read(place, size, CHUNK_SIZE.max(size + PAGE_SIZE))?;
+        let bytes = self.read(place, size, chunk_size.max(size + PAGE_SIZE))?;
         Ok(Some(Frame { header, bytes }))
     }
 
@@ -271,14 +284,21 @@ impl Scan {
         }
         let file = &self.files[place.file_index];
         let chunk_size = chunk_size.min(file.size - place.position);
-        let mut buf = vec![0; chunk_size as usize];
+        // On a page's border in memory too, for the sake of direct reads.
+        let mut buf = vec![0; (chunk_size + PAGE_SIZE) as usize];
+        let start = buf.as_ptr().align_offset(PAGE_SIZE as usize) % PAGE_SIZE as usize;
+        let pages = &mut buf[start..][..chunk_size as usize];
         let known = self.known_from(place);
-        buf[..known.len()].copy_from_slice(known);
-        // Whatever is missing reads as zeros, which no checksum accepts.
+        let (first, unknown) = pages.split_at_mut(known.len());
+        first.copy_from_slice(known);
         let at = place.position + known.len() as u64;
-        file.file.read_at(at, &mut buf[known.len()..])?;
-        self.bytes_read += chunk_size - known.len() as u64;
-        let chunk = Bytes::from(buf);
+        // Whatever is missing reads as zeros, which no checksum accepts.
+        match self.uncached_size_min <= size {
+            true => file.file.read_uncached(at, unknown)?,
+            false => file.file.read_at(at, unknown)?,
+        };
+        self.bytes_read += unknown.len() as u64;
+        let chunk = Bytes::from(buf).slice(start..start + chunk_size as usize);
         self.chunk = Some((place, chunk.clone()));
         Ok(chunk.slice(..size as usize))
     }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use ottla_storage::marker::{Marker, Markers};
 use ottla_storage::planted::Planted;
 use ottla_storage::wal::{
-    CommitStep, Damage, DurabilityClass, Entry, EntryHeader, EntryKind, Replayed, Urgency, Wal,
-    WalOptions, WalStart,
+    CommitStep, Damage, DurabilityClass, Entry, EntryHeader, EntryKind, PAGE_SIZE, Replayed,
+    Urgency, Wal, WalOptions, WalStart,
 };
 use ottla_types::{Lsn, Now, Offset, PartitionId, Prng, TopicId, TopicPartition};
 use std::collections::BTreeMap;
@@ -293,11 +293,12 @@ fn entry(content: Content, class: DurabilityClass) -> Entry {
         end_offset: Offset::new(content.number as i64 + 1),
         argument: 0,
     };
-    Entry::new(
-        header,
-        class,
-        Bytes::from(vec![content.number as u8; content.size]),
-    )
+    let body = Bytes::from(vec![content.number as u8; content.size]);
+    let entry = Entry::new(header, class, body);
+    match content.number % 3 {
+        0 => entry.lying_at((content.size * 7 % PAGE_SIZE as usize) as u16),
+        _ => entry,
+    }
 }
 
 fn run_seed(seed: u64, planted: Planted, reached: &mut BTreeMap<Marker, u64>) -> Finding {
