@@ -1,9 +1,13 @@
 """Real disks that fill up, and files that rot."""
 
 import contextlib
+import errno
+import os
 import pathlib
 import random
+import re
 import subprocess
+import threading
 import time
 
 import confluent_kafka
@@ -79,6 +83,69 @@ def test_a_full_disk_refuses_produce_and_recovers_without_a_restart(tmp_path, fi
                                **{"message.timeout.ms": 60_000})  # fmt: skip
             figure(f"full disk: took records again {time.monotonic() - started:.1f} s after the deletion")
             assert librdkafka.consume(broker.bootstrap, "kept", 1, 2000).count == 2000
+
+
+def fill(mount):
+    """Takes all the room there is, as another program would."""
+    with open(mount / "foreign", "ab") as file:
+        size = 64 * MIB
+        while size >= 1 << 10:
+            try:
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+                size //= 2
+
+
+def disk_state(broker):
+    states = re.findall(r'ottla_disk_state{.*state="(\w+)"} 1', broker.metrics())
+    assert len(states) == 1, states
+    return states[0]
+
+
+def test_a_disk_that_others_fill_stops_the_journal_and_a_deletion_lets_it_go_on(tmp_path, figure):
+    """Nothing is left: no reserve, no room for the ring to grow or for a second start to make files."""
+    with small_disk(tmp_path, 600 * MIB) as mount:
+        settings = {
+            "log.dirs": mount / "data",
+            "ottla.memory.tails.bytes": 8 * MIB,
+            "log.segment.bytes": 4 * MIB,
+            "log.segment.delete.delay.ms": 0,
+        }
+        with broker_module.running(settings, directory=tmp_path / "broker") as broker:
+            topics.create(broker.bootstrap, "doomed", 1)
+            topics.create(broker.bootstrap, "kept", 1)
+            librdkafka.produce(broker.bootstrap, "doomed", flights()[:100_000], "none")
+            before = topics.ends(broker.bootstrap, "doomed", 1)
+            filling = threading.Thread(target=fill, args=[mount])
+            filling.start()
+            acknowledged, error = produce_until_refused(broker.bootstrap, "kept")
+            filling.join()
+            assert error.name() in ("KAFKA_STORAGE_ERROR", "_MSG_TIMED_OUT"), error.name()
+            assert disk_state(broker) == "full"
+            assert topics.ends(broker.bootstrap, "kept", 1)[0] >= acknowledged
+            assert read_all(broker.bootstrap, "doomed", 1)[1] == {}, "what is there is served"
+            for _ in range(3):
+                broker.kill()
+                fill(mount)
+                broker.start()
+            assert topics.ends(broker.bootstrap, "doomed", 1) == before
+            assert topics.ends(broker.bootstrap, "kept", 1)[0] >= acknowledged
+
+            # The other program stays; what the deletion gives back is little, so it lets go of a part.
+            admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+            admin.delete_topics(["doomed"])["doomed"].result(30)
+            deadline = time.monotonic() + 30
+            while list((mount / "data").glob("doomed-*")):
+                assert time.monotonic() < deadline, broker.log_tail()
+                time.sleep(0.1)
+            os.truncate(mount / "foreign", 0)
+            started = time.monotonic()
+            librdkafka.produce(broker.bootstrap, "kept", flights()[:1000], "none",
+                               **{"message.timeout.ms": 60_000})  # fmt: skip
+            figure(f"disk filled by others: took records again {time.monotonic() - started:.1f} s after they left")
+            assert disk_state(broker) == "online"
+            assert "offline until a restart" not in broker.log_path.read_text()
 
 
 def flip_a_bit(path, position):

@@ -23,9 +23,9 @@ def readiness(broker):
         return error.code, error.read().decode()
 
 
-def producer(bootstrap):
+def producer(bootstrap, timeout_ms=2000):
     return confluent_kafka.Producer(
-        {"bootstrap.servers": bootstrap, "message.timeout.ms": 2000, "linger.ms": 0, "log_level": 0,
+        {"bootstrap.servers": bootstrap, "message.timeout.ms": timeout_ms, "linger.ms": 0, "log_level": 0,
          "retry.backoff.ms": 50, "enable.idempotence": True}
     )  # fmt: skip
 
@@ -68,8 +68,6 @@ def errors_logged(broker, word):
     [
         ("sync:wal:12", "Input/output error"),
         ("write:wal:30", "Input/output error"),
-        # Only a file system that copies on write can be full in the middle of a file that was zeroed.
-        ("write:wal:30:full", "disk is full"),
     ],
 )
 def test_a_journal_that_fails_takes_its_directory_offline(tmp_path, fault, reason):
@@ -96,6 +94,47 @@ def test_a_journal_that_fails_takes_its_directory_offline(tmp_path, fault, reaso
     assert values[: len(acknowledged)] == acknowledged
     # Behind it at most what was under way when the disk failed.
     assert len(values) <= len(acknowledged) + 1
+    assert readiness(broker)[0] == 200
+    broker.kill()
+
+
+def test_a_journal_without_room_goes_on_when_there_is_some(tmp_path):
+    """Only a file system that copies on write, or a quota, refuses to write where a file was zeroed."""
+    broker = broker_module.Broker(tmp_path, environment={FAULT: "write:wal:30:full"}).start()
+    topics.create(broker.bootstrap, "t", 1)
+    acknowledged = []
+    client = producer(broker.bootstrap, timeout_ms=60_000)
+    for number in range(100):
+        value = f"record {number}".encode()
+        client.produce(
+            "t", value, partition=0, on_delivery=lambda e, _, v=value: e or acknowledged.append(v)
+        )
+        client.flush(60)
+    assert "the disk is full" in broker.log_path.read_text(), "the disk was full once"
+    assert not errors_logged(broker, "offline")
+    assert len(acknowledged) == 100, "a refusal is tried again"
+    assert consume_all(broker.bootstrap, "t", 100) == acknowledged
+    broker.kill()
+
+
+def test_a_journal_that_stays_without_room_refuses_and_is_not_offline(tmp_path):
+    broker = broker_module.Broker(tmp_path, environment={FAULT: "write:wal:30+:full"}).start()
+    topics.create(broker.bootstrap, "t", 1)
+    acknowledged, error = produce_until_refused(broker.bootstrap, "t")
+    assert 0 < len(acknowledged)
+    assert error.name() in ("KAFKA_STORAGE_ERROR", "_MSG_TIMED_OUT"), error.name()
+    assert refusal_of(broker, "t") == "KAFKA_STORAGE_ERROR"
+    status, body = readiness(broker)
+    assert "offline" not in body, body
+    assert not errors_logged(broker, "offline")
+    values = consume_all(broker.bootstrap, "t", len(acknowledged))
+    assert values == acknowledged, "what was acknowledged is served"
+    broker.kill()
+
+    broker.environment.pop(FAULT)
+    broker.start()
+    values = consume_all(broker.bootstrap, "t", len(acknowledged))
+    assert values[: len(acknowledged)] == acknowledged
     assert readiness(broker)[0] == 200
     broker.kill()
 

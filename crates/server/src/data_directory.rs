@@ -88,6 +88,8 @@ fn options(config: &BrokerConfig) -> LogDirOptions {
     let producer_expiration = config.live_settings().producer_expiration;
     let mut options = LogDirOptions {
         tail_bytes_max: usize::try_from(limits.tails_bytes).unwrap_or(usize::MAX),
+        // What slow readers keep of tails that are flushed may be as much again.
+        reader_bytes_max: usize::try_from(limits.tails_bytes).unwrap_or(usize::MAX),
         retention_interval: limits.retention_check,
         producer_expiration_ms: i64::try_from(producer_expiration.as_millis()).unwrap_or(i64::MAX),
         scrub_bytes_per_second: limits.scrub_bytes_per_second,

@@ -137,6 +137,7 @@ fn pump(dir: &LogDir, now: Now) {
                 dir.flush_step(now);
                 break;
             }
+            CommitStep::Full { .. } => panic!("the disk is full"),
             CommitStep::Failed(error) => panic!("{error}"),
         }
     }

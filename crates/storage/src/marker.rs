@@ -55,6 +55,8 @@ markers! {
     UnprovenRewritten,
     /// Recovery rejected intact bytes of an earlier use of a ring file.
     StaleFrameRejected,
+    /// The disk had no room for a frame of the journal, which was tried again later.
+    WalFull,
     /// The journal went offline after a failed write or sync.
     WalOffline,
     /// A torn checkpoint was passed over for the one before.

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Keeps everything in memory and forgets nothing: no faults, no crashes. Cloning gives a second handle
 /// to the same contents.
@@ -18,6 +18,7 @@ pub struct MemoryDisk {
 struct Shared {
     total_bytes: u64,
     used_bytes: Arc<AtomicU64>,
+    is_full: Arc<AtomicBool>,
     nodes: Mutex<BTreeMap<PathBuf, Node>>,
     locked: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
@@ -32,6 +33,7 @@ struct MemoryFile {
     path: PathBuf,
     total_bytes: u64,
     used_bytes: Arc<AtomicU64>,
+    is_full: Arc<AtomicBool>,
     content: Mutex<Vec<u8>>,
     /// Room beyond the content that was reserved: the end of it. It costs nothing here.
     reserved_end: AtomicU64,
@@ -49,6 +51,7 @@ impl MemoryDisk {
             shared: Arc::new(Shared {
                 total_bytes,
                 used_bytes: Arc::new(AtomicU64::new(0)),
+                is_full: Arc::new(AtomicBool::new(false)),
                 nodes: Mutex::new(BTreeMap::from([(PathBuf::new(), Node::Dir)])),
                 locked: Arc::new(Mutex::new(BTreeSet::new())),
             }),
@@ -75,6 +78,12 @@ impl MemoryDisk {
         copy
     }
 
+    /// From now on there is room for no write, not even over what is there, as on a file system that copies on write;
+    /// or there is again. Of a write that is refused the first half is done.
+    pub fn fill(&self, is_full: bool) {
+        self.shared.is_full.store(is_full, Ordering::Relaxed);
+    }
+
     /// Bytes reserved in files beyond their ends.
     pub fn reserved_bytes(&self) -> u64 {
         let nodes = self.shared.nodes.lock();
@@ -93,6 +102,7 @@ impl MemoryDisk {
             path: path.to_owned(),
             total_bytes: self.shared.total_bytes,
             used_bytes: self.shared.used_bytes.clone(),
+            is_full: self.shared.is_full.clone(),
             reserved_end: AtomicU64::new(0),
             content: Mutex::new(content),
         })
@@ -337,6 +347,17 @@ impl DiskFile for MemoryFile {
             return Ok(());
         }
         let end = position + size as u64;
+        if self.is_full.load(Ordering::Relaxed) {
+            let room = content.len().saturating_sub(position as usize);
+            let half = &parts.concat()[..room.min(size / 2)];
+            if !half.is_empty() {
+                content[position as usize..][..half.len()].copy_from_slice(half);
+            }
+            return Err(DiskError::Full {
+                operation: DiskOperation::Write,
+                path: self.path.clone(),
+            });
+        }
         if (content.len() as u64) < end {
             self.resize(&mut content, end, DiskOperation::Write)?;
         }

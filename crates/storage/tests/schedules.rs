@@ -121,7 +121,9 @@ fn commit_all(wal: &Wal, token: &Token) {
     while durable < all {
         match wal.commit_step(now) {
             CommitStep::Idle => token.wait(),
-            CommitStep::Waiting { until } | CommitStep::Stalled { until } => now.mono = until,
+            CommitStep::Waiting { until }
+            | CommitStep::Stalled { until }
+            | CommitStep::Full { until } => now.mono = until,
             CommitStep::Synced { durable: last } => {
                 assert!(durable <= last && last <= wal.written_lsn());
                 durable = last;

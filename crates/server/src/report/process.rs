@@ -48,6 +48,11 @@ impl ServerReport {
             .iter()
             .map(|dir| dir.log_dir.stats().tail_bytes as u64);
         text.count("memory_bytes", &[("pool", "tails")], tails.sum());
+        let readers = self
+            .directories
+            .iter()
+            .map(|dir| dir.log_dir.stats().reader_bytes as u64);
+        text.count("memory_bytes", &[("pool", "readers")], readers.sum());
         if let Some(resident) = used.resident_bytes {
             text.count("memory_bytes", &[("pool", "resident")], resident);
         }

@@ -49,9 +49,11 @@ impl ServerReport {
                 "Waiting to be written to the journal.",
                 |s| s.wal.queued_bytes,
             ),
-            ("tail_bytes", "Appended and not in segments yet.", |s| {
-                s.tail_bytes as u64
-            }),
+            (
+                "tail_bytes",
+                "Memory of what is appended and not in segments yet.",
+                |s| s.tail_bytes as u64,
+            ),
             ("dir_partitions", "Partitions in the directory.", |s| {
                 s.partitions_count as u64
             }),

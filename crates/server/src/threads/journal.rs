@@ -53,6 +53,8 @@ impl Journal {
                     add(&counters.stalls, 1);
                     Next::At(until)
                 }
+                // The directory's watch tells the person.
+                CommitStep::Full { until } => Next::At(until),
                 CommitStep::Prepared => Next::AtOnce,
                 CommitStep::Wrote { .. } => {
                     add(&counters.writes, 1);

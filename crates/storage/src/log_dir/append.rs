@@ -2,7 +2,9 @@ use super::{AppendError, LargeBatch, LogDir, large};
 use crate::batch_sums::{BatchSums, UnstampedSums};
 use crate::checksum::crc32c;
 use crate::marker::Marker;
-use crate::partition::{Durability, Partition, PartitionState, Standing, TailBatch};
+use crate::partition::{
+    BATCH_OVERHEAD, Durability, Partition, PartitionState, Standing, TailBatch,
+};
 use crate::planted::PlantedBug;
 use crate::producer_state::{ProducedBatch, SequenceCheck};
 use crate::segment::sidecar::UNIT_BYTES_MAX;
@@ -228,7 +230,7 @@ impl LogDir {
                 self.options.snapshot_producers <= state.producers.changed_count();
         }
         self.move_pin(partition, had_pin, &state);
-        self.add_tail_bytes(size);
+        self.add_tail_bytes(size + BATCH_OVERHEAD);
         Ok(Appended {
             base_offset,
             last_offset,

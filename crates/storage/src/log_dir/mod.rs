@@ -13,6 +13,7 @@ mod health;
 mod options;
 mod partition_record;
 mod pins;
+mod reader_memory;
 mod table;
 
 mod admin;
@@ -68,6 +69,7 @@ use large::LargeFiles;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot};
 use parking_lot::{Mutex, RwLock};
 use pins::Pins;
+use reader_memory::ReaderMemory;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -103,6 +105,7 @@ pub struct LogDir {
     markers: Arc<Markers>,
     verdict: Verdict,
     tail_memory: TailMemory,
+    reader_memory: ReaderMemory,
     large: Arc<LargeFiles>,
     flush_waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     tail_bytes: AtomicUsize,
@@ -121,8 +124,10 @@ pub struct LogDir {
 pub struct LogDirStats {
     /// Partitions.
     pub partitions_count: usize,
-    /// Bytes of batches that are only in memory and in the journal.
+    /// Memory of batches that are only there and in the journal: their bytes and what each takes beside them.
     pub tail_bytes: usize,
+    /// Bytes of answers that readers have not taken yet, whether they are still in tails or not.
+    pub reader_bytes: usize,
     /// Bytes of files of large batches, which a restart may read.
     pub large_bytes: u64,
     /// Partitions with something that is not synced in a segment.
@@ -141,8 +146,22 @@ impl LogDir {
     /// The pump of the journal: at most one I/O per call. One thread calls it.
     pub fn commit_step(&self, now: Now) -> CommitStep {
         let step = self.wal.commit_step(now);
-        if let CommitStep::Failed(error) = &step {
-            self.health.fail(error.to_string());
+        match &step {
+            CommitStep::Failed(error) => self.health.fail(error.to_string()),
+            // Told at once, and not only when space is looked at next: what is appended until then takes the room that
+            // deletions need.
+            CommitStep::Full { .. } => self.health.set_full(true),
+            CommitStep::Wrote { .. } | CommitStep::Prepared | CommitStep::Stalled { .. }
+                if self.wal.is_full() =>
+            {
+                self.health.set_full(true);
+            }
+            CommitStep::Idle
+            | CommitStep::Waiting { .. }
+            | CommitStep::Wrote { .. }
+            | CommitStep::Synced { .. }
+            | CommitStep::Prepared
+            | CommitStep::Stalled { .. } => {}
         }
         step
     }
@@ -156,8 +175,10 @@ impl LogDir {
     /// Prepares the next file of the journal's ring: at most one I/O per call.
     pub fn zero_step(&self, now: Now) -> ZeroStep {
         let step = self.wal.zero_step(now);
-        if let ZeroStep::Failed(error) = &step {
-            self.health.fail(error.to_string());
+        match &step {
+            ZeroStep::Failed(error) => self.health.fail(error.to_string()),
+            ZeroStep::Worked if self.wal.is_full() => self.health.set_full(true),
+            ZeroStep::Worked | ZeroStep::Idle => {}
         }
         step
     }
@@ -297,6 +318,7 @@ impl LogDir {
         LogDirStats {
             partitions_count: self.table.read().count(),
             tail_bytes: self.tail_bytes.load(Ordering::Relaxed),
+            reader_bytes: self.reader_memory.held_bytes(),
             large_bytes: self.large.needed_bytes(),
             dirty_partitions_count: self.pins.lock().count(),
             producers_count: self.producers_count.load(Ordering::Relaxed),
@@ -343,6 +365,10 @@ impl LogDir {
 
     /// Whether more than half of the reserve was free when free space was asked for last.
     fn has_reserve(&self) -> bool {
+        if self.wal.is_full() {
+            // Whatever the file system says.
+            return false;
+        }
         let free = self.free_bytes.load(Ordering::Relaxed);
         let unflushed = self.tail_bytes.load(Ordering::Relaxed) as u64;
         self.reserve(self.total_bytes.load(Ordering::Relaxed)) / 2 + unflushed < free

@@ -8,8 +8,10 @@ use std::time::Duration;
 pub struct LogDirOptions {
     /// The journal's options.
     pub wal: WalOptions,
-    /// Tails together hold at most about this many bytes; above it the largest are written to their segments.
+    /// Tails together take at most about this much memory in bytes, what each batch takes beside its bytes included; above it the largest are written to their segments.
     pub tail_bytes_max: usize,
+    /// When readers hold this many bytes of answers that are in memory, each further answer has one batch only.
+    pub reader_bytes_max: usize,
     /// Tails to which nothing was appended for so long are written to their segments and synced.
     pub tail_idle: Duration,
     /// At most so many idle tails are flushed per second, and at least one.
@@ -61,6 +63,7 @@ impl Default for LogDirOptions {
         LogDirOptions {
             wal: WalOptions::default(),
             tail_bytes_max: 128 << 20,
+            reader_bytes_max: 128 << 20,
             tail_idle: Duration::from_secs(30),
             idle_flushes_per_second: 500,
             write_bytes_max: 4 << 20,

@@ -242,6 +242,9 @@ impl Reader<'_> {
             }
             segments.push(segment);
         }
+        if let Some(last) = segments.iter_mut().rfind(|it| 0 < it.synced_size) {
+            last.may_be_reserved = true;
+        }
         Ok(segments)
     }
 

@@ -286,7 +286,9 @@ impl LogDir {
                 self.total_bytes.store(space.total_bytes, Ordering::Relaxed);
                 let reserve = self.reserve(space.total_bytes);
                 let unflushed = self.tail_bytes.load(Ordering::Relaxed) as u64;
-                self.health.set_full(space.free_bytes < reserve + unflushed);
+                let is_short = space.free_bytes < reserve + unflushed;
+                // A quota, or a file system that copies on write, may refuse what free space promises.
+                self.health.set_full(is_short || self.wal.is_full());
             }
             Err(error) => self.failed(&error),
         }
@@ -415,7 +417,7 @@ impl LogDir {
                 // Not the part that waits for the journal. Work that writes nothing would be begun again and again,
                 // and no checkpoint begins beside work: the full ring would wait for the checkpoint, the truncation
                 // for the ring, and the tail for the truncation.
-                let size = partition.lock().flushable_bytes(self.durable_lsn());
+                let size = partition.lock().flushable_memory(self.durable_lsn());
                 sizes.push((size, partition));
             }
         }

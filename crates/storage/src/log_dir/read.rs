@@ -1,4 +1,5 @@
 use super::file_range::FileRange;
+use super::reader_memory::ReaderMemory;
 use super::{LogDir, ReadError, ReadTicket};
 use crate::partition::{Partition, PartitionState};
 use crate::segment::sidecar::Unit;
@@ -124,7 +125,9 @@ impl LogDir {
         loop {
             match self.read_start(&partition, at, limit)? {
                 Start::Nothing => return Ok(ReadPlan::empty(from)),
-                Start::Memory(batches, end) => return Ok(memory_plan(batches, end)),
+                Start::Memory(batches, end) => {
+                    return Ok(memory_plan(batches, end, &self.reader_memory));
+                }
                 Start::File(start) => {
                     let ticket = ReadTicket::Range { slot, from, limit };
                     let units = self
@@ -176,6 +179,10 @@ impl LogDir {
             return Ok(Start::Nothing);
         }
         if state.written_end() <= from {
+            let limit = ReadLimit {
+                bytes_max: self.reader_memory.portion(limit.bytes_max),
+                ..limit
+            };
             let (batches, next) = tail_batches(&state, from, limit);
             return Ok(Start::Memory(batches, next));
         }
@@ -228,8 +235,9 @@ impl LogDir {
             let whole = bytes.len();
             let (from_byte, to_byte, next) = cut_batches(&bytes, from, start.end, limit);
             if from_byte < to_byte {
-                let bytes = Bytes::from(bytes).slice(from_byte..to_byte);
-                plan.push(Part::Memory(bytes), next);
+                // With all of the unit: that is what takes memory.
+                let unit = self.reader_memory.held(Bytes::from(bytes));
+                plan.push(Part::Memory(unit.slice(from_byte..to_byte)), next);
             }
             if to_byte < whole {
                 return Ok(Some(plan));
@@ -315,8 +323,9 @@ fn tail_batches(state: &PartitionState, from: Offset, limit: ReadLimit) -> (Vec<
     (batches, next)
 }
 
-fn memory_plan(batches: Vec<Bytes>, next_offset: Offset) -> ReadPlan {
+fn memory_plan(batches: Vec<Bytes>, next_offset: Offset, memory: &ReaderMemory) -> ReadPlan {
     let mut plan = ReadPlan::empty(next_offset);
+    let mut push = |bytes: Bytes| plan.push(Part::Memory(memory.held(bytes)), next_offset);
     let mut run = BytesMut::new();
     let is_worth_it = batches.len() > 4;
     for bytes in batches {
@@ -326,17 +335,17 @@ fn memory_plan(batches: Vec<Bytes>, next_offset: Offset) -> ReadPlan {
             }
             run.extend_from_slice(&bytes);
             if COALESCED_SIZE - COALESCE_BATCH_SIZE < run.len() {
-                plan.push(Part::Memory(std::mem::take(&mut run).freeze()), next_offset);
+                push(std::mem::take(&mut run).freeze());
             }
             continue;
         }
         if !run.is_empty() {
-            plan.push(Part::Memory(std::mem::take(&mut run).freeze()), next_offset);
+            push(std::mem::take(&mut run).freeze());
         }
-        plan.push(Part::Memory(bytes), next_offset);
+        push(bytes);
     }
     if !run.is_empty() {
-        plan.push(Part::Memory(run.freeze()), next_offset);
+        push(run.freeze());
     }
     plan
 }

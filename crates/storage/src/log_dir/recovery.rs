@@ -10,6 +10,7 @@ use super::health::Health;
 use super::large::LargeFiles;
 use super::pins::Pins;
 use super::pump::Pump;
+use super::reader_memory::ReaderMemory;
 use super::replay::Replay;
 use super::retention::Sweep;
 use super::scrub::Scrub;
@@ -162,6 +163,7 @@ impl LogDir {
             large: Arc::new(large),
             flush_waker: OnceLock::new(),
             tail_memory: TailMemory::new(options.tail_bytes_max / 4 * 5),
+            reader_memory: ReaderMemory::new(options.reader_bytes_max),
             tail_bytes: AtomicUsize::new(0),
             replayed_excess: AtomicUsize::new(0),
             producers_count: AtomicUsize::new(0),
@@ -182,8 +184,9 @@ impl LogDir {
     fn take_over(&self, replay: Replay) {
         let mut table = self.table.write();
         for (id, recovering) in replay.partitions {
-            let state = recovering.state;
-            self.add_tail_bytes(state.tail.bytes());
+            let mut state = recovering.state;
+            state.expect_reserved_room();
+            self.add_tail_bytes(state.tail.memory());
             self.count_producers(state.producers.count(), 0);
             let pin = state.pin;
             let slot = table.insert(id, state).slot();

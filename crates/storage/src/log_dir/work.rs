@@ -4,7 +4,7 @@
 //! truncation or drop in between makes what was written stale, and the files are cut before the next write.
 
 use super::{LogDir, changes, rebuild};
-use crate::disk::{DiskFile, OpenMode};
+use crate::disk::{DiskError, DiskFile, OpenMode};
 use crate::marker::Marker;
 use crate::partition::{Partition, Standing, SyncPlan, WritePlan};
 use crate::planted::PlantedBug;
@@ -101,7 +101,10 @@ impl FlushTask {
             Stage::WriteTimeIndex(write, units) => self.write_time_index(dir, write, &units),
             Stage::SyncLog(plan) => self.sync_log(dir, plan),
             Stage::SyncDir(plan) => self.sync_dir(dir, plan),
-            Stage::Trim(file, size) => trim(dir, &file, size),
+            Stage::Trim(file, size) => {
+                trim(dir, &self.partition, &file, size)?;
+                Ok(TaskStep::More)
+            }
             Stage::WriteEpochs => self.write_epochs(dir),
         }
     }
@@ -201,7 +204,7 @@ impl FlushTask {
             drop(state);
             return self.go(Stage::SyncLog(plan));
         }
-        if let Some((file, size)) = state.plan_trim() {
+        if let Some((file, size)) = state.plan_trim(id) {
             drop(state);
             return self.go(Stage::Trim(file, size));
         }
@@ -460,17 +463,27 @@ impl FlushTask {
     }
 }
 
-/// Gives back the room that was reserved behind the end of a segment that is full.
-fn trim(dir: &LogDir, file: &SegmentFile, size: u32) -> Result<TaskStep, ReadFault> {
+/// Gives back the room that was reserved behind the end of a segment that is full. The caller has the partition in
+/// work.
+pub(super) fn trim(
+    dir: &LogDir,
+    partition: &Partition,
+    file: &SegmentFile,
+    size: u32,
+) -> Result<(), DiskError> {
     let log = match file.log() {
         Some(log) => log,
         None => dir
             .disk
             .open(&file.path(FileKind::Log), OpenMode::ReadWrite)?,
     };
-    log.set_len(u64::from(size))?;
+    // A file of another size than it should have is for the scrub to tell.
+    if log.size()? == u64::from(size) {
+        log.set_len(u64::from(size))?;
+    }
     file.set_allocated_size(size);
-    Ok(TaskStep::More)
+    partition.lock().trimmed(file.base_offset());
+    Ok(())
 }
 
 /// The sidecar gets what is missing from it and loses what is too much, durably: a stale unit behind the end

@@ -10,7 +10,7 @@ pub use ends::Ends;
 
 pub(crate) use ends::PendingAppends;
 pub(crate) use segment::{NO_TIMESTAMP, PendingSwap, Segment};
-pub(crate) use tail::{Tail, TailBatch};
+pub(crate) use tail::{BATCH_OVERHEAD, Tail, TailBatch};
 
 use crate::findings::Findings;
 use crate::leader_epochs::LeaderEpochs;
@@ -553,15 +553,15 @@ impl PartitionState {
         }
     }
 
-    /// Bytes of the tail that may be written now.
-    pub(crate) fn flushable_bytes(&self, durable: Lsn) -> usize {
+    /// Memory of that part of the tail that may be written now.
+    pub(crate) fn flushable_memory(&self, durable: Lsn) -> usize {
         let end = self.flushable_end(durable);
         if end == self.appended_end() {
-            return self.tail.bytes();
+            return self.tail.memory();
         }
         let below = self.tail.batches();
         let below = below.take_while(|batch| batch.base_offset < end);
-        below.map(|batch| batch.bytes.len()).sum()
+        below.map(|batch| batch.bytes.len() + BATCH_OVERHEAD).sum()
     }
 
     /// What may be flushed next: tail batches that begin below `end_max` and lie in one segment, up to about
@@ -671,18 +671,39 @@ impl PartitionState {
         true
     }
 
-    /// A segment that is full and synced, and still has room reserved behind its end.
-    pub(crate) fn plan_trim(&self) -> Option<(Arc<SegmentFile>, u32)> {
-        let sealed = self
-            .segments
-            .split_last()
-            .map_or(&[][..], |(_, sealed)| sealed);
-        let is_done = |segment: &&Segment| segment.synced_size == segment.size;
-        sealed.iter().filter(is_done).find_map(|segment| {
-            let file = segment.file.as_ref()?;
-            let is_reserved = segment.size < file.allocated_size();
-            is_reserved.then(|| (Arc::clone(file), segment.size))
-        })
+    /// A segment that is full and synced, and still has room reserved behind its end, or may have.
+    pub(crate) fn plan_trim(&mut self, id: TopicPartition) -> Option<(Arc<SegmentFile>, u32)> {
+        let sealed_count = self.segments.len().saturating_sub(1);
+        let mut sealed = self.segments[..sealed_count].iter();
+        let index = sealed.position(|segment| {
+            let allocated = segment
+                .file
+                .as_ref()
+                .map_or(0, |file| file.allocated_size());
+            // What lies behind a loss is nobody's to cut.
+            let may_be = segment.may_be_reserved && self.standing == Standing::Good;
+            let is_reserved = may_be || segment.size < allocated;
+            segment.synced_size == segment.size && is_reserved
+        })?;
+        Some((self.segment_file(id, index), self.segments[index].size))
+    }
+
+    /// Nothing is reserved behind the end of this segment any more.
+    pub(crate) fn trimmed(&mut self, base: Offset) {
+        let mut segments = self.segments.iter_mut();
+        if let Some(segment) = segments.find(|segment| segment.base_offset == base) {
+            segment.may_be_reserved = false;
+        }
+    }
+
+    /// After a restart: room may be reserved behind the segment that the checkpoint knew as the last with bytes, and
+    /// behind all that came after it. Those before it were trimmed when they were synced, before a checkpoint said so.
+    pub(crate) fn expect_reserved_room(&mut self) {
+        let is_expected = |segment: &Segment| segment.may_be_reserved;
+        let first = self.segments.iter().position(is_expected).unwrap_or(0);
+        for segment in &mut self.segments[first..] {
+            segment.may_be_reserved = true;
+        }
     }
 
     /// Whether the invariants hold; the first one that does not.

@@ -28,9 +28,11 @@ pub(crate) struct Segment {
     pub(crate) largest_timestamp: Timestamp,
     /// The same of the bytes in its file only: what a checkpoint says, because the journal brings the rest.
     pub(crate) written_largest_timestamp: Timestamp,
-    /// This process knows  that its files hold exactly what was written. Not so after a crash, a truncation, or
+    /// This process knows that its files hold exactly what was written. Not so after a crash, a truncation, or
     /// a failed write: then they are checked and cut before the next write.
     pub(crate) is_verified: bool,
+    /// A process before this one may have reserved room behind its end, and died before it gave it back.
+    pub(crate) may_be_reserved: bool,
     /// Its file, once somebody needed it.
     pub(crate) file: Option<Arc<SegmentFile>>,
 }
@@ -64,6 +66,7 @@ impl Segment {
             largest_timestamp: NO_TIMESTAMP,
             written_largest_timestamp: NO_TIMESTAMP,
             is_verified: false,
+            may_be_reserved: false,
             file: None,
         }
     }

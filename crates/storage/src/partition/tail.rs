@@ -3,6 +3,11 @@ use bytes::Bytes;
 use ottla_types::{Lsn, Offset, Timestamp};
 use std::collections::VecDeque;
 
+/// Memory that a batch of a tail takes beside its bytes: its place in the tail (with the room that the list keeps for
+/// more), the head of its bytes' allocation, the counter of those who share them, its place among what waits for
+/// durability. The example `tail_cost` measured 136 to 206 bytes with lists that were 78 to 95 % full; they may be half empty.
+pub(crate) const BATCH_OVERHEAD: usize = 256;
+
 /// A batch that is not in a segment file yet. It owns its bytes: nothing else lives in their allocation, unless it is
 /// large and was replayed.
 #[derive(Clone, Debug)]
@@ -59,6 +64,11 @@ impl Tail {
         self.bytes
     }
 
+    /// Memory that it takes, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.batches.len() * BATCH_OVERHEAD
+    }
+
     /// Its batches, oldest first.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &TailBatch> {
         self.batches.iter()
@@ -89,9 +99,9 @@ impl Tail {
         self.batches.push_back(batch);
     }
 
-    /// Drops the batches below `end`, which are in segment files now. Returns the bytes freed.
+    /// Drops the batches below `end`, which are in segment files now. Returns the memory freed.
     pub(crate) fn drop_below(&mut self, end: Offset) -> usize {
-        let before = self.bytes;
+        let before = self.memory();
         while self
             .batches
             .front()
@@ -105,12 +115,12 @@ impl Tail {
         if self.batches.is_empty() && self.batches.capacity() > 16 {
             self.batches = VecDeque::new();
         }
-        before - self.bytes
+        before - self.memory()
     }
 
-    /// Drops the batches at or above `end`, where the log ends now. Returns the bytes freed.
+    /// Drops the batches at or above `end`, where the log ends now. Returns the memory freed.
     pub(crate) fn truncate_to(&mut self, end: Offset) -> usize {
-        let before = self.bytes;
+        let before = self.memory();
         while self
             .batches
             .back()
@@ -121,7 +131,7 @@ impl Tail {
         }
         self.base = self.base.min(end);
         self.end = end;
-        before - self.bytes
+        before - self.memory()
     }
 
     /// All batches below `end` are in the journal entry `lsn` now.

@@ -43,6 +43,8 @@ pub(crate) struct Commit {
     /// The last fsynced frame has entries and no later frame proves that it was synced.
     owes_proof: bool,
     last_write: Mono,
+    /// A write found no room: none is tried before.
+    full_until: Option<Mono>,
     released: usize,
     gather: Gather,
 }
@@ -94,6 +96,7 @@ impl Commit {
             unsynced: None,
             owes_proof: start.owes_proof,
             last_write: Mono::ZERO,
+            full_until: None,
             released: 0,
             gather,
         }
@@ -121,6 +124,7 @@ impl Commit {
         }
         match self.try_step(wal, now.mono) {
             Ok(step) => step,
+            Err(WalError::Disk(error)) if error.is_full() => self.wait_for_room(wal, now.mono),
             Err(error) => {
                 // What a failed write or fsync left behind is unknown, and trying again would only ask
                 // the page cache: the journal stays offline until it is recovered by a restart.
@@ -131,9 +135,29 @@ impl Commit {
         }
     }
 
+    /// There was no room for a frame. Some of it may have been written, or all, but nothing was told to anybody and
+    /// nothing here has moved: the same group goes to the same place again, with the same number, over whatever lies
+    /// there. A crash in between leaves a frame that is torn, or one that is whole and that recovery writes again. What
+    /// was written before is synced meanwhile as ever; a sync that fails is final.
+    fn wait_for_room(&mut self, wal: &Wal, now: Mono) -> CommitStep {
+        wal.markers.reach(Marker::WalFull);
+        wal.is_full.store(true, Ordering::Relaxed);
+        let until = now.plus(wal.options.full_retry_after);
+        self.full_until = Some(until);
+        CommitStep::Full { until }
+    }
+
     fn try_step(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
         if self.is_sync_due(wal, now) {
             return self.sync(wal, now);
+        }
+        if let Some(until) = self.full_until.filter(|until| now < *until) {
+            return Ok(CommitStep::Full { until });
+        }
+        if self.full_until.is_some() && self.pending.is_empty() {
+            // What was refused is a proof. It may be there as a whole, and then a group that goes to another file must
+            // not have its number: a recovery would meet the proof first, and miss the group.
+            return self.write_proof(wal, now);
         }
         if self.pending.is_empty()
             && let Some(step) = self.gather(wal, now)
@@ -197,6 +221,11 @@ impl Commit {
         if now < until && !wal.is_closing() {
             return Ok(CommitStep::Waiting { until });
         }
+        self.write_proof(wal, now)
+    }
+
+    /// Writes an empty frame, which proves the one before.
+    fn write_proof(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
         self.builder.clear();
         if let Some(step) = self.make_room(wal, now)? {
             return Ok(step);
@@ -267,8 +296,9 @@ impl Commit {
                 .as_ref()
                 .expect("frames before the head are in its file");
             let position = head.position - self.prefix.len() as u64;
-            head.file
-                .write_at(position, &[&std::mem::take(&mut self.prefix)])?;
+            head.file.write_at(position, &[&self.prefix])?;
+            self.prefix = Bytes::new();
+            self.has_room(wal);
             self.note_unsynced(now, 0, 0, true);
             return Ok(Some(CommitStep::Wrote {
                 written: self.last_lsn(),
@@ -371,7 +401,8 @@ impl Commit {
             head.file.write_at(position, &parts)?;
         }
         drop(parts);
-
+        self.has_room(wal);
+        let head = self.head.as_mut().expect("it was just written");
         let size = self.builder.size();
         head.position += size;
         self.prefix = Bytes::new();
@@ -398,6 +429,13 @@ impl Commit {
             wal.queue.publish_durable(self.last_lsn());
         }
         Ok(())
+    }
+
+    /// A write was taken.
+    fn has_room(&mut self, wal: &Wal) {
+        if self.full_until.take().is_some() {
+            wal.is_full.store(false, Ordering::Relaxed);
+        }
     }
 
     fn note_unsynced(&mut self, now: Mono, bytes: u64, entries_count: usize, is_awaited: bool) {
@@ -467,13 +505,17 @@ impl Wal {
             super::zeroing::Progress::Done(file) => {
                 *slot = None;
                 self.markers.reach(Marker::RingGrown);
-                self.ring.lock().add_free(file);
+                let mut ring = self.ring.lock();
+                ring.is_refused = false;
+                ring.add_free(file);
             }
             super::zeroing::Progress::Refused => {
                 *slot = None;
                 self.markers.reach(Marker::RingGrowthRefused);
                 let until = now.plus(self.options.growth_retry_after);
-                self.ring.lock().refused_until = until.as_nanos();
+                let mut ring = self.ring.lock();
+                ring.refused_until = until.as_nanos();
+                ring.is_refused = true;
             }
         }
         Ok(true)

@@ -1,17 +1,14 @@
-//! The first page of a ring file, and the record of runs that keeps ring epochs unique.
+//! The first page of a ring file.
 
 use super::WalError;
 use super::frame::PAGE_SIZE;
 use crate::checksum::crc32c;
-use crate::disk::{Disk, DiskError, OpenMode};
 use ottla_types::Lsn;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FILE_MAGIC: [u8; 4] = *b"OtWa";
 const FILE_HEADER_SIZE: usize = 64;
-const RUN_MAGIC: [u8; 4] = *b"OtRn";
-const RUN_SIZE: usize = 32;
-const FORMAT_VERSION: u16 = 1;
+pub(super) const FORMAT_VERSION: u16 = 1;
 
 /// What the first page of a ring file says: written together with the first frame of each activation.
 ///
@@ -58,62 +55,19 @@ impl FileHeader {
     }
 }
 
-/// The number of this run of the journal, made durable before anything is written under it: together with
-/// a counter of activations it makes ring epochs that were never used before, even by a run that left
-/// nothing readable behind.
-///
-/// Two slots, a page each, written alternately: magic "OtRn", version u16, zero u16, run u32, zeros, CRC-32C.
-/// A ring without this file has seen one run only, so a first start need not write it.
-pub(crate) fn begin_run(disk: &dyn Disk, dir: &Path, run_seen: u32) -> Result<u32, WalError> {
-    let path = run_path(dir);
-    let (file, is_new) = match disk.open(&path, OpenMode::ReadWrite) {
-        Ok(file) => (file, false),
-        Err(DiskError::NotFound { .. }) => (disk.open(&path, OpenMode::CreateNew)?, true),
-        Err(error) => return Err(error.into()),
-    };
-    let mut last: Option<(u32, u64)> = None;
-    for slot in 0..2 {
-        let mut bytes = [0; RUN_SIZE];
-        let size = file.read_at(slot * PAGE_SIZE, &mut bytes)?;
-        if size == RUN_SIZE && is_sealed(&bytes, RUN_MAGIC, RUN_SIZE, &path)? {
-            last = last.max(Some((half(&bytes, 8), slot)));
-        }
-    }
-    let run = match last {
-        Some((last, _)) => last.max(run_seen) + 1,
-        None if is_new => run_seen.max(1) + 1,
-        // Both slots are unreadable: jump far above any run that can have been.
-        None => run_seen.max(1) + (1 << 16),
-    };
-    if last.is_none() {
-        // Before anything is in it: a file with a valid slot has a durable name, also after a kill.
-        disk.sync_dir(dir)?;
-    }
-    let mut bytes = [0; RUN_SIZE];
-    bytes[0..4].copy_from_slice(&RUN_MAGIC);
-    bytes[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    bytes[8..12].copy_from_slice(&run.to_le_bytes());
-    seal(&mut bytes);
-    // Never over the newest one: a torn write must not take that along.
-    let slot = last.map_or(0, |(_, slot)| 1 - slot);
-    file.write_at(slot * PAGE_SIZE, &[&bytes])?;
-    file.sync_data()?;
-    Ok(run)
-}
-
-/// Where the record of runs is.
-pub(crate) fn run_path(dir: &Path) -> PathBuf {
-    dir.join("run")
-}
-
-fn seal(bytes: &mut [u8]) {
+pub(super) fn seal(bytes: &mut [u8]) {
     let at = bytes.len() - 4;
     let crc = crc32c(&bytes[..at]);
     bytes[at..].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// True when `bytes` starts with a record of `size` bytes that [`seal`] closed.
-fn is_sealed(bytes: &[u8], magic: [u8; 4], size: usize, path: &Path) -> Result<bool, WalError> {
+pub(super) fn is_sealed(
+    bytes: &[u8],
+    magic: [u8; 4],
+    size: usize,
+    path: &Path,
+) -> Result<bool, WalError> {
     if bytes.len() < size
         || bytes[0..4] != magic
         || crc32c(&bytes[..size - 4]) != half(bytes, size - 4)
@@ -137,7 +91,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     )
 }
 
-fn half(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn half(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(
         bytes[at..at + 4]
             .try_into()
@@ -148,7 +102,6 @@ fn half(bytes: &[u8], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory_disk::MemoryDisk;
 
     #[test]
     fn headers_round_trip_and_damage_is_no_header() {
@@ -169,21 +122,5 @@ mod tests {
         seal(&mut newer[..FILE_HEADER_SIZE]);
         let error = FileHeader::decode(&newer, path).unwrap_err();
         assert!(matches!(error, WalError::NewerFormat { version: 2, .. }));
-    }
-
-    #[test]
-    fn runs_rise_whatever_happens_to_their_record() {
-        let disk = MemoryDisk::new();
-        let dir = Path::new("");
-        assert_eq!(begin_run(&disk, dir, 1).unwrap(), 2);
-        assert_eq!(begin_run(&disk, dir, 1).unwrap(), 3);
-        assert_eq!(begin_run(&disk, dir, 7).unwrap(), 8);
-        let file = disk.open(&run_path(dir), OpenMode::ReadWrite).unwrap();
-        // One slot torn: the other one still counts.
-        file.write_at(0, &[&[0xff; 8]]).unwrap();
-        assert!(begin_run(&disk, dir, 7).unwrap() >= 8);
-        file.write_at(0, &[&[0xff; 8]]).unwrap();
-        file.write_at(PAGE_SIZE, &[&[0xff; 8]]).unwrap();
-        assert_eq!(begin_run(&disk, dir, 7).unwrap(), 7 + (1 << 16));
     }
 }

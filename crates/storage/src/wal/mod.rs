@@ -13,6 +13,7 @@ mod options;
 mod queue;
 mod recovery;
 mod ring;
+mod run_record;
 mod scan;
 mod zeroing;
 
@@ -30,6 +31,7 @@ use commit::Commit;
 use ottla_types::{Lsn, Mono, Now};
 use queue::{Enqueued, Queue};
 use ring::{Ring, ring_path};
+use run_record::RunPreparation;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,10 +50,13 @@ pub struct Wal {
     commit: Mutex<Commit>,
     ring: Mutex<Ring>,
     zeroing: Mutex<Option<Zeroing>>,
+    run_preparation: Mutex<RunPreparation>,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     failure: OnceLock<WalError>,
     is_sync_wanted: AtomicBool,
     is_closing: AtomicBool,
+    /// The last write found no room.
+    is_full: AtomicBool,
     /// When a frame was written last whose fsync somebody waits for, in nanoseconds of the pump's clock.
     last_awaited: AtomicU64,
 }
@@ -105,6 +110,11 @@ pub enum CommitStep {
     /// No ring file is free and none can be added: see [`Wal::pressure`].
     Stalled {
         /// When to call again, unless something is released before.
+        until: Mono,
+    },
+    /// The disk had no room for a frame. What is queued stays queued, and is written when there is room.
+    Full {
+        /// When the write is tried again: call then.
         until: Mono,
     },
     /// The journal is offline for good.
@@ -191,7 +201,7 @@ impl Wal {
         self.commit.lock().step(self, now)
     }
 
-    /// Prepares the next ring file in the background: at most one I/O per call.
+    /// Prepares the next ring file in the background, and what the next start needs: at most one I/O per call.
     pub fn zero_step(&self, now: Now) -> ZeroStep {
         if let Some(error) = self.failure() {
             return ZeroStep::Failed(error.clone());
@@ -200,6 +210,7 @@ impl Wal {
         match self
             .remove_doomed()
             .and_then(|did| Ok(did || self.prepare(&mut zeroing, now.mono)?))
+            .and_then(|did| Ok(did || self.prepare_next_run()?))
         {
             Ok(false) => ZeroStep::Idle,
             Ok(true) => {
@@ -245,6 +256,12 @@ impl Wal {
     /// Bytes of bodies that wait to be written.
     pub fn queued_bytes(&self) -> u64 {
         self.queue.queued_bytes()
+    }
+
+    /// True while the disk has no room for what is queued: the last write was refused, or the ring cannot grow and has
+    /// just enough left for deletions.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed) || self.ring.lock().is_short()
     }
 
     /// Asks for an fsync of entries that were written without one: a topic became durable.
@@ -333,12 +350,21 @@ impl Wal {
         self.wake();
     }
 
+    fn prepare_next_run(&self) -> Result<bool, WalError> {
+        let mut preparation = self.run_preparation.lock();
+        preparation.step(&*self.disk, &self.dir)
+    }
+
     fn remove_doomed(&self) -> Result<bool, WalError> {
         let Some(number) = self.ring.lock().take_doomed() else {
             return Ok(false);
         };
-        self.disk.remove_file(&ring_path(&self.dir, number))?;
-        self.markers.reach(Marker::RingFileRemoved);
+        match self.disk.remove_file(&ring_path(&self.dir, number)) {
+            Ok(()) => self.markers.reach(Marker::RingFileRemoved),
+            // Some file systems need room to remove a file. The next recovery finds this one too small and tries again.
+            Err(error) if error.is_full() => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(true)
     }
 }

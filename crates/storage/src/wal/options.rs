@@ -32,6 +32,8 @@ pub struct WalOptions {
     pub gather_max: Duration,
     /// How long after a full disk the ring tries to grow again.
     pub growth_retry_after: Duration,
+    /// How long after a write found the disk full it is tried again.
+    pub full_retry_after: Duration,
     /// How long a commit without a free ring file waits before it looks again.
     pub stall_retry_after: Duration,
     /// Which bug is planted.
@@ -92,6 +94,7 @@ impl Default for WalOptions {
             os_sync_bytes: 64 << 20,
             gather_max: Duration::from_millis(1),
             growth_retry_after: Duration::from_secs(5),
+            full_retry_after: Duration::from_secs(1),
             stall_retry_after: Duration::from_millis(20),
             planted: Planted::none(),
         }

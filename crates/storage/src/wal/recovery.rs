@@ -3,11 +3,11 @@
 
 use super::commit::{Commit, CommitStart, Head};
 use super::entry::{EntryHeader, ReplayedEntry};
-use super::file_header::{begin_run, run_path};
 use super::frame::{Frame, FrameHeader, PAGE_SIZE};
 use super::gather::Gather;
 use super::queue::Queue;
 use super::ring::{Ring, RingFile, RingLimits, WalPosition, ring_path};
+use super::run_record::{RunPreparation, begin_run, run_path};
 use super::scan::{Found, Place, Scan, ScanFile};
 use super::zeroing::create_first;
 use super::{Wal, WalError, WalOptions};
@@ -177,10 +177,12 @@ pub(super) fn open(
         commit: Mutex::new(commit),
         ring: Mutex::new(outcome.ring),
         zeroing: Mutex::new(None),
+        run_preparation: Mutex::new(RunPreparation::new(run)),
         waker: OnceLock::new(),
         failure: OnceLock::new(),
         is_sync_wanted: AtomicBool::new(false),
         is_closing: AtomicBool::new(false),
+        is_full: AtomicBool::new(false),
         last_awaited: AtomicU64::new(0),
     };
     Ok((wal, outcome.report))

@@ -129,6 +129,8 @@ pub(crate) struct Ring {
     next_number: u32,
     /// Until when growing is not tried again, in nanoseconds: the disk was full.
     pub(crate) refused_until: u64,
+    /// The last try to grow was refused.
+    pub(crate) is_refused: bool,
     /// A commit needs a file of at least this size and there is none.
     pub(crate) wanted_size: Option<u64>,
     /// The next frame is to be found again, whatever it is.
@@ -149,6 +151,7 @@ impl Ring {
             replay_from_stream: 0,
             next_number: 1,
             refused_until: 0,
+            is_refused: false,
             wanted_size: None,
             is_mark_wanted: false,
         }
@@ -310,6 +313,14 @@ impl Ring {
             }
         };
         is_needed.then_some((self.next_number, size))
+    }
+
+    /// The disk has no room for another file, and what is left of this one should be kept for what frees some:
+    /// deletions are journaled before they happen.
+    pub(crate) fn is_short(&self) -> bool {
+        let active = self.live.back();
+        let is_half_full = active.is_some_and(|live| live.file.size / 2 < self.head.position);
+        self.is_refused && self.free.is_empty() && is_half_full
     }
 
     /// Size of the next file, unless the ring has its full size.

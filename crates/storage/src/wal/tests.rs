@@ -415,6 +415,122 @@ fn a_full_disk_stops_growth_and_not_the_commits_that_fit() {
     assert!(1 < it.markers.count(Marker::RingGrowthRefused));
 }
 
+/// What was queued waits for room, and a crash meanwhile finds what was acknowledged and nothing half written.
+#[test]
+fn a_full_disk_is_waited_out_and_the_same_group_is_written_again() {
+    let disk = MemoryDisk::new();
+    let (mut it, ..) = open(&disk, WalOptions::tiny(), None);
+    it.put(0, 3000);
+    it.run();
+    disk.fill(true);
+    it.put(1, 9000);
+    it.put_os(2, 100);
+    let until = match it.run() {
+        CommitStep::Full { until } => until,
+        other => panic!("{other:?}"),
+    };
+    assert!(it.now.mono < until && it.wal.is_full());
+    assert!(it.wal.failure().is_none());
+    assert_eq!(it.wal.written_lsn(), Lsn::new(1));
+    assert_eq!(it.wal.queued_bytes(), 9100);
+    // Not tried again before its time, whatever is queued.
+    it.put(3, 5);
+    assert!(
+        matches!(it.wal.commit_step(it.now), CommitStep::Full { until: again } if again == until)
+    );
+    assert_eq!(it.markers.count(Marker::WalFull), 1);
+    // Half of the frame stands in the file: it is torn.
+    let (_, report, replayed) = it.reopen(None);
+    assert_eq!((story(&replayed).as_str(), report.is_lossy()), ("0", false));
+
+    it.pass(1000);
+    assert!(matches!(it.run(), CommitStep::Full { .. }));
+    assert_eq!(it.markers.count(Marker::WalFull), 2);
+    disk.fill(false);
+    it.pass(1000);
+    it.run();
+    assert!(!it.wal.is_full());
+    assert_eq!(
+        (it.wal.durable_lsn(), it.wal.queued_bytes()),
+        (Lsn::new(4), 0)
+    );
+    assert_eq!(story(&it.reopen(None).2), "0 1 2 3");
+}
+
+/// What was written before the disk was full is fsynced while it is.
+#[test]
+fn a_full_disk_keeps_nobody_waiting_for_what_is_written() {
+    let disk = MemoryDisk::new();
+    let (mut it, ..) = open(&disk, WalOptions::tiny(), None);
+    it.put_os(0, 100);
+    it.run();
+    disk.fill(true);
+    it.put(1, 100);
+    assert!(matches!(it.run(), CommitStep::Full { .. }));
+    assert_eq!(it.wal.durable_lsn(), Lsn::ZERO);
+    it.wal.sync_soon();
+    it.run();
+    assert_eq!(it.wal.durable_lsn(), Lsn::new(1));
+    disk.fill(false);
+    it.pass(1000);
+    it.run();
+    assert_eq!(it.wal.durable_lsn(), Lsn::new(2));
+    assert_eq!(story(&it.reopen(None).2), "0 1");
+}
+
+/// A proof that was refused may be there as a whole: what comes later cannot have its number at another place, or a
+/// recovery would meet the proof first and miss the rest.
+#[test]
+fn a_proof_that_a_full_disk_refused_is_written_before_anything_else() {
+    let (mut it, ..) = open(&MemoryDisk::new(), WalOptions::tiny(), None);
+    for number in 0..14 {
+        it.put(number, 100);
+        it.run();
+    }
+    assert_eq!(it.wal.ring.lock().room(), PAGE_SIZE);
+    it.disk.fill(true);
+    it.pass(25);
+    assert!(matches!(it.run(), CommitStep::Full { .. }));
+    // Two pages: it goes to the next file.
+    it.put(14, 5000);
+    it.disk.fill(false);
+    it.pass(1000);
+    it.run();
+    assert_eq!(it.wal.durable_lsn(), Lsn::new(15));
+    let (_, report, replayed) = it.reopen(None);
+    assert!(!report.is_lossy());
+    assert_eq!(story(&replayed), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14");
+}
+
+/// The empty frames that a recovery holds back go out together with the next frame, also when that is refused first.
+#[test]
+fn a_full_disk_takes_no_frame_away_that_recovery_held_back() {
+    let (mut it, ..) = open(&MemoryDisk::new(), WalOptions::tiny(), None);
+    it.put(0, 100);
+    it.run();
+    it.pass(25);
+    it.run();
+    let (mut again, report, _) = it.reopen(None);
+    assert_eq!(report.rewritten_count, 0);
+    again.disk.fill(true);
+    // Once where it fits behind them, and once where it does not.
+    again.put(1, 30_000);
+    assert!(matches!(again.run(), CommitStep::Full { .. }));
+    let (mut third, ..) = again.reopen(None);
+    third.disk.fill(true);
+    third.put(1, 32 << 10);
+    third.put(2, 32 << 10);
+    assert!(matches!(third.run(), CommitStep::Full { .. }));
+    for it in [&mut again, &mut third] {
+        it.disk.fill(false);
+        it.pass(1000);
+        it.run();
+        assert!(it.wal.failure().is_none());
+    }
+    assert_eq!(story(&again.reopen(None).2), "0 1");
+    assert_eq!(story(&third.reopen(None).2), "0 1 2");
+}
+
 #[test]
 fn a_shutdown_leaves_nothing_to_prove() {
     let (it, ..) = open(&MemoryDisk::new(), WalOptions::default(), None);

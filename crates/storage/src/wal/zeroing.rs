@@ -64,6 +64,8 @@ impl Zeroing {
             Err(error) if error.is_full() => {
                 match disk.remove_file(&new_ring_path(dir, self.number)) {
                     Ok(()) | Err(DiskError::NotFound { .. }) => Ok(Progress::Refused),
+                    // Some file systems need room to remove a file: the next try begins with this one.
+                    Err(error) if error.is_full() => Ok(Progress::Refused),
                     Err(error) => Err(error.into()),
                 }
             }

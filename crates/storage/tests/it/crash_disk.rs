@@ -35,6 +35,8 @@ struct Machine {
     crash_after: Option<u64>,
     /// The next sync fails and drops what it should have written.
     fail_sync: bool,
+    /// So many of the next writes have no room for all of what they should write.
+    full_writes: u64,
     files: Vec<FileState>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
@@ -63,6 +65,7 @@ impl CrashDisk {
                 is_crashed: false,
                 crash_after: None,
                 fail_sync: false,
+                full_writes: 0,
                 files: Vec::new(),
                 names: BTreeMap::new(),
                 durable_names: BTreeMap::new(),
@@ -81,6 +84,11 @@ impl CrashDisk {
         self.machine.lock().fail_sync = true;
     }
 
+    /// Lets the next `count` writes find no room: any part of what they should write, or all of it, is written.
+    pub fn fill_up(&self, count: u64) {
+        self.machine.lock().full_writes = count;
+    }
+
     /// The next life.
     pub fn reboot(&self, crash: Crash) -> CrashDisk {
         let mut machine = self.machine.lock();
@@ -88,6 +96,7 @@ impl CrashDisk {
         machine.is_crashed = false;
         machine.crash_after = None;
         machine.fail_sync = false;
+        machine.full_writes = 0;
         if crash == Crash::PowerCut {
             machine.cut_power();
         }
@@ -338,12 +347,20 @@ impl DiskFile for CrashFile {
         let machine = &mut *self.disk.machine.lock();
         let bytes = parts.concat();
         let lives = self.disk.enter(machine, DiskOperation::Write, &self.path)?;
-        let size = if lives {
+        let is_full = lives && 0 < machine.full_writes;
+        let size = if lives && !is_full {
             bytes.len()
         } else {
             machine.prng.below(bytes.len() as u64 + 1) as usize
         };
         machine.files[self.index].write(position as usize, &bytes[..size]);
+        if is_full {
+            machine.full_writes -= 1;
+            return Err(DiskError::Full {
+                operation: DiskOperation::Write,
+                path: self.path.clone(),
+            });
+        }
         if lives {
             Ok(())
         } else {

@@ -52,6 +52,7 @@ impl Run {
             disk: CrashDisk::new(seed ^ 0x5eed),
             options: WalOptions {
                 planted,
+                full_retry_after: Duration::from_millis(20),
                 ..WalOptions::tiny()
             },
             markers: Arc::new(Markers::new()),
@@ -74,6 +75,9 @@ impl Run {
             self.disk.crash_after(crash_after);
             if self.prng.chance(1, 6) {
                 self.disk.fail_next_sync();
+            }
+            if self.prng.chance(1, 3) {
+                self.disk.fill_up(self.prng.below(20));
             }
             self.live(&wal)?;
             drop(wal);
@@ -98,7 +102,8 @@ impl Run {
                         | CommitStep::Waiting { .. }
                         | CommitStep::Wrote { .. }
                         | CommitStep::Synced { .. }
-                        | CommitStep::Prepared => {}
+                        | CommitStep::Prepared
+                        | CommitStep::Full { .. } => {}
                     }
                 }
                 0..=3 => {}
@@ -327,6 +332,7 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
         Marker::TornFrameCut,
         Marker::UnprovenRewritten,
         Marker::StaleFrameRejected,
+        Marker::WalFull,
         Marker::WalOffline,
     ];
     for marker in expected {

@@ -2,6 +2,7 @@ use super::Progress;
 use crate::disk::{DirEntry, DiskError, OpenMode};
 use crate::findings::Finding;
 use crate::log_dir::LogDir;
+use crate::log_dir::work::trim;
 use crate::marker::Marker;
 use crate::partition::{Partition, PartitionState, Standing};
 use crate::segment::names::{self, FileKind, OwnFile};
@@ -28,6 +29,8 @@ struct Chores {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Chore {
     Remove(String),
+    /// Gives back what a process before this one reserved behind the ends of full segments.
+    Trim,
     WriteMetadata,
 }
 
@@ -127,7 +130,7 @@ fn compare(
             Some(_) => {}
         }
     }
-    let list = chores(dir, partition.id(), &state, &expected.dir, entries);
+    let list = chores(dir, partition.id(), &mut state, &expected.dir, entries);
     drop(state);
     (!list.is_empty()).then(|| Chores {
         partition,
@@ -139,7 +142,7 @@ fn compare(
 fn chores(
     dir: &LogDir,
     id: TopicPartition,
-    state: &PartitionState,
+    state: &mut PartitionState,
     name: &str,
     entries: &[DirEntry],
 ) -> Vec<Chore> {
@@ -164,6 +167,9 @@ fn chores(
         .any(|entry| entry.name == small_files::PARTITION_METADATA);
     if !has_metadata && !entries.is_empty() {
         chores.push(Chore::WriteMetadata);
+    }
+    if state.plan_trim(id).is_some() {
+        chores.push(Chore::Trim);
     }
     chores
 }
@@ -228,13 +234,20 @@ impl Chores {
         done.map(|()| false)
     }
 
-    fn carry_out(&self, dir: &LogDir, chore: Chore) -> Result<(), DiskError> {
+    fn carry_out(&mut self, dir: &LogDir, chore: Chore) -> Result<(), DiskError> {
         match chore {
             Chore::Remove(name) => {
                 let path = Path::new(&*self.dir).join(name);
                 if dir.remove_unneeded(&path)? {
                     dir.markers.reach(Marker::LeftoverRemoved);
                     dir.findings.note(Finding::Leftover { path });
+                }
+            }
+            Chore::Trim => {
+                let planned = self.partition.lock().plan_trim(self.partition.id());
+                if let Some((file, size)) = planned {
+                    trim(dir, &self.partition, &file, size)?;
+                    self.list.push(Chore::Trim);
                 }
             }
             Chore::WriteMetadata => {

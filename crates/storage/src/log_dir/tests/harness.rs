@@ -204,6 +204,8 @@ impl Harness {
                     while self.dir.zero_step(self.now).is_work() {}
                     self.dir.flush_step(self.now);
                 }
+                // Nothing but room helps.
+                CommitStep::Full { .. } => break,
                 CommitStep::Failed(error) => panic!("{error}"),
             }
         }

@@ -6,6 +6,7 @@ mod damage;
 mod files;
 mod interrupted_disk;
 mod large;
+mod limits;
 mod model;
 mod races;
 mod restarts;

@@ -254,6 +254,40 @@ fn full_segments_reserve_nothing_behind_their_end() {
     assert_eq!(h.disk.reserved_bytes(), 0);
 }
 
+/// What a process reserved and could not give back, the next one does: here it was killed between the roll and the
+/// flush behind it.
+#[test]
+fn full_segments_of_a_process_that_died_reserve_nothing_either() {
+    let options = LogDirOptions {
+        wal: WalOptions::default(),
+        tail_bytes_max: 64 << 20,
+        ..small_options()
+    };
+    let mut h = Harness::new(options);
+    let slot = h.create(
+        1,
+        LogConfig {
+            segment_bytes: 3 << 20,
+            ..LogConfig::default()
+        },
+    );
+    for index in 0..10 {
+        h.append(slot, &batch(None, &[1], &vec![index; 300_000]));
+        h.flush(slot);
+    }
+    h.append(slot, &batch(None, &[1], &vec![10; 300_000]));
+    h.commit();
+    assert_eq!(h.segments(slot), 2);
+    let kept = h.read_all(slot, 0, 1 << 20);
+    assert!(h.disk.reserved_bytes() > 100_000);
+    let mut h = h.restart();
+    let slot = h.dir.slot(partition(1)).expect("recovered");
+    h.scrub();
+    assert_eq!(h.disk.reserved_bytes(), 0, "nothing was appended");
+    assert_eq!(h.read_all(slot, 0, 1 << 20), kept);
+    assert_eq!(h.dir.findings().damage_count(), 0);
+}
+
 #[test]
 fn producers_that_come_fast_push_out_the_oldest_between_two_sweeps() {
     let mut options = small_options();

@@ -33,7 +33,7 @@ fn filled() -> (Harness, PartitionSlot) {
 
 impl Harness {
     /// One whole pass.
-    fn scrub(&mut self) -> Vec<Finding> {
+    pub(super) fn scrub(&mut self) -> Vec<Finding> {
         let passes = self.dir.scrub_stats().passes_count;
         self.dir.scrub_now();
         while self.dir.scrub_stats().passes_count == passes {
