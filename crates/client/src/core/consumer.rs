@@ -237,9 +237,16 @@ impl ConsumerCore {
             .collect()
     }
 
+    /// A member that has only just come, or gathers again, does not know yet what it is to read.
+    fn knows_its_partitions(&self) -> bool {
+        let group = self.group.as_ref();
+        !self.is_subscribed() || group.is_some_and(GroupCore::is_stable)
+    }
+
     /// Whether everything was given out that was in the partitions when a broker last answered.
     pub fn is_at_end(&self) -> bool {
         self.current.is_empty()
+            && self.knows_its_partitions()
             && self.fetcher.assignment().all(|key| {
                 self.fetcher.progress(key).is_some_and(|progress| {
                     let end = match self.config.fetcher.isolation {

@@ -360,6 +360,22 @@ fn a_listener_may_say_where_to_begin() {
 }
 
 #[test]
+fn a_member_is_not_at_the_end_before_it_knows_its_partitions() {
+    let mut world = World::new(config());
+    assert!(!world.core.is_at_end());
+    world.core.at_poll(world.now);
+    world.run();
+    let event = world.core.app_event().unwrap();
+    assert!(matches!(&event, GroupEvent::Assigned(_)));
+    let group = world.core.group().unwrap();
+    assert!(group.member().is_some(), "it has joined");
+    assert!(!world.core.is_at_end(), "and fetches nothing yet");
+    world.core.app_event_done();
+    while !world.take(100).is_empty() {}
+    assert!(world.core.is_at_end());
+}
+
+#[test]
 fn a_rebalance_waits_for_the_application_and_commits_for_it() {
     let mut world = World::new(config());
     assert_eq!(world.take(4), [0, 1, 2, 3]);
