@@ -13,6 +13,8 @@ import wire
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = range(4)
+#: Java reads some of these as regular expressions, and others not.
+EXPRESSIONS = ("a(b", "(?<name>a)b*+", "(?P<x>a)", "*a", "a{2;1}", "[a&&[^b]]", "[z-a]", r"\p{Foo}", r"\y", r"\Qa(")
 
 
 @dataclasses.dataclass
@@ -234,6 +236,11 @@ def _produce():
     create = {"Topics": [_create("appended", Configs=appended)], "timeoutMs": 10000}
     yield Case("CreateTopics: log append time", "CreateTopics", 7, create)
     yield send("to log append time", 12, one([b"a"], timestamp="ahead"), topic="appended")
+    compacted = [{"Name": "cleanup.policy", "Value": "compact"}]
+    create = {"Topics": [_create("compacted", Configs=compacted)], "timeoutMs": 10000}
+    yield Case("CreateTopics: compacted", "CreateTopics", 7, create)
+    for version in (7, 12, 13):
+        yield send(f"no keys in a compacted topic, version {version}", version, one([b"a", b"b"]), topic="compacted")
 
 
 def _fetch():
@@ -539,6 +546,7 @@ def _configs():
         ("match", SET, "x"),
         ("match", SET, "client_id=a,client_software_name=b.*"),
         ("match", SET, "client_id=["),
+        *(("match", SET, f"client_id={expression}") for expression in EXPRESSIONS),
         ("match", SET, "foo=bar"),
         ("match", SET, "client_id=a=b"),
         ("metrics", SET, "*"),

@@ -210,6 +210,7 @@ impl Broker {
         };
         if held.is_none() {
             self.metrics.request(header.api_key);
+            connection.came_from(header.client_id);
         }
         let Some(api) = Api::find(header.api_key) else {
             let api_key = header.api_key;
@@ -256,20 +257,20 @@ impl Broker {
         api_key: i16,
         api_version: i16,
     ) {
-        let (name, version) = connection.software().unwrap_or((client_id, ""));
+        let unnamed = || ClientSoftware {
+            name: client_id.to_owned(),
+            version: String::new(),
+        };
         self.metrics.client_request(ClientRequest {
-            software: ClientSoftware {
-                name: name.to_owned(),
-                version: version.to_owned(),
-            },
+            software: connection.software().cloned().unwrap_or_else(unnamed),
             api_key,
             api_version,
         });
     }
 
     fn refuse_client(&self, connection: &Connection) {
-        if let Some((name, version)) = connection.software() {
-            self.metrics.client_refused(name, version);
+        if let Some(software) = connection.software() {
+            self.metrics.client_refused(software);
         }
     }
 

@@ -1,5 +1,6 @@
 mod broker_rules;
 mod group_rules;
+mod java_expression;
 
 use crate::config::{
     BrokerConfig, BrokerLayers, ConfigMap, Definition, StaticConfig, broker_definition, near_miss,

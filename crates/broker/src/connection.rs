@@ -1,4 +1,6 @@
+use crate::client_identity::{ClientIdentity, SaidByClient};
 use crate::config::{AdvertisedHost, BrokerConfig};
+use crate::metrics::ClientSoftware;
 use crate::response::CoreId;
 use core::net::SocketAddr;
 use ottla_metadata::Endpoint;
@@ -24,8 +26,10 @@ pub struct Connection {
     pub(crate) core: CoreId,
     pub(crate) reached: Reached,
     pub(crate) peer: SocketAddr,
-    /// What the client said it is.
-    pub(crate) software: Option<(String, String)>,
+    /// What the client said about itself;
+    said: SaidByClient,
+    /// and where others look it up.
+    identity: Arc<ClientIdentity>,
     /// Shared with its copies: whether the client has gone.
     is_gone: Arc<AtomicBool>,
 }
@@ -46,7 +50,8 @@ impl Connection {
                 local: info.local,
             },
             peer: info.peer,
-            software: None,
+            said: SaidByClient::default(),
+            identity: Arc::default(),
             is_gone: Arc::default(),
         }
     }
@@ -57,7 +62,8 @@ impl Connection {
             core: self.core,
             reached: self.reached.clone(),
             peer: self.peer,
-            software: None,
+            said: self.said.clone(),
+            identity: Arc::clone(&self.identity),
             is_gone: Arc::clone(&self.is_gone),
         }
     }
@@ -78,9 +84,27 @@ impl Connection {
     }
 
     /// Name and version of the client, once it said them.
-    pub fn software(&self) -> Option<(&str, &str)> {
-        let (name, version) = self.software.as_ref()?;
-        Some((name, version))
+    pub fn software(&self) -> Option<&ClientSoftware> {
+        self.said.software.as_deref()
+    }
+
+    /// What the client calls itself, for whoever wants to know who is connected.
+    pub fn identity(&self) -> Arc<ClientIdentity> {
+        Arc::clone(&self.identity)
+    }
+
+    /// A request came under this client id.
+    pub(crate) fn came_from(&mut self, client_id: Option<&str>) {
+        if self.said.client_id.as_deref() != client_id {
+            self.said.client_id = client_id.map(Arc::from);
+            self.identity.says(&self.said);
+        }
+    }
+
+    /// The client said what it is.
+    pub(crate) fn introduced(&mut self, software: ClientSoftware) {
+        self.said.software = Some(Arc::new(software));
+        self.identity.says(&self.said);
     }
 }
 

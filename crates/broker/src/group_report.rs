@@ -1,8 +1,9 @@
 use crate::broker::Broker;
 use crate::partition::LocalPartition;
+use ottla_coordinator::group::Rebalances;
 use ottla_records::HEADER_SIZE;
 use ottla_storage::log_dir::{Part, ReadLimit};
-use ottla_types::{Now, Offset};
+use ottla_types::{Now, Offset, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +21,10 @@ pub struct GroupReport {
     pub members_count: usize,
     /// Generations it had: each is a rebalance.
     pub generation: i32,
+    /// Rebalances that came to an end since it was loaded.
+    pub rebalances: Rebalances,
+    /// Requests that committed offsets since it was loaded.
+    pub commits: u64,
     /// How far behind it is, partition by partition of those it has committed offsets of.
     pub lags: Vec<PartitionLag>,
 }
@@ -31,13 +36,45 @@ pub struct PartitionLag {
     pub topic: Arc<str>,
     /// The partition's number.
     pub partition: i32,
+    /// The next offset it reads, as it said.
+    pub committed: i64,
+    /// When it said so.
+    pub committed_at: Timestamp,
     /// Records that are readable and not committed as read.
     pub records: u64,
     /// Age of the oldest of them; `None` when a disk would have to be waited for to know.
     pub seconds: Option<f64>,
 }
 
+/// Who is a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupClient {
+    /// The group's id.
+    pub group: String,
+    /// Under which it joined.
+    pub client_id: Arc<str>,
+    /// The address it joined from, as Kafka writes it: `/127.0.0.1`.
+    pub client_host: Arc<str>,
+}
+
 impl Broker {
+    /// The members of the groups that are coordinated here.
+    pub fn group_clients(&self) -> Vec<GroupClient> {
+        let mut clients = Vec::new();
+        for shard in self.groups.all() {
+            shard.look(|coordinator| {
+                for (id, group) in coordinator.groups() {
+                    clients.extend(group.members().map(|member| GroupClient {
+                        group: id.as_str().to_owned(),
+                        client_id: Arc::clone(&member.parts.client_id),
+                        client_host: Arc::clone(&member.parts.client_host),
+                    }));
+                }
+            });
+        }
+        clients
+    }
+
     /// The groups that are coordinated here, by id. Lags are those of partitions led from here.
     pub fn group_reports(&self, now: Now) -> Vec<GroupReport> {
         let mut reports = BTreeMap::<String, GroupReport>::new();
@@ -50,19 +87,27 @@ impl Broker {
                         state: group.state().name(),
                         members_count: group.members_count(),
                         generation: group.generation(),
+                        rebalances: group.rebalances(),
+                        commits: 0,
                         lags: Vec::new(),
                     };
                     reports.insert(report.group.clone(), report);
                 }
+                for (id, commits) in coordinator.commits() {
+                    if let Some(report) = reports.get_mut(id.as_str()) {
+                        report.commits = commits;
+                    }
+                }
                 let offsets = coordinator.offsets();
                 committed.extend(offsets.map(|(id, topic, partition, committed)| {
-                    (id.clone(), Arc::clone(topic), partition, committed.offset)
+                    let said = (committed.offset, committed.committed_at);
+                    (id.clone(), Arc::clone(topic), partition, said)
                 }));
             });
         }
         // Logs are looked at when no shard is held up by it.
         let view = self.view.load();
-        for (id, topic, partition, offset) in committed {
+        for (id, topic, partition, (offset, committed_at)) in committed {
             let Ok(local) = view.by_name(&topic, partition) else {
                 continue;
             };
@@ -73,6 +118,8 @@ impl Broker {
                 report.lags.push(PartitionLag {
                     topic,
                     partition,
+                    committed: offset,
+                    committed_at,
                     records,
                     seconds,
                 });

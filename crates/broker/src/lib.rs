@@ -10,11 +10,13 @@
 
 pub mod config;
 
-mod connection;
 mod error_map;
 mod loggers;
 mod metrics;
 mod response;
+
+mod client_identity;
+mod connection;
 
 mod partition;
 mod view;
@@ -30,6 +32,7 @@ mod controller_desk;
 mod dispatch;
 mod handlers;
 mod producer_ids;
+mod ratio_histogram;
 mod request;
 mod size_histogram;
 
@@ -40,13 +43,17 @@ mod parking;
 mod partition_report;
 
 pub use broker::{BlockingWork, Broker, BrokerStart, Directory, FailedDirectory, Wake};
+pub use client_identity::{ClientIdentity, SaidByClient};
 pub use connection::{Connection, ConnectionInfo};
-pub use group_report::{GroupReport, PartitionLag};
+pub use group_report::{GroupClient, GroupReport, PartitionLag};
 pub use loggers::{LogLevel, Loggers, ROOT_LOGGER};
 pub use metrics::{
     BrokerMetrics, ClientRequest, ClientSoftware, FailureCounts, SeenClient, TopicMetrics,
     codec_names,
 };
 pub use partition_report::{PartitionStates, ReadableOffsets};
+pub use ratio_histogram::RatioHistogram;
 pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};
 pub use size_histogram::SizeHistogram;
+
+pub use ottla_coordinator::group::Rebalances;

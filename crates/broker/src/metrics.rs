@@ -1,5 +1,6 @@
+use crate::ratio_histogram::RatioHistogram;
 use crate::size_histogram::SizeHistogram;
-use ottla_records::Codec;
+use ottla_records::{Codec, ValidBatch};
 use ottla_types::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ pub struct BrokerMetrics {
     pub batch_bytes: [SizeHistogram; Codec::ALL.len()],
     /// Records of appended batches, by the number of their codec.
     pub batch_records: [SizeHistogram; Codec::ALL.len()],
+    /// How many times as large appended batches would be without compression, by the number of their
+    /// codec.
+    pub compression_ratio: [RatioHistogram; Codec::ALL.len()],
     /// Bytes of record batches that were appended.
     pub produced_bytes: AtomicU64,
     /// Records that were appended.
@@ -127,6 +131,7 @@ impl Default for BrokerMetrics {
             client_requests: Mutex::default(),
             batch_bytes: Default::default(),
             batch_records: Default::default(),
+            compression_ratio: Default::default(),
             produced_bytes: AtomicU64::new(0),
             produced_records: AtomicU64::new(0),
             produced_batches: AtomicU64::new(0),
@@ -198,9 +203,11 @@ impl BrokerMetrics {
         }
     }
 
-    pub(crate) fn appended(&self, codec: Codec, size: u64, records: u64) {
-        self.batch_bytes[codec as usize].record(size);
-        self.batch_records[codec as usize].record(records);
+    pub(crate) fn appended(&self, facts: &ValidBatch) {
+        let (codec, size) = (facts.codec as usize, facts.size as u64);
+        self.batch_bytes[codec].record(size);
+        self.batch_records[codec].record(u64::from(facts.records_count));
+        self.compression_ratio[codec].record(facts.uncompressed_size as u64, size);
     }
 
     pub(crate) fn request(&self, api_key: i16) {
@@ -230,21 +237,18 @@ impl BrokerMetrics {
         topics.remove(name);
     }
 
-    pub(crate) fn client(&self, name: &str, version: &str) {
-        self.see_client(name, version, |seen| seen.connections += 1);
+    pub(crate) fn client(&self, software: &ClientSoftware) {
+        self.see_client(software, |seen| seen.connections += 1);
     }
 
     /// A client asked for an API or a version that is not served.
-    pub(crate) fn client_refused(&self, name: &str, version: &str) {
-        self.see_client(name, version, |seen| seen.is_supported = false);
+    pub(crate) fn client_refused(&self, software: &ClientSoftware) {
+        self.see_client(software, |seen| seen.is_supported = false);
     }
 
-    fn see_client(&self, name: &str, version: &str, see: impl FnOnce(&mut SeenClient)) {
+    fn see_client(&self, software: &ClientSoftware, see: impl FnOnce(&mut SeenClient)) {
         let mut clients = self.clients.lock();
-        let mut software = ClientSoftware {
-            name: name.to_owned(),
-            version: version.to_owned(),
-        };
+        let mut software = software.clone();
         if CLIENT_SOFTWARES_MAX <= clients.len() && !clients.contains_key(&software) {
             software = ClientSoftware {
                 name: "other".to_owned(),

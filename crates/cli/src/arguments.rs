@@ -4,8 +4,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    bench, cluster, completion, config, consume, debug, dev, doctor, explain, group, produce,
-    profile, run, start, status, topic,
+    bench, client, cluster, completion, config, consume, debug, dev, doctor, explain, group,
+    produce, profile, run, start, status, topic,
 };
 
 /// A Kafka-compatible event-streaming broker, and the commands to use it.
@@ -34,6 +34,9 @@ pub enum Command {
     /// Consumer groups: list, describe with lag, move, forget.
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Clients: who is connected, with what software and how much traffic.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
     /// Run a command with a throwaway broker of its own.
     Run(run::Run),
     /// Configurations of the cluster, brokers, topics and groups: show, set, unset.
@@ -86,6 +89,9 @@ pub struct ClientArguments {
     /// How long to try: 500ms, 10s, 2m.
     #[arg(long, value_name = "TIME", value_parser = crate::time_text::parse_span, global = true)]
     pub timeout: Option<Duration>,
+    /// Do what cannot be undone without asking, though the profile is protected.
+    #[arg(short = 'y', long, global = true)]
+    pub yes: bool,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,

@@ -97,6 +97,9 @@ pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
         "kafka-storage" => storage::run(storage::Storage::parse_from(rest)),
         "kafka-console-producer" => console::produce(&console::ConsoleProducer::parse_from(rest)),
         "kafka-console-consumer" => console::consume(&console::ConsoleConsumer::parse_from(rest)),
+        other if other.starts_with("kafka-") => Err(Failure::usage(format!(
+            "this binary cannot stand in for {other}; docs/command-line.md names the tools it can"
+        ))),
         _ => return None,
     };
     Some(match done {

@@ -16,7 +16,9 @@ mod record_format;
 mod record_json;
 mod where_expression;
 
+mod http_get;
 mod logs;
+mod protection;
 mod session;
 
 mod load;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Produce(produce) => commands::produce::run(produce, &client),
         Command::Consume(consume) => commands::consume::run(consume, &client),
         Command::Group(group) => commands::group::run(group, &client),
+        Command::Client(who) => commands::client::run(who, &client),
         Command::Run(run) => return commands::run::run(run),
         Command::Config(config) => commands::config::run(config, &client),
         Command::Cluster(cluster) => commands::cluster::run(cluster, &client),

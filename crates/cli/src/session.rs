@@ -6,7 +6,10 @@ use crate::arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::profiles::Profiles;
 use crate::properties::{Properties, read_file};
+use crate::protection::{PROTECTED, Protection};
 
+/// The same, as Java and librdkafka name it.
+const BOOTSTRAP_NAMES: &[&str] = &["bootstrap.servers", "metadata.broker.list"];
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 /// A person waits less long than a program: a topic or broker that is not there by then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,6 +20,8 @@ pub struct Session {
     pub properties: Properties,
     /// Where the client asks first.
     pub bootstrap: String,
+    /// What stands before deeds that cannot be undone.
+    pub protection: Protection,
 }
 
 /// Runs `work` with a client that is made as the command line says, and has reached the cluster.
@@ -35,10 +40,18 @@ pub fn with_lazy_client(
     arguments: &ClientArguments,
     work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut properties = properties(arguments)?;
-    let from_properties = properties.take(&["bootstrap.servers", "metadata.broker.list"]);
+    let profile = profile(arguments)?;
+    let mut properties = properties(arguments, &profile)?;
+    let from_properties = properties.take(BOOTSTRAP_NAMES);
     let bootstrap = arguments.bootstrap_servers.clone().or(from_properties);
     let bootstrap = bootstrap.unwrap_or_else(|| DEFAULT_BOOTSTRAP.to_owned());
+    let is_protected = properties.take_parsed(&[PROTECTED])?.unwrap_or(false);
+    let protection = match profile {
+        Some(profile) if is_protected && !arguments.yes && profile.is_of(&bootstrap)? => {
+            Protection::Profile(profile.name)
+        }
+        _ => Protection::None,
+    };
     let mut options = client_options(&mut properties)?;
     if let Some(timeout) = arguments.timeout {
         options.operation_timeout = timeout;
@@ -53,27 +66,58 @@ pub fn with_lazy_client(
             client,
             properties,
             bootstrap,
+            protection,
         })
         .await
     })
 }
 
+/// The profile that is used.
+struct Profile {
+    name: String,
+    /// Its properties, as `key=value` lines.
+    lines: Vec<String>,
+}
+
+impl Profile {
+    /// Whether its cluster is the one at `bootstrap`: another may have been named beside it.
+    fn is_of(&self, bootstrap: &str) -> Result<bool, Failure> {
+        let own = Properties::parse(&self.lines)?.take(BOOTSTRAP_NAMES);
+        Ok(own.is_none_or(|own| own == bootstrap))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn profile(arguments: &ClientArguments) -> Result<Option<Profile>, Failure> {
+    let Some(profiles) = Profiles::of_user() else {
+        return Ok(None);
+    };
+    let named = arguments
+        .profile
+        .clone()
+        .or_else(|| variable("OTTLA_PROFILE"));
+    let name = match named {
+        Some(name) => Some(name),
+        None => profiles.current()?,
+    };
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    let lines = profiles.read(&name)?;
+    Ok(Some(Profile { name, lines }))
+}
+
 /// The profile's, then the environment's, then the file's, then those of -X: the last one wins.
-fn properties(arguments: &ClientArguments) -> Result<Properties, Failure> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+fn properties(
+    arguments: &ClientArguments,
+    profile: &Option<Profile>,
+) -> Result<Properties, Failure> {
     let mut lines = Vec::new();
-    if let Some(profiles) = Profiles::of_user() {
-        let named = arguments
-            .profile
-            .clone()
-            .or_else(|| variable("OTTLA_PROFILE"));
-        let name = match named {
-            Some(name) => Some(name),
-            None => profiles.current()?,
-        };
-        if let Some(name) = name {
-            lines.extend(profiles.read(&name)?);
-        }
+    if let Some(profile) = profile {
+        lines.extend(profile.lines.iter().cloned());
     }
     let servers = variable("OTTLA_BOOTSTRAP_SERVERS");
     let servers = servers.or_else(|| variable("KAFKA_BOOTSTRAP_SERVERS"));

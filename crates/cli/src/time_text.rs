@@ -90,6 +90,18 @@ pub fn parse_millis(text: &str, now: i64) -> Option<i64> {
     Some(days_since_1970(year, month, day) * MILLIS_PER_DAY + parse_time_of_day(time)?)
 }
 
+/// `38s`, `5m`, `3h`, `2d`: the largest unit that fits.
+pub fn format_span(millis: i64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        ..1 => format!("{millis}ms"),
+        1..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// A span of time, for the command line.
 pub fn parse_span(text: &str) -> Result<std::time::Duration, String> {
     let millis = parse_duration(text).and_then(|millis| u64::try_from(millis).ok());
@@ -207,6 +219,21 @@ mod tests {
             "1969-01-01",
         ] {
             assert_eq!(parse_millis(text, 0), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_have_one_unit() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (38_400, "38s"),
+            (119_999, "119s"),
+            (120_000, "2m"),
+            (7_200_000, "2h"),
+            (172_800_000, "2d"),
+        ] {
+            assert_eq!(format_span(millis), text);
         }
     }
 }

@@ -10,7 +10,7 @@ pub fn for_code(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::TopicAlreadyExists => "choose another name, or use the topic that is there",
         ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => {
-            "raise the topic's max.message.bytes, or lower the producer's batch size"
+            "raise the topic's max.message.bytes, or lower the producer's batch.size"
         }
         ErrorCode::InvalidTimestamp => {
             "set record timestamps near the present, or widen the topic's message.timestamp.after.max.ms \
@@ -26,7 +26,20 @@ pub fn for_code(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::TopicAuthorizationFailed | ErrorCode::ClusterAuthorizationFailed => {
             "this user lacks the permission: have an ACL added"
         }
-        ErrorCode::UnsupportedVersion => "the broker is older than this operation",
+        ErrorCode::UnsupportedVersion => {
+            "client and broker have no version of the request in common: ottla cluster api-versions shows \
+             what the broker speaks"
+        }
+        ErrorCode::SaslAuthenticationFailed => {
+            "check user, password and sasl.mechanism: only the broker's log says which of them is wrong"
+        }
+        ErrorCode::OutOfOrderSequenceNumber => {
+            "records of this producer are missing before these: two producers use one id, or records were \
+             lost; a new producer starts afresh"
+        }
+        ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => {
+            "a newer producer with the same transactional.id took over: every instance needs its own"
+        }
         ErrorCode::KafkaStorageError => {
             "the broker's log directory is offline or full: see its log"
         }

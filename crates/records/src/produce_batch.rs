@@ -60,6 +60,8 @@ impl Default for ProduceRules {
 pub struct ValidBatch {
     /// Bytes of the whole batch.
     pub size: usize,
+    /// Bytes it would have without compression, if somebody has looked; else those it has.
+    pub uncompressed_size: usize,
     /// How its records are compressed. (zstd needs Produce v7; the caller knows the version.)
     pub codec: Codec,
     /// Number of records; at least 1 from a producer.
@@ -88,6 +90,7 @@ impl ValidBatch {
     pub fn from_header(batch: &BatchView<'_>) -> Result<ValidBatch, DecompressError> {
         Ok(ValidBatch {
             size: batch.size_in_bytes(),
+            uncompressed_size: batch.size_in_bytes(),
             codec: batch.codec()?,
             records_count: batch.records_count(),
             last_offset_delta: batch.last_offset_delta(),
@@ -277,6 +280,7 @@ pub fn validate_produce(
     if !walk.refused.is_empty() {
         return Err(ProduceBatchError::Refused(walk.refused));
     }
+    facts.uncompressed_size = batch.len() - view.payload().len() + payload.len();
     facts.max_timestamp = walk.max_timestamp;
     facts.max_timestamp_offset_delta = walk.max_timestamp_index;
     facts.max_timestamp_is_stated = view.max_timestamp() == walk.max_timestamp;

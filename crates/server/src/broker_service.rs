@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use ottla_broker::config::LiveSettings;
 use ottla_broker::{
-    BlockingWork, Broker, Connection, ConnectionInfo, CoreId, Outcome, Response, ResponsePart,
-    Token, Wake,
+    BlockingWork, Broker, ClientIdentity, Connection, ConnectionInfo, CoreId, Outcome, Response,
+    ResponsePart, Token, Wake,
 };
 use ottla_storage::log_dir::FileRange;
 use ottla_types::{Mono, Now};
@@ -46,6 +46,10 @@ impl Service for BrokerService {
             peer: peer.peer,
             local: peer.local,
         })
+    }
+
+    fn identity(&self, connection: &Connection) -> Arc<ClientIdentity> {
+        connection.identity()
     }
 
     fn disconnect(&self, connection: Connection) {

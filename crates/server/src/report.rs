@@ -1,5 +1,7 @@
+mod clients;
 mod compaction;
 mod groups;
+mod lag_history;
 mod metadata;
 mod process;
 mod requests;
@@ -12,13 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ottla_broker::Broker;
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::log_dir::LogDir;
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::http::{Check, Report};
+use crate::http::{Check, HttpCounters, Report};
 use crate::metrics::Exposition;
 use crate::network::{Gauges, Workers};
 use crate::quorum_slot::QuorumSlot;
 use crate::threads::JournalCounters;
+use lag_history::LagHistory;
 
 /// Health and metrics of a running broker.
 pub struct ServerReport {
@@ -29,6 +33,9 @@ pub struct ServerReport {
     gauges: Gauges,
     clock: Clock,
     is_serving: AtomicBool,
+    http: HttpCounters,
+    /// How groups got on, each time metrics were asked for.
+    lag_history: Mutex<LagHistory>,
 }
 
 /// A log directory with its journal's counters.
@@ -59,6 +66,8 @@ impl ServerReport {
             gauges,
             clock,
             is_serving: AtomicBool::new(false),
+            http: HttpCounters::default(),
+            lag_history: Mutex::default(),
         }
     }
 
@@ -142,6 +151,7 @@ impl Report for ServerReport {
         self.process(&mut text);
         self.connections(&mut text);
         self.requests(&mut text);
+        self.http_requests(&mut text);
         self.metadata(&mut text);
         self.topics(&mut text);
         self.sizes(&mut text);
@@ -149,5 +159,13 @@ impl Report for ServerReport {
         self.storage(&mut text);
         self.compaction(&mut text);
         text.into_text()
+    }
+
+    fn clients(&self) -> String {
+        self.connected().to_string()
+    }
+
+    fn counters(&self) -> &HttpCounters {
+        &self.http
     }
 }

@@ -24,6 +24,9 @@ use crate::report::{ReportedDirectory, ServerReport};
 use crate::start_error::StartError;
 use crate::threads::{BlockingPool, Cleaner, Flusher, Journal, JournalCounters, Scrubber};
 
+/// Where the HTTP endpoints are.
+const HTTP_PORT: &str = "ottla.http.port";
+
 /// Threads that flush one directory.
 const FLUSHERS: usize = 2;
 
@@ -88,6 +91,7 @@ impl Server {
         let is_in_memory = place == DataPlace::Memory;
         let mut opened = OpenedDisks::open(&config, &place, clock)?;
         let sockets = bind_all(&mut config)?;
+        let http = bind_http(&mut config)?;
         let workers = Workers::new(worker_count(&config));
         let blocking = BlockingPool::default();
         let quotas = Arc::new(ArcSwap::from_pointee(quotas(&config)?));
@@ -190,7 +194,11 @@ impl Server {
             network.gauges(),
             clock,
         ));
-        let http = start_http(&config, &report)?;
+        let http = http.map(|listener| http::start(listener, Arc::clone(&report) as _));
+        let http = http.transpose().map_err(|source| StartError::System {
+            what: "the HTTP endpoints",
+            source,
+        })?;
         let greeting = Greeting {
             node_id: config.node_id.get(),
             cluster_id,
@@ -314,32 +322,34 @@ fn limits(config: &BrokerConfig) -> NetworkLimits {
     }
 }
 
-/// Opens the HTTP endpoints. A port that nobody asked for gives way to whoever has it.
-fn start_http(
-    config: &BrokerConfig,
-    report: &Arc<ServerReport>,
-) -> Result<Option<SocketAddr>, StartError> {
-    let Some((host, port)) = &config.http else {
+/// Binds the HTTP endpoints. A port that nobody asked for gives way to whoever has it. Clients find the
+/// true port in this broker's configuration.
+fn bind_http(config: &mut BrokerConfig) -> Result<Option<TcpListener>, StartError> {
+    let Some((host, port)) = config.http.clone() else {
         return Ok(None);
     };
     let failed = |source| StartError::BindHttp {
         host: host.clone(),
-        port: *port,
+        port,
         source,
     };
-    let was_asked_for = config.started_with.values().contains_key("ottla.http.port");
-    let listener = match network::bind(host, *port) {
+    let was_asked_for = config.started_with.values().contains_key(HTTP_PORT);
+    let listener = match network::bind(&host, port) {
         Err(error) if !was_asked_for => {
             tracing::warn!(
                 "port {port} is taken ({error}): the HTTP endpoints are on a free one; \
-                 ottla.http.port sets it"
+                 {HTTP_PORT} sets it"
             );
-            network::bind(host, 0).map_err(failed)?
+            network::bind(&host, 0).map_err(failed)?
         }
         bound => bound.map_err(failed)?,
     };
-    let address = http::start(listener, Arc::clone(report) as _).map_err(failed)?;
-    Ok(Some(address))
+    let bound = listener.local_addr().map_err(failed)?.port();
+    if bound != port {
+        config.http = Some((host.clone(), bound));
+        config.started_with.became(HTTP_PORT, bound.to_string());
+    }
+    Ok(Some(listener))
 }
 
 fn no_threads(source: std::io::Error) -> StartError {

@@ -234,6 +234,11 @@ impl StaticConfig {
         &self.values
     }
 
+    /// What was left to the machine to choose became this.
+    pub fn became(&mut self, name: &str, value: String) {
+        self.values.insert(name.to_owned(), value);
+    }
+
     /// The text in force for `name`: what was set, else the default.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.values.get(name) {

@@ -1,3 +1,4 @@
+use super::java_expression::is_java_expression;
 use super::refuse;
 use crate::config::{
     BrokerLayers, Definition, broker_definition, client_metrics_definition, group_definition,
@@ -136,13 +137,13 @@ fn check_interval(printed: &str) -> Result<(), ControllerError> {
     }
 }
 
-/// Each is `attribute=regular expression`. Nothing here reads the expressions yet; whether each can be
-/// read is left to what will.
+/// Each is `attribute=regular expression`, one that Java can read.
 fn check_patterns(printed: &str) -> Result<(), ControllerError> {
     for pattern in split_list(printed) {
         let mut parts = pattern.split('=').map(str::trim);
         let is_known = parts.next().is_some_and(|name| MATCHED.contains(&name));
-        let has_expression = parts.next().is_some_and(|text| !text.is_empty());
+        let expression = parts.next().filter(|text| !text.is_empty());
+        let has_expression = expression.is_some_and(is_java_expression);
         if !is_known || !has_expression || parts.next().is_some() {
             return Err(refuse(format!(
                 "Illegal client matching pattern: {pattern}"

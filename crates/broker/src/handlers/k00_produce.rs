@@ -11,8 +11,8 @@ use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
 use ottla_records::{
-    BatchError, BatchView, Codec, Compressor, ProduceBatchError, Scratch, ValidBatch, recompress,
-    validate_produce,
+    BatchError, BatchView, Codec, Compressor, ProduceBatchError, RecordRefusal, Scratch,
+    ValidBatch, recompress, validate_produce,
 };
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
 use ottla_storage::partition::Durability;
@@ -413,7 +413,7 @@ fn accepted(
         add(&broker.metrics.duplicate_batches, 1);
     } else {
         let (size, records) = (facts.size as u64, u64::from(facts.records_count));
-        broker.metrics.appended(facts.codec, size, records);
+        broker.metrics.appended(facts);
         add(&broker.metrics.produced_batches, 1);
         add(&broker.metrics.produced_bytes, size);
         add(&broker.metrics.produced_records, records);
@@ -510,18 +510,43 @@ fn refused_batch(partition: &LocalPartition, error: &ProduceBatchError) -> Parti
         result.message = Some(format!("Invalid magic found in record: {magic}"));
     }
     if let ProduceBatchError::Refused(records) = error {
-        let texts = records
-            .iter()
-            .map(|record| (record.index as i32, record.refusal.to_string()));
+        let texts = records.iter().map(|record| {
+            let text = refused_record(partition, &record.refusal);
+            (record.index as i32, text)
+        });
         result.record_errors = texts.collect();
         result.message = Some(match result.error {
             ErrorCode::InvalidTimestamp => {
                 "One or more records have been rejected due to invalid timestamp".to_owned()
             }
-            _ => "One or more records have been rejected".to_owned(),
+            _ => rejected(&result.record_errors),
         });
     }
     result
+}
+
+fn refused_record(partition: &LocalPartition, refusal: &RecordRefusal) -> String {
+    match refusal {
+        RecordRefusal::NullKey => {
+            let (topic, number) = (&partition.topic, partition.id.partition);
+            format!("{refusal} in topic partition {topic}-{number}")
+        }
+        RecordRefusal::Timestamp { .. } => refusal.to_string(),
+    }
+}
+
+/// Kafka's words for records that are refused, with the first three.
+fn rejected(errors: &[(i32, String)]) -> String {
+    let some = errors.iter().take(3);
+    let some =
+        some.map(|(index, text)| format!("RecordError(batchIndex={index}, message='{text}')"));
+    let some: Vec<String> = some.collect();
+    format!(
+        "One or more records have been rejected due to {} record errors in total, and only showing the first \
+         three errors at most: [{}]",
+        errors.len(),
+        some.join(", ")
+    )
 }
 
 impl Answer {

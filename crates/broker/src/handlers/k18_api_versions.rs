@@ -1,5 +1,6 @@
 use crate::dispatch::APIS;
 use crate::following::METADATA_VERSION;
+use crate::metrics::ClientSoftware;
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::Outcome;
 use ottla_protocol::messages::api_versions_request::ApiVersionsRequest;
@@ -14,17 +15,17 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ApiVersionsRequest<'_> = request.decode()?;
     let version = request.version();
     if 3 <= version {
-        let (name, software) = (
-            &message.client_software_name,
-            &message.client_software_version,
-        );
-        if !is_software_name(name) || !is_software_name(software) {
+        let software = ClientSoftware {
+            name: message.client_software_name.to_string(),
+            version: message.client_software_version.to_string(),
+        };
+        if !is_software_name(&software.name) || !is_software_name(&software.version) {
             return refuse(&request, ErrorCode::InvalidRequest);
         }
-        if request.connection.software.is_none() {
-            request.broker.metrics.client(name, software);
+        if request.connection.software().is_none() {
+            request.broker.metrics.client(&software);
         }
-        request.connection.software = Some((name.to_string(), software.to_string()));
+        request.connection.introduced(software);
     }
     if 5 <= version
         && let Some(code) = check_identity(&request, &message)

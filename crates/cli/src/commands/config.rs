@@ -75,6 +75,16 @@ pub struct Changes {
     dry_run: bool,
 }
 
+impl Changes {
+    /// What changing these of `resource` does that cannot be undone: a shorter retention deletes records.
+    pub fn deed(&self, resource: &ConfigResource) -> Option<String> {
+        let reads = self.words.first().is_none_or(|word| word == "get");
+        let (kind, name) = named(resource);
+        let deed = || format!("change the configuration of {kind} {name}");
+        (!reads && !self.dry_run).then(|| deed().trim_end().to_owned())
+    }
+}
+
 pub fn run(command: ConfigCommand, client: &ClientArguments) -> Result<(), Failure> {
     let broker = |id: i32| {
         let id = BrokerId::from_wire(id);
@@ -94,6 +104,9 @@ pub fn run(command: ConfigCommand, client: &ClientArguments) -> Result<(), Failu
     };
     with_client(client, async |session| {
         session.properties.report_rest();
+        if let Some(deed) = changes.deed(&resource) {
+            session.protection.allow(&deed)?;
+        }
         run_on(&resource, &changes, &session.client.admin(), client.format).await
     })
 }

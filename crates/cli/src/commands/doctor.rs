@@ -13,14 +13,18 @@ use crate::arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::output::{counted, print_json};
 use crate::session::{Session, with_lazy_client};
+use crate::time_text::{format_span, now_millis};
 
 /// How long one connection may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Find out why clients here cannot work with a cluster, or soon will not: addresses, versions,
-/// partitions, disks. Fails if there is a problem.
+/// clocks, partitions, disks. Fails if there is a problem.
 #[derive(Debug, Args)]
 pub struct Doctor {}
+
+/// Clocks that are closer are right enough.
+const CLOCK_SKEW_MAX_MS: i64 = 1_000;
 
 /// What was looked at, and what was found.
 struct Finding {
@@ -154,6 +158,7 @@ async fn examine(session: &Session, findings: &mut Vec<Finding>) {
     }
     if all_reachable {
         versions(&admin, findings).await;
+        clock(&admin, findings).await;
         topics(&admin, cluster.brokers.len(), findings).await;
         disks(&admin, findings).await;
         groups(&admin, findings).await;
@@ -193,6 +198,46 @@ async fn versions(admin: &Admin, findings: &mut Vec<Finding>) {
             Err(error) => Finding::new(Kind::Problem, what, error.to_string()),
         });
     }
+}
+
+/// The metadata's leader says when it last heard of itself: that is its clock.
+async fn clock(admin: &Admin, findings: &mut Vec<Finding>) {
+    let asked = now_millis();
+    let quorum = admin.describe_quorum().await;
+    let answered = now_millis();
+    let quorum = match quorum {
+        Ok(quorum) => quorum,
+        Err(error) => {
+            let says = format!("cannot be compared: {error}");
+            findings.push(Finding::new(Kind::Warning, "clock", says));
+            return;
+        }
+    };
+    let leader = quorum.voters.iter().find(|it| Some(it.id) == quorum.leader);
+    let said = leader.and_then(|leader| Some((leader.id, leader.last_fetch?)));
+    let Some((id, theirs)) = said else {
+        let says = "cannot be compared: the metadata's leader does not tell its time";
+        findings.push(Finding::new(Kind::Warning, "clock", says));
+        return;
+    };
+    let ahead = theirs.as_millis() - i64::midpoint(asked, answered);
+    let what = format!("clock of broker {id}");
+    findings.push(judge_clock(what, ahead, (answered - asked) / 2));
+}
+
+/// By how many milliseconds a broker's clock is ahead, give or take `unsure_ms`.
+fn judge_clock(what: String, ahead_ms: i64, unsure_ms: i64) -> Finding {
+    let apart = ahead_ms.abs();
+    let which = if ahead_ms < 0 { "behind" } else { "ahead of" };
+    if apart <= CLOCK_SKEW_MAX_MS + unsure_ms {
+        let says = format!("{apart} ms {which} this one, give or take {unsure_ms} ms");
+        return Finding::new(Kind::Good, what, says);
+    }
+    let says = format!("{} {which} this one", format_span(apart));
+    Finding::new(Kind::Warning, what, says).fix(
+        "let both machines keep time (NTP): retention, offsets by time and how far groups are behind go by \
+         times that clients give their records",
+    )
 }
 
 async fn topics(admin: &Admin, brokers: usize, findings: &mut Vec<Finding>) {
@@ -384,6 +429,31 @@ mod tests {
                 in_sync_replicas: ids(in_sync),
                 offline_replicas: Vec::new(),
             }],
+        }
+    }
+
+    #[test]
+    fn clocks_are_judged_by_what_is_certain() {
+        for (ahead, unsure, kind, says) in [
+            (
+                3,
+                1,
+                Kind::Good,
+                "3 ms ahead of this one, give or take 1 ms",
+            ),
+            (-3, 1, Kind::Good, "3 ms behind this one, give or take 1 ms"),
+            (
+                1_900,
+                1_000,
+                Kind::Good,
+                "1900 ms ahead of this one, give or take 1000 ms",
+            ),
+            (1_900, 1, Kind::Warning, "1s ahead of this one"),
+            (-7_200_000, 1, Kind::Warning, "2h behind this one"),
+        ] {
+            let finding = judge_clock("clock".to_owned(), ahead, unsure);
+            assert_eq!((finding.kind, finding.says.as_str()), (kind, says));
+            assert_eq!(finding.fix.is_some(), kind == Kind::Warning);
         }
     }
 

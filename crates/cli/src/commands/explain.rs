@@ -48,7 +48,7 @@ const SYMPTOMS: &[Symptom] = &[
         remedy: "use the HTTP port, or a TCP check",
     },
     Symptom {
-        words: &["36929561"],
+        words: &["3692956"],
         name: "TLS on a plaintext listener",
         cause: "the client encrypts (security.protocol=SSL or SASL_SSL), the listener does not",
         remedy: "set security.protocol=PLAINTEXT, or use a listener with TLS",
@@ -75,6 +75,12 @@ const SYMPTOMS: &[Symptom] = &[
         words: &["1095586128"],
         name: "AMQP on the Kafka port",
         cause: "an AMQP client called a Kafka listener",
+        remedy: "check the port",
+    },
+    Symptom {
+        words: &["707857674"],
+        name: "Redis on the Kafka port",
+        cause: "a Redis client called a Kafka listener",
         remedy: "check the port",
     },
     Symptom {
@@ -264,5 +270,41 @@ mod tests {
             ]
         );
         assert!(in_text("None of this is an error").is_empty());
+    }
+
+    #[test]
+    fn what_people_see_most_has_a_remedy() {
+        for seen in [
+            "Invalid receive (size = 1195725856 larger than 104857600)",
+            "Invalid receive (size = 1347375956 larger than 104857600)",
+            "Invalid receive (size = 1212498244 larger than 104857600)",
+            "Invalid receive (size = 369295616 larger than 104857600)",
+            "Invalid receive (size = 369295621 larger than 104857600)",
+            "Invalid receive (size = 352518912 larger than 104857600)",
+            "Invalid receive (size = 1213486160 larger than 104857600)",
+            "Invalid receive (size = 1095586128 larger than 104857600)",
+            "Invalid receive (size = 1397966893 larger than 104857600)",
+            "Invalid receive (size = 707857674 larger than 104857600)",
+            "Topic orders not present in metadata after 60000 ms.",
+            "Connection to node -1 (localhost/127.0.0.1:9092) could not be established.",
+            "consumer poll timeout has expired: max.poll.interval.ms exceeded",
+            "INVALID_REPLICATION_FACTOR",
+            "NOT_ENOUGH_REPLICAS",
+            "COORDINATOR_LOAD_IN_PROGRESS",
+            "NOT_COORDINATOR",
+            "REBALANCE_IN_PROGRESS",
+            "UNKNOWN_MEMBER_ID",
+            "OFFSET_OUT_OF_RANGE",
+            "SASL_AUTHENTICATION_FAILED",
+            "TOPIC_AUTHORIZATION_FAILED",
+            "MESSAGE_TOO_LARGE",
+            "OUT_OF_ORDER_SEQUENCE_NUMBER",
+            "INVALID_PRODUCER_EPOCH",
+            "PRODUCER_FENCED",
+            "UNSUPPORTED_VERSION",
+        ] {
+            let answers = in_text(seen);
+            assert!(answers.iter().any(|it| it.remedy.is_some()), "{seen}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+pub mod client;
 pub mod cluster;
 pub mod completion;
 pub mod config;

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::output::{Table, print_json};
 use crate::profiles::Profiles;
 use crate::properties::read_file;
+use crate::protection::PROTECTED;
 
 /// What secrets look like.
 const HIDDEN: &str = "(hidden)";
@@ -22,6 +23,9 @@ pub enum ProfileCommand {
         /// A file of another tool: client.properties of Kafka, kcat.conf.
         #[arg(long, value_name = "FILE")]
         from: Option<std::path::PathBuf>,
+        /// Have deletions, seeks and changes of configurations confirmed: by the profile's name, or --yes.
+        #[arg(long)]
+        protected: bool,
     },
     /// Use a profile from now on.
     Use {
@@ -56,6 +60,7 @@ pub fn run(command: ProfileCommand, client: &ClientArguments) -> Result<(), Fail
             name,
             replace,
             from,
+            protected,
         } => {
             if !replace && profiles.names()?.contains(&name) {
                 return Err(
@@ -73,6 +78,9 @@ pub fn run(command: ProfileCommand, client: &ClientArguments) -> Result<(), Fail
             properties.extend(client.properties.iter().cloned());
             let bootstrap = client.bootstrap_servers.iter();
             properties.extend(bootstrap.map(|servers| format!("bootstrap.servers={servers}")));
+            if protected {
+                properties.push(format!("{PROTECTED}=true"));
+            }
             if properties.is_empty() {
                 return Err(Failure::usage(
                     "the profile would be empty: give -b, -X, -F or --from",

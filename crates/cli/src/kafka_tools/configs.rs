@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{Args, Parser};
 use ottla_client::{Admin, AlterConfigOp, ConfigChange, ConfigResource, ConfigSource};
 use ottla_types::BrokerId;
 
@@ -24,10 +24,10 @@ pub struct Configs {
     all: bool,
     /// topics, brokers, broker-loggers, client-metrics or groups.
     #[arg(long = "entity-type", value_name = "TYPE")]
-    entity_type: Option<String>,
+    entity_types: Vec<String>,
     /// Whose configurations.
     #[arg(long = "entity-name", value_name = "NAME")]
-    entity_name: Option<String>,
+    entity_names: Vec<String>,
     /// What all brokers have in common.
     #[arg(long = "entity-default")]
     entity_default: bool,
@@ -49,6 +49,8 @@ pub struct Configs {
     /// A client metrics subscription.
     #[arg(long = "client-metrics")]
     client_metrics: Option<String>,
+    #[command(flatten)]
+    not_yet: NotYet,
     /// Set: key=value,key=[a,b].
     #[arg(long = "add-config", value_name = "KEY=VALUE,…")]
     add: Option<String>,
@@ -61,6 +63,45 @@ pub struct Configs {
     /// Accepted: nothing is asked.
     #[arg(long)]
     force: bool,
+}
+
+/// Whom quotas and credentials are for: Kafka's tool has flags for them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Not built yet: quotas and SCRAM credentials")]
+struct NotYet {
+    /// A user.
+    #[arg(long)]
+    user: Option<String>,
+    /// All users.
+    #[arg(long = "user-defaults")]
+    user_defaults: bool,
+    /// A client id.
+    #[arg(long)]
+    client: Option<String>,
+    /// All client ids.
+    #[arg(long = "client-defaults")]
+    client_defaults: bool,
+    /// An address.
+    #[arg(long)]
+    ip: Option<String>,
+    /// All addresses.
+    #[arg(long = "ip-defaults")]
+    ip_defaults: bool,
+}
+
+impl NotYet {
+    /// What cannot be configured, though it was asked for.
+    fn asked(&self, types: &[String]) -> Option<&'static str> {
+        let flags = [
+            ("users", self.user.is_some() || self.user_defaults),
+            ("clients", self.client.is_some() || self.client_defaults),
+            ("ips", self.ip.is_some() || self.ip_defaults),
+        ];
+        let mut asked = flags
+            .into_iter()
+            .filter(|(kind, is_asked)| *is_asked || types.iter().any(|asked| asked == kind));
+        asked.next().map(|(kind, _)| kind)
+    }
 }
 
 /// What kind of thing is configured.
@@ -173,6 +214,15 @@ pub fn run(configs: Configs) -> Result<(), Failure> {
 
 /// The kind and the name; an empty name is the default of all, `None` each there is.
 fn entity(configs: &Configs) -> Result<(EntityType, Option<String>), Failure> {
+    if let Some(kind) = configs.not_yet.asked(&configs.entity_types) {
+        let what = match kind {
+            "users" => "quotas and SCRAM credentials",
+            _ => "quotas",
+        };
+        return Err(Failure::failed(format!(
+            "{kind} cannot be configured: {what} are not built yet"
+        )));
+    }
     let short = [
         (EntityType::Topics, &configs.topic),
         (EntityType::Brokers, &configs.broker),
@@ -187,16 +237,11 @@ fn entity(configs: &Configs) -> Result<(EntityType, Option<String>), Failure> {
     if configs.broker_defaults {
         named.push((EntityType::Brokers, Some(String::new())));
     }
-    if let Some(text) = &configs.entity_type {
+    for (index, text) in configs.entity_types.iter().enumerate() {
         let known = EntityType::ALL.into_iter().find(|it| it.name() == text);
-        let entity = known.ok_or_else(|| match text.as_str() {
-            "users" | "clients" | "ips" => Failure::failed(format!(
-                "{text} have no configurations here yet: no quotas, no SCRAM"
-            )),
-            _ => Failure::usage(format!("Invalid entity type {text}")),
-        })?;
+        let entity = known.ok_or_else(|| Failure::usage(format!("Invalid entity type {text}")))?;
         let default = configs.entity_default.then(String::new);
-        named.push((entity, configs.entity_name.clone().or(default)));
+        named.push((entity, configs.entity_names.get(index).cloned().or(default)));
     }
     match <[_; 1]>::try_from(named) {
         Ok([one]) => Ok(one),

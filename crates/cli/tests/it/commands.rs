@@ -447,7 +447,9 @@ fn a_cluster_says_how_it_is() {
     }
     let doctor = json(&["doctor"]);
     assert_eq!(doctor["problems"], 0, "{doctor}");
-    assert!(broker.command(&["doctor"]).contains("✔ tcp "));
+    let doctor = broker.command(&["doctor"]);
+    assert!(doctor.contains("✔ tcp "), "{doctor}");
+    assert!(doctor.contains("✔ clock of broker 1 "), "{doctor}");
     let nobody = Command::new(OTTLA)
         .args(["doctor", "-b", "127.0.0.1:1"])
         .output()
@@ -478,6 +480,62 @@ fn the_doctor_sees_addresses_that_clients_cannot_reach() {
         text.contains("it tells clients to use broker.invalid:9092"),
         "{text}"
     );
+}
+
+#[test]
+fn a_protected_profile_has_deeds_confirmed() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders"]);
+    let home = TestDir::new();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(OTTLA)
+            .args(arguments)
+            .env("OTTLA_CONFIG_DIR", home.path())
+            .env_remove("OTTLA_BOOTSTRAP_SERVERS")
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .stdin(std::process::Stdio::null())
+            .output();
+        let output = output.unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), errors)
+    };
+    let create = ["profile", "create", "prod", "--protected", "-b"];
+    assert_eq!(
+        run(&[&create[..], &[&broker.bootstrap]].concat()).0,
+        Some(0)
+    );
+    for deed in [
+        &["topic", "delete", "orders"][..],
+        &["topic", "trim", "orders", "-o", "end"],
+        &["topic", "config", "orders", "set", "retention.ms=1"],
+        &["topic", "add-partitions", "orders", "--to", "9"],
+        &["config", "cluster", "set", "log.retention.ms=1000"],
+        &["group", "delete", "g"],
+        &["group", "seek", "g", "--to", "end", "--topics", "orders"],
+        &["group", "offset-delete", "g", "-t", "orders"],
+    ] {
+        let (code, errors) = run(deed);
+        assert_eq!(code, Some(1), "{deed:?}: {errors}");
+        assert!(errors.contains("profile prod is protected"), "{errors}");
+        assert!(errors.contains("--yes"), "{errors}");
+    }
+    for harmless in [
+        &["topic", "list"][..],
+        &["topic", "create", "more"],
+        &["topic", "config", "orders", "get", "retention.ms"],
+        &["topic", "config", "orders"],
+        &["topic", "trim", "orders", "-o", "end", "--dry-run"],
+    ] {
+        assert_eq!(run(harmless).0, Some(0), "{harmless:?}");
+    }
+    let also = broker.command(&["topic", "list"]);
+    assert!(also.contains("orders"), "{also}");
+    assert_eq!(run(&["topic", "delete", "more", "--yes"]).0, Some(0));
+    // Another cluster is not the profile's.
+    let other = Broker::dev();
+    other.command(&["topic", "create", "orders"]);
+    let delete = ["topic", "delete", "orders", "-b"];
+    assert_eq!(run(&[&delete[..], &[&other.bootstrap]].concat()).0, Some(0));
 }
 
 #[test]

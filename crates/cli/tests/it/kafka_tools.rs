@@ -29,6 +29,63 @@ fn stdout(broker: &Broker, name: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn what_is_not_built_is_said() {
+    let broker = Broker::dev();
+    for (arguments, says) in [
+        (
+            &["--describe", "--entity-type", "users"][..],
+            "users cannot be configured: quotas and SCRAM",
+        ),
+        (
+            &[
+                "--alter",
+                "--user",
+                "u",
+                "--add-config",
+                "SCRAM-SHA-256=[password=x]",
+            ],
+            "SCRAM credentials are not built",
+        ),
+        (
+            &[
+                "--alter",
+                "--entity-type",
+                "users",
+                "--entity-name",
+                "u",
+                "--entity-type",
+                "clients",
+                "--entity-name",
+                "c",
+                "--add-config",
+                "producer_byte_rate=1",
+            ],
+            "quotas",
+        ),
+        (
+            &["--describe", "--client-defaults"],
+            "clients cannot be configured: quotas are not built",
+        ),
+        (
+            &["--describe", "--ip", "127.0.0.1"],
+            "ips cannot be configured: quotas are not built",
+        ),
+    ] {
+        let refused = tool(&broker, "kafka-configs.sh", arguments, "");
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert!(errors.contains(says), "{errors}");
+    }
+    let refused = tool(&broker, "kafka-acls.sh", &["--list"], "");
+    assert_eq!(refused.status.code(), Some(2));
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        errors.contains("cannot stand in for kafka-acls"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn topics_and_offsets_have_kafka_s_columns() {
     let broker = Broker::dev();
     let topics = |arguments: &[&str]| stdout(&broker, "/opt/kafka/bin/kafka-topics.sh", arguments);

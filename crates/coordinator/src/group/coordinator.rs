@@ -73,6 +73,12 @@ impl GroupCoordinator {
         self.groups.iter().map(|(id, group)| (id, &group.classic))
     }
 
+    /// How many requests committed offsets since the groups were loaded, by group.
+    pub fn commits(&self) -> impl Iterator<Item = (&GroupId, u64)> {
+        let groups = self.groups.iter();
+        groups.map(|(id, group)| (id, group.commits_count))
+    }
+
     /// Every offset that is kept, with its group, topic and partition.
     pub fn offsets(&self) -> impl Iterator<Item = (&GroupId, &Arc<str>, i32, &CommittedOffset)> {
         let groups = self.groups.iter();

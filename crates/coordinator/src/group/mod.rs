@@ -30,7 +30,7 @@ mod sync;
 
 mod coordinator;
 
-pub use classic::{ClassicGroup, ClassicMember, GroupState};
+pub use classic::{ClassicGroup, ClassicMember, GroupState, Rebalances};
 pub use command::*;
 pub use committed_offset::CommittedOffset;
 pub use config::GroupConfig;

@@ -60,6 +60,8 @@ impl Turn<'_> {
             }
             results.push(of_topic);
         }
+        let has_any = results.iter().flatten().any(Option::is_none);
+        self.group.commits_count += u64::from(has_any);
         Ok(results)
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Group {
     pub(crate) offsets: BTreeMap<Arc<str>, BTreeMap<i32, CommittedOffset>>,
     /// The last write about it: everything that is said of it depends on that.
     pub(crate) last_write: WriteNumber,
+    /// Requests that committed offsets since it was loaded.
+    pub(crate) commits_count: u64,
 }
 
 impl Group {
@@ -20,6 +22,7 @@ impl Group {
             classic: ClassicGroup::empty(now),
             offsets: BTreeMap::new(),
             last_write: WriteNumber::LOADED,
+            commits_count: 0,
         }
     }
 

@@ -229,3 +229,15 @@ twice!(
     a_full_disk_stops_commits_and_nothing_else,
     a_failed_append_ends_the_shard,
 );
+
+#[test]
+fn requests_that_commit_something_are_counted() {
+    let mut group = Harness::new(Mode::Steady);
+    let (generation, ids) = group.stable(&["a"]);
+    assert_eq!(group.commit_offset(&ids[0], generation, 0, 1), Ok(()));
+    assert_eq!(group.commit_offset(&ids[0], generation, 0, 2), Ok(()));
+    let refused = group.commit_offset("who", generation, 0, 3);
+    assert_eq!(refused, Err(GroupError::UnknownMember));
+    let mut commits = group.shard.machine().commits();
+    assert_eq!(commits.next().map(|(_, count)| count), Some(2));
+}

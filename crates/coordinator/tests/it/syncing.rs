@@ -1,5 +1,5 @@
 use crate::harness::{Harness, Join, Mode, Sync, identity, twice};
-use ottla_coordinator::group::{GroupCommand, GroupError, GroupReply, SyncGroup};
+use ottla_coordinator::group::{GroupCommand, GroupError, GroupReply, Rebalances, SyncGroup};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -207,3 +207,31 @@ twice!(
     silence_ends_a_membership,
     the_last_member_leaves_an_empty_group,
 );
+
+/// What is counted of the one group since it was loaded.
+fn rebalances(group: &Harness) -> Rebalances {
+    let mut groups = group.shard.machine().groups();
+    groups.next().expect("there is a group").1.rebalances()
+}
+
+#[test]
+fn rebalances_are_timed_until_everybody_is_at_work() {
+    let mut group = Harness::new(Mode::Steady);
+    let begun = group.now.mono;
+    let (generation, ids) = group.stable(&["a", "b"]);
+    let first = group.now.mono.since(begun);
+    assert!(
+        first > Duration::ZERO,
+        "an empty group waits for more members"
+    );
+    let expected = Rebalances {
+        count: 1,
+        took: first,
+    };
+    assert_eq!(rebalances(&group), expected);
+    // One that nobody lives to see is none. Offsets keep the group.
+    assert_eq!(group.commit_offset(&ids[0], generation, 0, 1), Ok(()));
+    group.pass(Duration::from_secs(3600));
+    assert_eq!(group.state("g"), "Empty", "{ids:?} were silent");
+    assert_eq!(rebalances(&group), expected);
+}

@@ -44,6 +44,7 @@ fn with(mut bytes: Vec<u8>, at: usize, field: &[u8]) -> Vec<u8> {
 
 #[test]
 fn facts_are_those_of_the_batch() {
+    let plain_size = batch(Codec::None).len();
     for codec in Codec::ALL {
         let producer = (
             ProducerId::new(9),
@@ -59,6 +60,7 @@ fn facts_are_those_of_the_batch() {
             facts,
             ValidBatch {
                 size: bytes.len(),
+                uncompressed_size: plain_size,
                 codec,
                 records_count: 3,
                 last_offset_delta: 2,

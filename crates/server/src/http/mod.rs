@@ -1,14 +1,21 @@
-//! The HTTP port: health for orchestrators and load balancers, metrics for Prometheus.
+//! The HTTP port: health for orchestrators and load balancers, metrics for Prometheus, and what no
+//! request of Kafka's asks for.
+
+mod counters;
 
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
+pub use counters::HttpCounters;
 
 /// What the endpoints report.
 pub trait Report: Send + Sync + 'static {
@@ -17,6 +24,12 @@ pub trait Report: Send + Sync + 'static {
 
     /// All metrics as Prometheus's text.
     fn metrics(&self) -> String;
+
+    /// Who is connected, as JSON.
+    fn clients(&self) -> String;
+
+    /// Where answers are counted.
+    fn counters(&self) -> &HttpCounters;
 }
 
 /// One condition of readiness.
@@ -66,11 +79,21 @@ fn router(report: Arc<dyn Report>) -> Router {
         .route("/v1/status/ready", get(readyz))
         .route("/v1/ready/", get(ready_without_body))
         .route("/metrics", get(metrics))
+        .route("/api/v1/clients", get(clients))
+        .layer(middleware::from_fn_with_state(Arc::clone(&report), count))
         .with_state(report)
 }
 
+async fn count(State(report): State<Arc<dyn Report>>, request: Request, next: Next) -> Response {
+    let route = HttpCounters::route(request.uri().path());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    report.counters().answered(route, begun.elapsed());
+    response
+}
+
 async fn index() -> &'static str {
-    "Ottla\n\n/livez  /readyz?verbose  /startupz  /metrics\n"
+    "Ottla\n\n/livez  /readyz?verbose  /startupz  /metrics  /api/v1/clients\n"
 }
 
 async fn readyz(
@@ -113,6 +136,11 @@ async fn metrics(State(report): State<Arc<dyn Report>>) -> Response {
     ([(header::CONTENT_TYPE, kind)], report.metrics()).into_response()
 }
 
+async fn clients(State(report): State<Arc<dyn Report>>) -> Response {
+    let kind = "application/json";
+    ([(header::CONTENT_TYPE, kind)], report.clients()).into_response()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -120,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    struct TestReport(Result<(), String>, Option<String>);
+    struct TestReport(Result<(), String>, Option<String>, HttpCounters);
 
     impl Report for TestReport {
         fn readiness(&self) -> Vec<Check> {
@@ -141,6 +169,14 @@ mod tests {
         fn metrics(&self) -> String {
             "ottla_up 1\n".to_owned()
         }
+
+        fn clients(&self) -> String {
+            "{}".to_owned()
+        }
+
+        fn counters(&self) -> &HttpCounters {
+            &self.2
+        }
     }
 
     /// Status and body.
@@ -155,12 +191,34 @@ mod tests {
     }
 
     fn start_with(result: Result<(), String>) -> SocketAddr {
-        start_reporting(TestReport(result, None))
+        start_reporting(TestReport(result, None, HttpCounters::default()))
     }
 
     fn start_reporting(report: TestReport) -> SocketAddr {
+        start_shared(&Arc::new(report))
+    }
+
+    fn start_shared(report: &Arc<TestReport>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        start(listener, Arc::new(report)).unwrap()
+        start(listener, Arc::clone(report) as _).unwrap()
+    }
+
+    #[test]
+    fn answers_are_counted_by_route() {
+        let report = Arc::new(TestReport(Ok(()), None, HttpCounters::default()));
+        let address = start_shared(&report);
+        for path in ["/livez", "/readyz?verbose", "/livez", "/nothing", "/x"] {
+            ask(address, path);
+        }
+        let counted = |route: &str| {
+            let mut routes = report.2.routes();
+            let (_, sum) = routes.find(|(name, _)| *name == route).unwrap();
+            sum.count()
+        };
+        assert_eq!(counted("/livez"), 2);
+        assert_eq!(counted("/readyz"), 1);
+        assert_eq!(counted("other"), 2);
+        assert_eq!(counted("/metrics"), 0);
     }
 
     #[test]
@@ -171,13 +229,18 @@ mod tests {
         }
         assert_eq!(ask(address, "/v1/ready/").0, 204);
         assert_eq!(ask(address, "/metrics"), (200, "ottla_up 1\n".to_owned()));
+        assert_eq!(ask(address, "/api/v1/clients"), (200, "{}".to_owned()));
         assert!(ask(address, "/readyz?verbose").1.contains("[+] listeners"));
         assert_eq!(ask(address, "/nothing").0, 404);
     }
 
     #[test]
     fn one_that_is_ready_names_what_is_wrong_nevertheless() {
-        let address = start_reporting(TestReport(Ok(()), Some("/b is offline".to_owned())));
+        let address = start_reporting(TestReport(
+            Ok(()),
+            Some("/b is offline".to_owned()),
+            HttpCounters::default(),
+        ));
         let (status, body) = ask(address, "/readyz");
         assert_eq!(status, 200);
         assert!(

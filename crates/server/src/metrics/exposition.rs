@@ -1,6 +1,7 @@
 use std::fmt::Write;
+use std::time::Duration;
 
-use ottla_broker::SizeHistogram;
+use ottla_broker::{RatioHistogram, SizeHistogram};
 
 use super::histogram::HistogramSum;
 
@@ -67,6 +68,32 @@ impl Exposition {
         self.count(&format!("{name}_count"), labels, all);
     }
 
+    /// The samples of a histogram of ratios.
+    pub fn ratio_buckets(&mut self, name: &str, labels: &[Label<'_>], ratios: &RatioHistogram) {
+        let bucket = format!("{name}_bucket");
+        let cumulative = ratios.cumulative();
+        for (bound, count) in &cumulative {
+            let bound = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
+            let mut with_bound = labels.to_vec();
+            with_bound.push(("le", &bound));
+            self.count(&bucket, &with_bound, *count);
+        }
+        self.value(&format!("{name}_sum"), labels, ratios.sum());
+        let all = cumulative.last().map_or(0, |(_, count)| *count);
+        self.count(&format!("{name}_count"), labels, all);
+    }
+
+    /// Starts a count of things together with how long they took. `name` ends in its unit.
+    pub fn summary(&mut self, name: &str, help: &str) {
+        self.family(name, "summary", help);
+    }
+
+    /// The samples of a summary.
+    pub fn summed(&mut self, name: &str, labels: &[Label<'_>], count: u64, sum: Duration) {
+        self.value(&format!("{name}_sum"), labels, sum.as_secs_f64());
+        self.count(&format!("{name}_count"), labels, count);
+    }
+
     /// The whole text.
     pub fn into_text(self) -> String {
         self.text
@@ -105,7 +132,6 @@ impl Exposition {
 mod tests {
     use super::*;
     use crate::metrics::Histogram;
-    use std::time::Duration;
 
     #[test]
     fn the_text_is_prometheus() {

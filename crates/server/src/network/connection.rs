@@ -17,6 +17,7 @@ use super::foreign_protocol::ForeignProtocol;
 use super::input::Input;
 use super::mailbox::ConnectionNumber;
 use super::response_queue::{Request, ResponseQueue, SlotNumber};
+use super::roster::ConnectionEntry;
 use super::service::{Outcome, Service};
 use super::worker::WorkerContext;
 use crate::metrics::{ListenerCounters, add};
@@ -97,6 +98,8 @@ pub struct Connection<S: Service> {
     /// Given back to the service at the end.
     service: Option<S::Connection>,
     counters: Arc<ListenerCounters>,
+    /// What others see of it.
+    entry: Arc<ConnectionEntry>,
     input: Input,
     /// Of the last frame, with its size field.
     last_frame_size: usize,
@@ -129,6 +132,7 @@ impl<S: Service> Connection<S> {
         stream: TcpStream,
         service: S::Connection,
         counters: Arc<ListenerCounters>,
+        entry: Arc<ConnectionEntry>,
     ) -> Connection<S> {
         Connection {
             worker,
@@ -136,6 +140,7 @@ impl<S: Service> Connection<S> {
             stream,
             service: Some(service),
             counters,
+            entry,
             input: Input::default(),
             last_frame_size: 0,
             is_new: true,
@@ -243,6 +248,7 @@ impl<S: Service> Connection<S> {
                     .answered(request.api_key, request.received, turn.now);
             });
             add(&worker.counters.sent_bytes, sent as u64);
+            add(&self.entry.sent_bytes, sent as u64);
             turn.bytes += sent;
             sent_any = true;
         }
@@ -338,6 +344,7 @@ impl<S: Service> Connection<S> {
             Poll::Ready(Ok(())) => {
                 let size = buffer.filled().len();
                 add(&self.worker.counters.received_bytes, size as u64);
+                add(&self.entry.received_bytes, size as u64);
                 turn.bytes += size;
                 Ok(Some(size))
             }
@@ -407,6 +414,7 @@ impl<S: Service> Connection<S> {
             (i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d]))
         });
         self.counters.received(api_key, version);
+        self.entry.request(api_key, version, now.mono);
         let request = Request {
             api_key,
             received: now.mono,

@@ -13,6 +13,7 @@ mod mailbox;
 mod quotas;
 mod request_memory;
 mod response_queue;
+mod roster;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use acceptor::{ConnectionSlots, bind};
 use quotas::Gate;
 pub use quotas::{ConnectionQuotas, Unresolved};
+pub use roster::ConnectionEntry;
 pub use service::{LoadError, Outcome, Part, Peer, RangeSource, Service};
 
 use crate::clock::Clock;
@@ -84,6 +86,12 @@ impl Workers {
     /// What each has counted.
     pub fn counters(&self) -> impl Iterator<Item = &CoreCounters> {
         self.0.iter().map(|worker| &*worker.counters)
+    }
+
+    /// Everybody who is connected now.
+    pub fn connections(&self) -> Vec<Arc<ConnectionEntry>> {
+        let rosters = self.0.iter().map(|worker| worker.roster.entries());
+        rosters.flatten().collect()
     }
 
     fn send(&self, mail: fn() -> Mail) {

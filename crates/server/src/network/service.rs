@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
+use ottla_broker::ClientIdentity;
 use ottla_types::{Mono, Now};
 
 /// What answers requests: the broker, or a stand-in in this crate's tests.
@@ -19,6 +20,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// A client connected.
     fn connect(&self, peer: Peer) -> Self::Connection;
+
+    /// What the client of a connection calls itself, now and later.
+    fn identity(&self, _connection: &Self::Connection) -> Arc<ClientIdentity> {
+        Arc::default()
+    }
 
     /// The connection is gone; its parked requests are forgotten.
     fn disconnect(&self, connection: Self::Connection);

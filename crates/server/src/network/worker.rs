@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_types::Mono;
+use ottla_types::{Mono, Now};
 use tokio::task::LocalSet;
 
 use super::acceptor::Accepted;
@@ -16,6 +16,7 @@ use super::ending::Ending;
 use super::mailbox::{ConnectionNumber, Mail, Mailbox};
 use super::request_memory::RequestMemory;
 use super::response_queue::{Load, SlotNumber};
+use super::roster::{ConnectionEntry, Roster};
 use super::service::{Outcome, Peer, Service};
 use super::{ConnectionQuotas, ConnectionSlots, NetworkLimits};
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub struct Shared<S: Service> {
 pub struct WorkerHandle {
     pub mailbox: Arc<Mailbox>,
     pub counters: Arc<CoreCounters>,
+    /// Who is connected.
+    pub roster: Roster,
     /// Open connections, to find the least loaded worker.
     pub open: AtomicUsize,
 }
@@ -146,7 +149,7 @@ impl<S: Service> WorkerContext<S> {
                 self.complete(token, outcome, now.mono);
             }
             for mail in self.mailbox.take() {
-                self.open_mail(mail, now.mono);
+                self.open_mail(mail, now);
             }
             self.memory_released();
             if sweep_at <= now.mono {
@@ -178,7 +181,7 @@ impl<S: Service> WorkerContext<S> {
         }
     }
 
-    fn open_mail(self: &Rc<Self>, mail: Mail, now: Mono) {
+    fn open_mail(self: &Rc<Self>, mail: Mail, now: Now) {
         match mail {
             Mail::Accepted(accepted) => self.take_over(*accepted, now),
             Mail::Loaded { connection, result } => {
@@ -190,7 +193,7 @@ impl<S: Service> WorkerContext<S> {
                     }
                     return;
                 };
-                cell.last_progress.set(now);
+                cell.last_progress.set(now.mono);
                 match result {
                     Ok(buffer) => {
                         cell.queue.borrow_mut().loaded(buffer);
@@ -209,7 +212,7 @@ impl<S: Service> WorkerContext<S> {
         }
     }
 
-    fn take_over(self: &Rc<Self>, accepted: Accepted, now: Mono) {
+    fn take_over(self: &Rc<Self>, accepted: Accepted, now: Now) {
         let stream = match tokio::net::TcpStream::from_std(accepted.stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -220,7 +223,7 @@ impl<S: Service> WorkerContext<S> {
         };
         let number = ConnectionNumber(self.next_number.get());
         self.next_number.set(number.0 + 1);
-        let cell = Rc::new(ConnectionCell::new(number, now, Rc::clone(&self.pool)));
+        let cell = Rc::new(ConnectionCell::new(number, now.mono, Rc::clone(&self.pool)));
         self.connections
             .borrow_mut()
             .insert(number, Rc::clone(&cell));
@@ -232,9 +235,13 @@ impl<S: Service> WorkerContext<S> {
             peer: accepted.peer,
             local: accepted.local,
         });
-        let connected = Arc::clone(&counters);
-        let connection = Connection::new(Rc::clone(self), cell, stream, service, connected);
         let (peer, listener, slot) = (accepted.peer, accepted.listener, accepted.slot);
+        let identity = self.service.identity(&service);
+        let entry = ConnectionEntry::new(peer, Arc::clone(&listener), identity, now);
+        let entry = Arc::new(entry);
+        self.handle.roster.enter(number, Arc::clone(&entry));
+        let connected = Arc::clone(&counters);
+        let connection = Connection::new(Rc::clone(self), cell, stream, service, connected, entry);
         tokio::task::spawn_local(async move {
             let ending = connection.await;
             counters.closed(ending.kind());
@@ -316,6 +323,7 @@ impl<S: Service> WorkerContext<S> {
             parked.remove(&token);
         }
         self.connections.borrow_mut().remove(&cell.number);
+        self.handle.roster.leave(cell.number);
         self.handle.open.fetch_sub(1, Ordering::Relaxed);
         if self.state.get() == State::Draining {
             self.mailbox.wake();

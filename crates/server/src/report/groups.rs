@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use ottla_broker::{GroupReport, PartitionLag};
+use ottla_broker::{GroupReport, PartitionLag, Rebalances};
 
 use super::ServerReport;
+use super::lag_history::GroupStatus;
 use crate::metrics::Exposition;
 
 impl ServerReport {
@@ -17,7 +18,16 @@ impl ServerReport {
         let count = failures.load(Ordering::Relaxed);
         text.count("groups_load_failures_total", &[], count);
 
-        let groups = self.broker.group_reports(self.clock.now());
+        let now = self.clock.now();
+        let groups = self.broker.group_reports(now);
+        let mut states = BTreeMap::<&str, u64>::new();
+        for group in &groups {
+            *states.entry(group.state).or_default() += 1;
+        }
+        text.gauge("groups", "Groups coordinated here, by state.");
+        for (state, count) in states {
+            text.count("groups", &[("state", state)], count);
+        }
         text.gauge("group_members", "Members of the group.");
         for group in &groups {
             let members = group.members_count as u64;
@@ -34,6 +44,29 @@ impl ServerReport {
             let generations = u64::try_from(group.generation).unwrap_or(0);
             let labels = [("group", &*group.group)];
             text.count("group_rebalances_total", &labels, generations);
+        }
+        let help = "Requests of the group that committed offsets, since its coordinator is here.";
+        text.counter("group_commits_total", help);
+        for group in &groups {
+            let labels = [("group", &*group.group)];
+            text.count("group_commits_total", &labels, group.commits);
+        }
+        let help = "Rebalances that came to an end, from the first member to come or go until \
+                    everybody was at work.";
+        text.summary("group_rebalance_seconds", help);
+        for group in &groups {
+            let labels = [("group", &*group.group)];
+            let Rebalances { count, took } = group.rebalances;
+            text.summed("group_rebalance_seconds", &labels, count, took);
+        }
+        let statuses = self.lag_history.lock().look(&groups, now.mono);
+        let help = "1 for how the group gets on, by what metrics showed of it lately.";
+        text.gauge("group_status", help);
+        for (group, current) in groups.iter().zip(statuses) {
+            for status in GroupStatus::ALL {
+                let labels = [("group", &*group.group), ("status", status.name())];
+                text.count("group_status", &labels, u64::from(status == current));
+            }
         }
         lags(text, &groups, self.tells_partitions_apart());
     }

@@ -89,6 +89,14 @@ impl ServerReport {
         }
     }
 
+    pub(super) fn http_requests(&self, text: &mut Exposition) {
+        let name = "http_request_duration_seconds";
+        text.histogram(name, "Time to make an answer at the HTTP endpoints.");
+        for (route, sum) in self.http.routes().filter(|(_, sum)| 0 < sum.count()) {
+            text.buckets(name, &[("route", route)], &sum);
+        }
+    }
+
     pub(super) fn requests(&self, text: &mut Exposition) {
         let listeners = self.listeners();
         text.counter("requests_total", "Requests received, by API and version.");

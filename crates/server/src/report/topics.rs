@@ -73,6 +73,15 @@ impl ServerReport {
                 text.size_buckets(name, &[("codec", codec)], histogram);
             }
         }
+        let name = "compression_ratio";
+        text.histogram(
+            name,
+            "How many times as large appended batches would be without compression.",
+        );
+        let codecs = ottla_broker::codec_names();
+        for (codec, histogram) in codecs.zip(&metrics.compression_ratio) {
+            text.ratio_buckets(name, &[("codec", codec)], histogram);
+        }
         let totals = [
             (
                 "produced_batches_total",

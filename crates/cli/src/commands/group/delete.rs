@@ -13,6 +13,12 @@ pub struct Delete {
     groups: Vec<String>,
 }
 
+impl Delete {
+    pub fn deed(&self) -> String {
+        format!("delete {}", self.groups.join(", "))
+    }
+}
+
 pub async fn run(delete: Delete, admin: &Admin, format: Format) -> Result<(), Failure> {
     let names: Vec<&str> = delete.groups.iter().map(String::as_str).collect();
     let mut outcome = Ok(());

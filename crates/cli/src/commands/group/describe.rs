@@ -5,11 +5,12 @@ use clap::Args;
 use ottla_client::{Client, GroupDescription, OffsetQuery, PartitionKey};
 use serde_json::json;
 
-use super::lag::{Lag, format_span, measure};
+use super::lag::{Lag, measure};
 use super::look_up;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, counted, print_json};
+use crate::time_text::format_span;
 
 #[derive(Debug, Args)]
 pub struct Describe {

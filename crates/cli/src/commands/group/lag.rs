@@ -107,35 +107,3 @@ async fn first_timestamps(
     }
     Ok(found)
 }
-
-/// `38s`, `5m`, `3h`, `2d`: the largest unit that fits.
-pub fn format_span(millis: i64) -> String {
-    let seconds = millis / 1000;
-    match seconds {
-        ..1 => format!("{millis}ms"),
-        1..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::format_span;
-
-    #[test]
-    fn spans_have_one_unit() {
-        for (millis, text) in [
-            (0, "0ms"),
-            (999, "999ms"),
-            (38_400, "38s"),
-            (119_999, "119s"),
-            (120_000, "2m"),
-            (7_200_000, "2h"),
-            (172_800_000, "2d"),
-        ] {
-            assert_eq!(format_span(millis), text);
-        }
-    }
-}

@@ -34,6 +34,9 @@ pub fn run(command: GroupCommand, client: &ClientArguments) -> Result<(), Failur
     let format = client.format;
     with_client(client, async |session| {
         session.properties.report_rest();
+        if let Some(deed) = command.deed() {
+            session.protection.allow(&deed)?;
+        }
         match command {
             GroupCommand::List(list) => list::run(list, &session.client.admin(), format).await,
             GroupCommand::Describe(describe) => {
@@ -48,6 +51,18 @@ pub fn run(command: GroupCommand, client: &ClientArguments) -> Result<(), Failur
             }
         }
     })
+}
+
+impl GroupCommand {
+    /// What it does that cannot be undone.
+    fn deed(&self) -> Option<String> {
+        match self {
+            GroupCommand::Seek(seek) => seek.deed(),
+            GroupCommand::Delete(delete) => Some(delete.deed()),
+            GroupCommand::OffsetDelete(delete) => Some(delete.deed()),
+            GroupCommand::List(_) | GroupCommand::Describe(_) => None,
+        }
+    }
 }
 
 /// Offsets of partitions; those that cannot be looked up are left out.

@@ -21,6 +21,12 @@ pub struct OffsetDelete {
     topics: Vec<String>,
 }
 
+impl OffsetDelete {
+    pub fn deed(&self) -> String {
+        format!("delete offsets of {}", self.group)
+    }
+}
+
 pub async fn run(delete: OffsetDelete, admin: &Admin, format: Format) -> Result<(), Failure> {
     let mut keys = Vec::new();
     for text in &delete.topics {

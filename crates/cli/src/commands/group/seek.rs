@@ -40,6 +40,12 @@ pub struct Seek {
     dry_run: bool,
 }
 
+impl Seek {
+    pub fn deed(&self) -> Option<String> {
+        (!self.dry_run).then(|| format!("move group {}", self.group))
+    }
+}
+
 /// From where to where one partition moves.
 struct Move {
     from: Option<i64>,

@@ -16,9 +16,15 @@ pub struct AddPartitions {
     to: i32,
 }
 
+impl AddPartitions {
+    pub fn deed(&self) -> String {
+        format!("give {} more partitions", self.topic)
+    }
+}
+
 pub async fn run(add: AddPartitions, admin: &Admin, format: Format) -> Result<(), Failure> {
     let described = admin.describe_topics(&[add.topic.as_str()]).await?;
-    let (topics, outcome) = report_failures(described);
+    let (topics, outcome) = report_failures(described, admin).await;
     outcome?;
     let before = topics
         .values()

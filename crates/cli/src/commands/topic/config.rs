@@ -13,6 +13,13 @@ pub struct TopicConfig {
     changes: Changes,
 }
 
+impl TopicConfig {
+    pub fn deed(&self) -> Option<String> {
+        let resource = ConfigResource::Topic(self.topic.clone());
+        self.changes.deed(&resource)
+    }
+}
+
 pub async fn run(config: TopicConfig, admin: &Admin, format: Format) -> Result<(), Failure> {
     let resource = ConfigResource::Topic(config.topic);
     run_on(&resource, &config.changes, admin, format).await

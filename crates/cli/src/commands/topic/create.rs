@@ -63,7 +63,7 @@ pub async fn run(create: Create, admin: &Admin, format: Format) -> Result<(), Fa
             }
         }
     }
-    let (done, outcome) = report_failures(results);
+    let (done, outcome) = report_failures(results, admin).await;
     match format {
         Format::Json => {
             let topics: Vec<_> = done

@@ -14,9 +14,15 @@ pub struct Delete {
     topics: Vec<String>,
 }
 
+impl Delete {
+    pub fn deed(&self) -> String {
+        format!("delete {}", self.topics.join(", "))
+    }
+}
+
 pub async fn run(delete: Delete, admin: &Admin, format: Format) -> Result<(), Failure> {
     let names: Vec<&str> = delete.topics.iter().map(String::as_str).collect();
-    let (done, outcome) = report_failures(admin.delete_topics(&names).await?);
+    let (done, outcome) = report_failures(admin.delete_topics(&names).await?, admin).await;
     match format {
         Format::Json => {
             let names: Vec<&String> = done.keys().collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::report_failures;
 use crate::arguments::Format;
 use crate::failure::Failure;
-use crate::output::{Table, print_json};
+use crate::output::{Table, counted, print_json};
 
 #[derive(Debug, Args)]
 pub struct Describe {
@@ -25,7 +25,7 @@ pub struct Describe {
 
 pub async fn run(describe: Describe, admin: &Admin, format: Format) -> Result<(), Failure> {
     let names: Vec<&str> = describe.topics.iter().map(String::as_str).collect();
-    let (mut topics, outcome) = report_failures(admin.describe_topics(&names).await?);
+    let (mut topics, outcome) = report_failures(admin.describe_topics(&names).await?, admin).await;
     let mut answers = Vec::new();
     for topic in topics.values_mut() {
         if describe.unhealthy {
@@ -56,9 +56,9 @@ fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
 fn print_text(topic: &TopicDescription, configs: &[ConfigDescription]) {
     let id = topic.id.map_or("none".to_owned(), |id| id.to_string());
     println!(
-        "{}  id {id}, {} partitions",
+        "{}  id {id}, {}",
         topic.name,
-        topic.partitions.len()
+        counted(topic.partitions.len() as i64, "partition"),
     );
     for config in configs {
         let value = config.value.as_deref().unwrap_or("(hidden)");

@@ -21,7 +21,7 @@ pub struct List {
 pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failure> {
     let regex = list.pattern.as_deref().map(Regex::new).transpose();
     let regex = regex.map_err(|error| Failure::usage(format!("no regular expression: {error}")))?;
-    let (mut topics, outcome) = report_failures(admin.describe_all_topics().await?);
+    let (mut topics, outcome) = report_failures(admin.describe_all_topics().await?, admin).await;
     topics.retain(|name, topic| {
         let is_named = regex.as_ref().is_none_or(|regex| regex.is_match(name));
         is_named && (list.internal || !topic.is_internal)

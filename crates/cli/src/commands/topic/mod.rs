@@ -47,6 +47,9 @@ pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failur
     let format = client.format;
     with_client(client, async |session| {
         session.properties.report_rest();
+        if let Some(deed) = command.deed() {
+            session.protection.allow(&deed)?;
+        }
         let admin = session.client.admin();
         match command {
             TopicCommand::Create(create) => create::run(create, &admin, format).await,
@@ -60,6 +63,23 @@ pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failur
             TopicCommand::Size(size) => size::run(size, &admin, format).await,
         }
     })
+}
+
+impl TopicCommand {
+    /// What it does that cannot be undone.
+    fn deed(&self) -> Option<String> {
+        match self {
+            TopicCommand::Delete(delete) => Some(delete.deed()),
+            TopicCommand::Config(config) => config.deed(),
+            TopicCommand::AddPartitions(add) => Some(add.deed()),
+            TopicCommand::Trim(trim) => trim.deed(),
+            TopicCommand::Create(_)
+            | TopicCommand::List(_)
+            | TopicCommand::Describe(_)
+            | TopicCommand::Offsets(_)
+            | TopicCommand::Size(_) => None,
+        }
+    }
 }
 
 /// The names of topics that match one of the expressions as a whole, internal ones only by their
@@ -112,9 +132,10 @@ pub fn whole(pattern: &str) -> Result<Regex, Failure> {
         .map_err(|error| Failure::usage(format!("'{pattern}' is no regular expression: {error}")))
 }
 
-/// Parts what worked from what did not. The latter is reported, and makes the command fail.
-fn report_failures<T>(
+/// Parts what worked from what did not, by topic. The latter is reported, and makes the command fail.
+async fn report_failures<T>(
     results: BTreeMap<String, Result<T, ApiError>>,
+    admin: &Admin,
 ) -> (BTreeMap<String, T>, Result<(), Failure>) {
     let mut done = BTreeMap::new();
     let mut outcome = Ok(());
@@ -124,7 +145,11 @@ fn report_failures<T>(
                 done.insert(name, value);
             }
             Err(error) => {
-                Failure::item(&name, &error).report();
+                let failure = match error.code {
+                    ErrorCode::UnknownTopicOrPartition => missing(&name, admin).await,
+                    _ => Failure::item(&name, &error),
+                };
+                failure.report();
                 outcome = Err(Failure::reported());
             }
         }

@@ -24,7 +24,7 @@ pub struct Offsets {
 
 pub async fn run(offsets: Offsets, admin: &Admin, format: Format) -> Result<(), Failure> {
     let names: Vec<&str> = offsets.topics.iter().map(String::as_str).collect();
-    let (topics, mut outcome) = report_failures(admin.describe_topics(&names).await?);
+    let (topics, mut outcome) = report_failures(admin.describe_topics(&names).await?, admin).await;
     let mut keys = Vec::new();
     for topic in topics.values() {
         let partitions = topic.partitions.iter();

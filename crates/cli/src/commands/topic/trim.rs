@@ -24,6 +24,12 @@ pub struct Trim {
     dry_run: bool,
 }
 
+impl Trim {
+    pub fn deed(&self) -> Option<String> {
+        (!self.dry_run).then(|| format!("delete records of {}", self.topic))
+    }
+}
+
 /// Before what records are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
@@ -35,7 +41,7 @@ enum Before {
 pub async fn run(trim: Trim, admin: &Admin, format: Format) -> Result<(), Failure> {
     let before = parse_before(&trim.offset, now_millis())?;
     let described = admin.describe_topics(&[trim.topic.as_str()]).await?;
-    let (topics, outcome) = report_failures(described);
+    let (topics, outcome) = report_failures(described, admin).await;
     outcome?;
     let partitions = topics.values().flat_map(|topic| &topic.partitions);
     let is_meant = |number: i32| trim.partition.is_empty() || trim.partition.contains(&number);

@@ -45,6 +45,18 @@ pub struct ClassicGroup {
     /// Set while an empty group waits for more members: how much longer it may wait after this.
     pub(crate) initial_delay: Option<InitialDelay>,
     pub(crate) sync_alarm: Alarm,
+    /// Since when it has been rebalancing, while it does.
+    rebalance_began: Option<Timestamp>,
+    rebalances: Rebalances,
+}
+
+/// The rebalances of a group that came to an end with everybody at work, since it was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebalances {
+    /// How many.
+    pub count: u64,
+    /// How long they took together.
+    pub took: Duration,
 }
 
 /// How long an empty group still waits for more members.
@@ -94,6 +106,8 @@ impl ClassicGroup {
             join_alarm: Alarm::default(),
             initial_delay: None,
             sync_alarm: Alarm::default(),
+            rebalance_began: None,
+            rebalances: Rebalances::default(),
         }
     }
 
@@ -151,6 +165,32 @@ impl ClassicGroup {
         self.previous_state = self.state;
         self.state = state;
         self.state_since = Some(now);
+        self.time_rebalance(now);
+    }
+
+    /// A rebalance that begins anew before it came to an end goes on.
+    fn time_rebalance(&mut self, now: Timestamp) {
+        match self.state {
+            GroupState::Empty => self.rebalance_began = None,
+            GroupState::PreparingRebalance | GroupState::CompletingRebalance => {
+                self.rebalance_began.get_or_insert(now);
+            }
+            GroupState::Stable => {
+                let Some(began) = self.rebalance_began.take() else {
+                    return;
+                };
+                let millis = now.as_millis().saturating_sub(began.as_millis());
+                // A clock that was set back takes no time off.
+                let took = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+                self.rebalances.count += 1;
+                self.rebalances.took = self.rebalances.took.saturating_add(took);
+            }
+        }
+    }
+
+    /// Its rebalances since it was loaded.
+    pub fn rebalances(&self) -> Rebalances {
+        self.rebalances
     }
 
     /// Its generation.

@@ -6,6 +6,6 @@ mod state;
 mod classic_group;
 
 pub(crate) use classic_group::InitialDelay;
-pub use classic_group::{ClassicGroup, GroupParts};
+pub use classic_group::{ClassicGroup, GroupParts, Rebalances};
 pub use member::{ClassicMember, MemberParts};
 pub use state::GroupState;
