@@ -1,4 +1,4 @@
-"""Kafka Streams and Kafka Connect, unmodified: what they keep in compacted topics outlives everybody."""
+"""Kafka Streams, Kafka Connect and MirrorMaker, unmodified: what they keep in compacted topics outlives everybody."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ STREAMS_INPUT = "streams-plaintext-input"
 STREAMS_OUTPUT = "streams-wordcount-output"
 STREAMS_GROUP = "streams-wordcount"
 COUNTS = "KSTREAM-AGGREGATE-STATE-STORE-0000000003"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 def _wait_until(what, condition):
@@ -36,6 +36,9 @@ def _framework(main, settings, directory):
         process = subprocess.Popen(java.framework(main, config), stdout=log, stderr=log)
         try:
             yield process
+        except AssertionError:
+            print(config.with_suffix(".log").read_text()[-4000:])
+            raise
         finally:
             process.kill()
             process.wait()
@@ -205,3 +208,60 @@ def test_a_worker_of_connect_finds_everything_again(tmp_path):
         with _worker(broker, port):
             _wait_until("went on", lambda: _lines(sink) == [*first, "after the crash"])
             _wait_until("knew its connectors", lambda: set(connect.ask("/connectors") or []) == set(connectors))
+
+
+def _mirror(source, target):
+    settings = {
+        "clusters": "a,b",
+        "a.bootstrap.servers": source.bootstrap,
+        "b.bootstrap.servers": target.bootstrap,
+        "a->b.enabled": "true",
+        "a->b.topics": "orders",
+        # Kafka without an authorizer has no ACLs to copy either.
+        "sync.topic.acls.enabled": "false",
+        "offset.flush.interval.ms": 200,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 2000,
+        "scheduled.rebalance.max.delay.ms": 0,
+        "plugin.discovery": "service_load",
+        "replication.factor": 1,
+        **{f"{topic}.topic.replication.factor": 1 for topic in ["checkpoints", "heartbeats", "offset-syncs"]},
+        **{f"{topic}.storage.replication.factor": 1 for topic in ["offset", "status", "config"]},
+    }
+    return _framework("org.apache.kafka.connect.mirror.MirrorMaker", settings, target.directory)
+
+
+class _Copy:
+    """The values of a topic, with what came more than once counted once."""
+
+    def __init__(self, broker, topic):
+        settings = {"bootstrap.servers": broker.bootstrap, "group.id": "unused"}
+        self.consumer = confluent_kafka.Consumer(settings)
+        _wait_until(f"{topic} was made", lambda: topic in self.consumer.list_topics(timeout=PATIENCE_SECONDS).topics)
+        self.consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
+        self.values = []
+
+    def read(self):
+        for message in self.consumer.consume(1000, timeout=0.1):
+            # The broker is away for a moment.
+            if message.error() is None and message.value().decode() not in self.values:
+                self.values.append(message.value().decode())
+        return self.values
+
+
+def test_a_mirror_goes_on_after_everybody_was_killed():
+    at_once = {"group.initial.rebalance.delay.ms": 0}
+    with broker_module.running(at_once) as source, broker_module.running(at_once) as target:
+        _create(source, "orders")
+        first = [f"order {number}" for number in range(1000)]
+        _write(source, "orders", first)
+        with _mirror(source, target):
+            copy = _Copy(target, "a.orders")
+            _wait_until("were copied", lambda: copy.read() == first)
+        for broker in (source, target):
+            broker.kill()
+            broker.start()
+        _write(source, "orders", ["after the crash"])
+        with _mirror(source, target):
+            _wait_until("went on", lambda: copy.read() == [*first, "after the crash"])
+        assert _clean_up_policy(target, "mm2-configs.a.internal") == "compact"
