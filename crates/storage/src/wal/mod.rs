@@ -5,6 +5,7 @@
 //! yet. docs/formats/wal.md has the bytes.
 
 mod commit;
+mod damage;
 pub mod entry;
 pub(crate) mod file_header;
 pub(crate) mod frame;
@@ -12,15 +13,19 @@ mod gather;
 mod options;
 mod queue;
 mod recovery;
+mod replay;
 mod ring;
 mod run_record;
 mod scan;
+mod unproven;
 mod zeroing;
 
+pub use damage::Damage;
 pub use entry::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, ReplayedEntry};
 pub use frame::PAGE_SIZE;
 pub use options::WalOptions;
-pub use recovery::{Damage, InspectedFrame, Replayed, WalRecovery, WalStart};
+pub use recovery::{WalRecovery, WalStart};
+pub use replay::{InspectedFrame, Replayed};
 pub use ring::{Urgency, WalPosition, WalPressure};
 
 use crate::disk::{Disk, DiskError};
