@@ -6,7 +6,7 @@ use super::{Codec, gzip, lz4, snappy, zstandard};
 pub const DECOMPRESSED_BYTES_MAX_DEFAULT: usize = 64 << 20;
 
 /// A buffer that grew beyond this for one batch is given back before the next one.
-const RETAINED_BYTES_MAX: usize = 4 << 20;
+pub(super) const RETAINED_BYTES_MAX: usize = 4 << 20;
 
 /// Why compressed bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,12 @@ impl Decompressor {
     /// The most that one call gives out, in bytes.
     pub fn limit(&self) -> usize {
         self.output_bytes_max
+    }
+
+    /// What Zstandard's context keeps for the next batch.
+    #[cfg(test)]
+    pub(super) fn zstd_retained_bytes(&self) -> usize {
+        self.zstd.retained_bytes()
     }
 
     /// What `input` decompresses to; `input` itself for [`Codec::None`].

@@ -197,3 +197,26 @@ fn names_and_numbers() {
     assert_eq!(Codec::from_wire(5), None);
     assert_eq!(Codec::from_name("brotli"), None);
 }
+
+/// What a client sends that compresses with zstd's level 22: any batch may come with a window of 128 MiB.
+#[test]
+fn the_room_of_a_large_zstd_window_is_given_back() {
+    let frame = |window_log: u8| {
+        let one_raw_block = [5 << 3 | 1, 0, 0];
+        let header = [0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];
+        [&header[..], &one_raw_block, b"hello"].concat()
+    };
+    let [usual, large, too_large] = [21, 27, 28].map(frame);
+    let mut decompressor = Decompressor::default();
+    for _ in 0..2 {
+        let out = decompressor.decompress(Codec::Zstd, &large);
+        assert_eq!(out.expect("a valid frame"), b"hello");
+        assert_eq!(decompressor.zstd_retained_bytes(), 0);
+        let out = decompressor.decompress(Codec::Zstd, &usual);
+        assert_eq!(out.expect("a valid frame"), b"hello");
+        let retained = decompressor.zstd_retained_bytes();
+        assert!((2 << 20..4 << 20).contains(&retained), "{retained} bytes");
+    }
+    let refused = decompressor.decompress(Codec::Zstd, &too_large);
+    assert!(matches!(refused, Err(DecompressError::Malformed { .. })));
+}
