@@ -67,6 +67,8 @@ pub(crate) fn storage(error: &StorageError) -> ErrorCode {
     match error {
         StorageError::UnknownPartition => ErrorCode::NotLeaderOrFollower,
         StorageError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        // Asked again a little later it goes.
+        StorageError::Undurable { .. } => ErrorCode::NotLeaderOrFollower,
         StorageError::Offline | StorageError::Fault(_) => ErrorCode::KafkaStorageError,
     }
 }

@@ -15,6 +15,8 @@ pub mod planted;
 pub mod raft_log;
 pub mod read_only_file;
 pub mod wal;
+#[cfg(any(test, feature = "testing"))]
+pub mod watched_disk;
 
 mod sync;
 mod tail_memory;

@@ -1,4 +1,3 @@
-use crate::failing_disk::FailingDisk;
 use ottla_broker::config::{BrokerConfig, ConfigSources};
 use ottla_broker::{
     BlockingWork, Broker, BrokerStart, CloseReason, Connection, ConnectionInfo, CoreId, Directory,
@@ -8,9 +7,11 @@ use ottla_metadata::quorum::Voter;
 use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
 use ottla_protocol::{ApiKey, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_records::{BatchBuilder, Codec, Compressor, Decompressor, batches};
+use ottla_storage::disk::{DiskError, DiskOperation};
 use ottla_storage::log_dir::{LogDir, LogDirOptions, PumpStep};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_storage::wal::CommitStep;
+use ottla_storage::watched_disk::WatchedDisk;
 use ottla_types::{BrokerId, DirectoryId, IncarnationId, Mono, Now, Timestamp, Uuid};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -102,10 +103,7 @@ pub struct TestDirectory {
 impl TestDirectory {
     fn open(disk: TestDisk, options: LogDirOptions, now: Now) -> TestDirectory {
         let is_broken = Arc::new(AtomicBool::new(false));
-        let device = FailingDisk {
-            disk: disk.disk.clone(),
-            is_broken: Arc::clone(&is_broken),
-        };
+        let device = breakable(&disk.disk, &is_broken);
         let opened = LogDir::open(Arc::new(device), options, now);
         let (log_dir, _report) = opened.expect("the directory opens");
         TestDirectory {
@@ -147,6 +145,26 @@ impl<R> Called<R> {
             _ => panic!("the connection is not closed"),
         }
     }
+}
+
+/// `disk`, on which no write and no sync succeeds any more once `is_broken` is set.
+fn breakable(disk: &MemoryDisk, is_broken: &Arc<AtomicBool>) -> WatchedDisk {
+    let is_broken = Arc::clone(is_broken);
+    WatchedDisk::new(Arc::new(disk.clone()), move |operation, path| {
+        let changes = [
+            DiskOperation::Write,
+            DiskOperation::Sync,
+            DiskOperation::SetLen,
+        ];
+        if !changes.contains(&operation) || !is_broken.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(DiskError::Io {
+            operation,
+            path: path.to_owned(),
+            message: "the device is gone".to_owned(),
+        })
+    })
 }
 
 /// The id of directory `number`, from 0.

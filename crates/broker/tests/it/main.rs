@@ -1,6 +1,5 @@
 //! The broker on a disk in memory, spoken to in frames, one module per API.
 
-mod failing_disk;
 mod harness;
 
 mod admin;

@@ -1,8 +1,8 @@
-use super::{LogDir, StorageError};
-use crate::partition::{Durability, LogConfig, Partition, PartitionState, Standing, dir_name};
+use super::{LogDir, StorageError, changes};
+use crate::partition::{Cut, Durability, LogConfig, Partition, PartitionState, Standing, dir_name};
 use crate::planted::PlantedBug;
 use crate::producer_state::ProducerEntry;
-use crate::segment::Access;
+use crate::segment::{Access, SegmentFile};
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, WalError};
 use bytes::Bytes;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, TopicPartition};
@@ -17,6 +17,15 @@ pub struct PartitionSizes {
     pub tail_bytes: u64,
     /// Segments.
     pub segments_count: usize,
+}
+
+/// Where a log is to be cut.
+enum Place {
+    Tail,
+    /// In this file, of which so many bytes are written.
+    File(Arc<SegmentFile>, u32),
+    /// Below the first segment.
+    BelowAll,
 }
 
 impl From<WalError> for StorageError {
@@ -116,7 +125,7 @@ impl LogDir {
         let state = partition.lock();
         match &state.standing {
             Standing::Damaged { reason } => Some(reason.clone()),
-            Standing::Good | Standing::Dropping | Standing::Dropped => None,
+            Standing::Good | Standing::Dropping { .. } | Standing::Dropped => None,
         }
     }
 
@@ -181,109 +190,145 @@ impl LogDir {
         Ok(lsn)
     }
 
-    /// The log ends at `to` from now on. May wait for the device when `to` lies in a segment file.
+    /// The log ends at `to` from now on, or where the batch begins that holds it. May wait for the device when `to`
+    /// lies in a segment file.
     ///
-    /// Callers wait first until the partition is durable: until its entries before the truncation are, no checkpoint
-    /// can be written, and a full ring would wait for one.
+    /// Refused with [`StorageError::Undurable`] until all entries of the partition are durable: before, no checkpoint
+    /// could tell what is cut off from what is not, and a full ring would wait for one. The caller waits and tries again.
     pub fn truncate(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         loop {
             let (generation, swaps_count, place) = {
                 let mut state = partition.lock();
-                let (log_start, end) = (state.log_start, state.appended_end());
-                if end < to {
-                    return Err(StorageError::OutOfRange { log_start, end });
-                }
-                (
-                    state.generation,
-                    state.swaps_count,
-                    self.truncation_place(&partition, &mut state, to),
-                )
+                let place = self.place_of_cut(&partition, &mut state, to)?;
+                (state.generation, state.swaps_count, place)
             };
-            let position = match place {
-                None => 0,
-                Some((file, written_size)) => self.position_of(&file, written_size, to)?,
+            let in_file = match place {
+                Place::Tail => None,
+                Place::File(file, written_size) => Some(self.cut_in(&file, written_size, to)?),
+                Place::BelowAll => Some(Cut {
+                    end: to,
+                    position: 0,
+                    largest_timestamp: None,
+                }),
             };
             let mut state = partition.lock();
             let is_other = state.generation != generation || state.swaps_count != swaps_count;
-            if is_other || state.written_end() <= to && position != 0 {
+            if is_other || in_file.is_none() != (state.written_end() <= to) {
                 continue; // flushed or truncated meanwhile: look again
             }
-            return Ok(self.truncate_at(&partition, &mut state, to, position)?);
+            self.check_cut(&state, to)?;
+            let cut = in_file.unwrap_or_else(|| Cut {
+                end: state.end_in_tail(to),
+                position: 0,
+                largest_timestamp: None,
+            });
+            return Ok(self.truncate_at(&partition, &mut state, cut)?);
         }
     }
 
-    fn truncation_place(
+    fn check_cut(&self, state: &PartitionState, to: Offset) -> Result<(), StorageError> {
+        if state.is_gone() {
+            return Err(StorageError::UnknownPartition);
+        }
+        let (log_start, end) = (state.log_start, state.appended_end());
+        if end < to {
+            return Err(StorageError::OutOfRange { log_start, end });
+        }
+        let durability = state.state_lsn;
+        if self.wal.durable_lsn() < durability {
+            self.wal.sync_soon();
+            return Err(StorageError::Undurable { durability });
+        }
+        Ok(())
+    }
+
+    fn place_of_cut(
         &self,
         partition: &Partition,
         state: &mut PartitionState,
         to: Offset,
-    ) -> Option<(Arc<crate::segment::SegmentFile>, u32)> {
+    ) -> Result<Place, StorageError> {
+        self.check_cut(state, to)?;
         if state.written_end() <= to {
-            return None;
+            return Ok(Place::Tail);
         }
-        let index = state.segment_index(to)?;
+        let Some(index) = state.segment_index(to) else {
+            return Ok(Place::BelowAll);
+        };
         let written_size = state.segments[index].written_size;
-        Some((state.segment_file(partition.id(), index), written_size))
+        let file = state.segment_file(partition.id(), index);
+        Ok(Place::File(file, written_size))
     }
 
-    /// Where the first batch at or above `offset` begins in a segment file.
-    fn position_of(
+    /// Where the batch that holds `offset`, or the first one above it, begins in a segment file.
+    fn cut_in(
         &self,
-        file: &Arc<crate::segment::SegmentFile>,
+        file: &Arc<SegmentFile>,
         written_size: u32,
         offset: Offset,
-    ) -> Result<u32, StorageError> {
+    ) -> Result<Cut, StorageError> {
         let units = self.reads.units(file, written_size, Access::Wait)?;
         let units = units.expect("waiting always reads");
-        let Some(index) = units.find(file.base_offset(), offset) else {
-            return Ok(written_size);
+        let index = units.find(file.base_offset(), offset);
+        let below = &units.list()[..index.unwrap_or(units.list().len())];
+        let mut largest = below.iter().map(|unit| unit.max_timestamp).max();
+        let cut = |end, position, largest_timestamp| Cut {
+            end,
+            position,
+            largest_timestamp,
         };
-        let unit = units.list()[index];
-        if offset <= file.base_offset().plus(i64::from(unit.base_delta)) {
-            return Ok(unit.position);
+        let Some(unit) = index.map(|index| units.list()[index]) else {
+            return Ok(cut(offset, written_size, largest));
+        };
+        let base = file.base_offset().plus(i64::from(unit.base_delta));
+        let is_of_one = index.is_some_and(|index| 1 < units.pieces_count(index));
+        if offset <= base || is_of_one {
+            return Ok(cut(offset.min(base), unit.position, largest));
         }
         let bytes = file.read_unit(&*self.reads.disk, &unit, Access::Wait)?;
         let bytes = bytes.expect("waiting always reads");
-        let mut position = unit.position;
+        let (mut position, mut end) = (unit.position, offset);
         for batch in ottla_records::batches(&bytes) {
             let batch = batch.expect("the unit's checksum was right");
             if offset <= batch.last_offset() {
+                end = offset.min(batch.base_offset());
                 break;
             }
+            largest = largest.max(Some(batch.max_timestamp()));
             position += batch.size_in_bytes() as u32;
         }
-        Ok(position)
+        Ok(cut(end, position, largest))
     }
 
     fn truncate_at(
         &self,
         partition: &Partition,
         state: &mut PartitionState,
-        to: Offset,
-        position: u32,
+        cut: Cut,
     ) -> Result<Lsn, WalError> {
-        let index = state.segment_index(to);
+        let index = state.segment_index(cut.end);
         let header = EntryHeader {
             kind: EntryKind::Truncate,
             topic_partition: partition.id(),
-            base_offset: to,
+            base_offset: cut.end,
             end_offset: index.map_or(Offset::ZERO, |index| state.segments[index].base_offset),
-            argument: u64::from(position),
+            argument: u64::from(cut.position),
         };
+        let body = changes::encode_largest(cut.largest_timestamp);
         let lsn = if self.options.planted.is(PlantedBug::TruncationNotJournaled) {
             self.wal.durable_lsn()
         } else {
-            let entry = Entry::new(header, DurabilityClass::Fsync, Body::Empty);
+            let entry = Entry::new(header, DurabilityClass::Fsync, body);
             self.wal.enqueue(entry)?
         };
         let had_pin = state.pin;
-        let (freed, forgotten) = state.truncate_to(to, position);
+        let (freed, forgotten) = state.truncate_to(cut);
         if state.producers.snapshot_offset().is_none() {
             self.keep_old_snapshots(state);
         }
         state.before_truncate_lsn = state.state_lsn;
-        state.truncated_to = to;
+        state.truncated_to = cut.end;
         state.state_lsn = state.state_lsn.max(lsn);
         state.truncate_lsn = lsn;
         self.free_tail_bytes(freed);
@@ -351,7 +396,7 @@ impl LogDir {
             .wal
             .enqueue(Entry::new(header, DurabilityClass::Fsync, body))?;
         // Until the entry is durable a crash may bring the partition back, whole: checkpoints keep it so long.
-        state.standing = Standing::Dropping;
+        state.begin_drop();
         state.state_lsn = lsn;
         table.remove(slot);
         self.dropping.lock().push((Arc::clone(&partition), lsn));

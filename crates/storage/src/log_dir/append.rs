@@ -354,7 +354,7 @@ fn check_standing(
                 reason: reason.clone(),
             });
         }
-        Standing::Dropping | Standing::Dropped => return Err(AppendError::UnknownPartition),
+        Standing::Dropping { .. } | Standing::Dropped => return Err(AppendError::UnknownPartition),
     }
     if let Some(current) = state.leader_epoch.filter(|current| leader_epoch < *current) {
         return Err(AppendError::FencedLeaderEpoch {

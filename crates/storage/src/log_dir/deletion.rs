@@ -5,7 +5,7 @@ use super::LogDir;
 use super::work::TaskStep;
 use crate::disk::{DiskError, OpenMode};
 use crate::findings::Finding;
-use crate::partition::Partition;
+use crate::partition::{Partition, Segment};
 use crate::planted::PlantedBug;
 use crate::segment::names::{self, FileKind};
 use crate::segment::{ReadFault, SegmentFile, small_files};
@@ -27,15 +27,18 @@ pub(super) struct Unlink {
     pub(super) paths: Vec<PathBuf>,
     /// It is the snapshot of this offset: it may have become the current one again.
     pub(super) snapshot: Option<Offset>,
+    /// Where the next segment begins that has to be seen before they go.
+    pub(super) next_segment: Option<Offset>,
     /// The partition, which may have been dropped: then its directory goes anyway.
     pub(super) partition: Arc<Partition>,
 }
 
 impl Unlink {
-    /// The files of a segment that retention removed.
+    /// The files of a segment that retention removed; the log goes on with the segment at `next_segment`.
     pub(super) fn of_segment(
         partition: Arc<Partition>,
         file: Arc<SegmentFile>,
+        next_segment: Offset,
         lsn: Lsn,
         due: Mono,
     ) -> Unlink {
@@ -47,6 +50,7 @@ impl Unlink {
             file: Some(file),
             paths,
             snapshot: None,
+            next_segment: Some(next_segment),
             partition,
         }
     }
@@ -65,6 +69,7 @@ impl Unlink {
             file: None,
             paths: vec![names::file(dir, offset, FileKind::Snapshot)],
             snapshot: Some(offset),
+            next_segment: None,
             partition,
         }
     }
@@ -85,6 +90,11 @@ impl Unlink {
 
     /// Removes one file.
     pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        if let Some(base) = self.next_segment {
+            dir.show_segment(&self.partition, base)?;
+            self.next_segment = None;
+            return Ok(TaskStep::More);
+        }
         let Some(path) = self.paths.pop() else {
             return Ok(TaskStep::Done);
         };
@@ -283,6 +293,31 @@ impl LogDir {
         let _ = now;
         let removal = Removal::new(partition.id(), dir, lsn, Some(partition));
         self.pump.lock().add_removal(removal);
+    }
+
+    /// Makes the file of the segment at `base` if nothing is in it yet. Files are all that a rebuild has when the
+    /// journal has forgotten them: what goes before this segment must not take along where the log is.
+    pub(super) fn show_segment(
+        &self,
+        partition: &Partition,
+        base: Offset,
+    ) -> Result<(), DiskError> {
+        let name = {
+            let state = partition.lock();
+            let is_empty = |it: &Segment| it.base_offset == base && it.written_size == 0;
+            if state.is_gone() || !state.has_dir || !state.segments.iter().any(is_empty) {
+                return Ok(());
+            }
+            state.dir.clone()
+        };
+        let Some(name) = name else { return Ok(()) };
+        let path = names::file(&name, base, FileKind::Log);
+        match self.disk.open(&path, OpenMode::Create) {
+            Ok(_) => self.disk.sync_dir(Path::new(&*name)),
+            // What goes makes the room that is missing.
+            Err(error) if error.is_full() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes a file for which nobody has a use. Returns whether it was removed: one that is gone is as good, and what

@@ -156,6 +156,12 @@ pub enum StorageError {
         /// End offset (exclusive, but allowed as an argument).
         end: Offset,
     },
+    /// Entries of the partition have to be durable first.
+    #[error("the journal has to be durable up to {durability} first")]
+    Undurable {
+        /// The last of them.
+        durability: Lsn,
+    },
     /// The directory failed.
     #[error("the log directory is offline")]
     Offline,

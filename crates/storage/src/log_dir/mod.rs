@@ -24,6 +24,7 @@ mod timestamps;
 mod checkpointing;
 mod cleaner;
 mod deletion;
+mod file_history;
 mod healing;
 mod large;
 mod pump;

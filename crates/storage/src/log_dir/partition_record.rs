@@ -37,10 +37,7 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
         .map_or(durable.next(), |pin| pin.min(durable.next()));
     let mut out = Vec::with_capacity(256);
     put(&mut out, &VERSION.to_le_bytes());
-    let reason = match &state.standing {
-        Standing::Damaged { reason } => Some(reason),
-        Standing::Good | Standing::Dropping | Standing::Dropped => None,
-    };
+    let reason = state.lost();
     let damaged = if reason.is_some() { FLAG_DAMAGED } else { 0 };
     let has_dir = if state.has_dir { FLAG_HAS_DIR } else { 0 };
     put(&mut out, &(damaged | has_dir).to_le_bytes());

@@ -3,8 +3,9 @@
 use super::changes;
 use super::checkpointing::RestoredPartition;
 use super::cleaner::swap::Replacement;
+use super::rebuild::{Cuts, Promise, Rebuilt};
 use crate::partition::{
-    NO_TIMESTAMP, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch,
+    Cut, NO_TIMESTAMP, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch,
 };
 use crate::wal::{EntryHeader, EntryKind, ReplayedEntry};
 use bytes::Bytes;
@@ -28,6 +29,12 @@ pub(super) struct Recovering {
     /// Entries were lost of which not even the names are known: whether one of this partition was among them shows
     /// when it goes on without a gap, or does not.
     pub(super) is_suspect: bool,
+    /// It was read from its files, of which the journal's entries speak as they were before.
+    is_rebuilt: bool,
+    /// What the journal has to bring, or it is lost.
+    promise: Option<Promise>,
+    /// Where truncations lie in the files as they are now.
+    cuts: Cuts,
 }
 
 /// Offsets that the journal does not have. A later `Synced` entry may say that they are in a segment.
@@ -51,6 +58,9 @@ impl Recovering {
             is_settled: true,
             hole: None,
             is_suspect: false,
+            is_rebuilt: false,
+            promise: None,
+            cuts: Cuts::default(),
         }
     }
 
@@ -60,6 +70,15 @@ impl Recovering {
             expected_end: record.appended_end,
             is_settled: false,
             ..Recovering::new(record.state)
+        }
+    }
+
+    pub(super) fn rebuilt(rebuilt: Rebuilt) -> Recovering {
+        Recovering {
+            is_rebuilt: true,
+            promise: rebuilt.promise,
+            cuts: rebuilt.cuts,
+            ..Recovering::of(rebuilt.record)
         }
     }
 
@@ -153,6 +172,13 @@ impl Recovering {
             let end = self.state.appended_end();
             self.cut_after_damage(end);
         }
+        if let Some(promise) = self.promise.take() {
+            let (end, reason) = (self.state.appended_end(), promise.reason);
+            if end < promise.end {
+                let lost = format!("{reason}, and offsets {end}..{} are lost", promise.end);
+                self.state.damage(lost);
+            }
+        }
         if std::mem::take(&mut self.is_suspect) {
             damage(&mut self.state, "a part of the journal is unreadable");
         }
@@ -192,11 +218,24 @@ impl Recovering {
             // A large one has its batch by now.
             EntryKind::Append | EntryKind::Large => self.append(entry, now),
             EntryKind::Tail => self.replace_tail(entry, now, is_tail_planted),
+            // What is in the files was found by reading them.
+            EntryKind::Synced if self.is_rebuilt => {}
+            EntryKind::Segments
+                if self.is_rebuilt && header.argument == changes::SEGMENTS_REPLACED => {}
             EntryKind::Synced => self.synced(header),
             EntryKind::Truncate => {
-                let position = header.argument as u32;
+                let told = (header.argument as u32, changes::decode_largest(&entry.body));
+                let known = self.cuts.get(&header.base_offset).copied();
+                let (position, largest_timestamp) = known.unwrap_or(told);
+                if let Some(promise) = &mut self.promise {
+                    promise.end = promise.end.min(header.base_offset);
+                }
                 if header.base_offset <= self.state.appended_end() {
-                    self.state.truncate_to(header.base_offset, position);
+                    self.state.truncate_to(Cut {
+                        end: header.base_offset,
+                        position,
+                        largest_timestamp,
+                    });
                 }
             }
             EntryKind::LogStart => {

@@ -88,21 +88,25 @@ impl LogDir {
             Arc::clone(&markers),
             now,
         );
-        if replay.restored.is_lost {
-            replay.rebuild();
-        }
         let start = replay.restored.start;
-        let (wal, recovery) = Wal::open(
-            Arc::clone(&disk),
-            Path::new(dir_names::WAL),
-            options.wal,
-            Arc::clone(&markers),
-            start,
-            &mut |replayed| replay.apply(replayed),
-        )?;
-        if let Some(error) = replay.failure.take() {
-            return Err(error);
-        }
+        let (wal, recovery) = loop {
+            let opened = Wal::open(
+                Arc::clone(&disk),
+                Path::new(dir_names::WAL),
+                options.wal,
+                Arc::clone(&markers),
+                start,
+                &mut |replayed| replay.apply(replayed),
+            )?;
+            if let Some(error) = replay.failure.take() {
+                return Err(error);
+            }
+            // What the journal says of files holds by now: it is on the device.
+            if !replay.rebuild()? {
+                break opened;
+            }
+            replay.restored.bytes_read += opened.1.bytes_read;
+        };
         disk.sync_dir(Path::new(""))?;
         let large = LargeFiles::open(&*disk, Arc::clone(&health))?;
         large.replayed(&replay.large, wal.durable_lsn());

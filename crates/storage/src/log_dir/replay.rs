@@ -3,11 +3,12 @@
 use super::changes;
 use super::checkpointing::Restored;
 use super::cleaner::swap::Redo;
+use super::file_history::FileHistories;
 use super::recovering::Recovering;
 use super::{LogDirOptions, OpenError, healing, large, rebuild};
 use crate::disk::Disk;
 use crate::marker::{Marker, Markers};
-use crate::partition::{LogConfig, PartitionState, Standing};
+use crate::partition::{LogConfig, PartitionState};
 use crate::planted::PlantedBug;
 use crate::wal::{Damage, EntryHeader, EntryKind, Replayed, ReplayedEntry};
 use bytes::Bytes;
@@ -22,6 +23,8 @@ pub(super) struct Replay {
     pub(super) now: Now,
     pub(super) is_tail_planted: bool,
     pub(super) was_rebuilt: bool,
+    /// No checkpoint can be used: the journal is read for what it says of files, before these are.
+    ahead: Option<FileHistories>,
     pub(super) has_entries: bool,
     pub(super) dropped: BTreeSet<TopicPartition>,
     pub(super) disk: Arc<dyn Disk>,
@@ -48,6 +51,7 @@ impl Replay {
             partitions.insert(record.id, Recovering::of(record));
         }
         Replay {
+            ahead: restored.is_lost.then(FileHistories::default),
             restored,
             partitions,
             drops: Vec::new(),
@@ -65,26 +69,52 @@ impl Replay {
         }
     }
 
-    /// Reads every segment, because no checkpoint can be used.
-    pub(super) fn rebuild(&mut self) {
+    /// If no checkpoint can be used: reads every segment. Called when the journal was gone through, and is to be gone
+    /// through again if it returns true.
+    pub(super) fn rebuild(&mut self) -> Result<bool, OpenError> {
+        let Some(histories) = self.ahead.take() else {
+            return Ok(false);
+        };
         self.was_rebuilt = true;
-        match rebuild::rebuild(&*self.disk, self.now) {
-            Ok((partitions, bytes_read)) => {
-                self.restored.bytes_read += bytes_read;
-                for record in partitions {
-                    let (id, dir) = (record.id, record.state.dir.clone());
-                    let other = self.partitions.insert(id, Recovering::of(record));
-                    if let Some(other) = other {
-                        let [first, second] = [other.state.dir, dir].map(Option::unwrap_or_default);
-                        self.failure = Some(OpenError::Twice { id, first, second });
-                    }
-                }
+        let directories = rebuild::directories(&*self.disk)?;
+        let mut dirs = BTreeMap::new();
+        for (id, dir) in &directories {
+            if let Some(first) = dirs.insert(*id, Arc::clone(dir)) {
+                let second = Arc::clone(dir);
+                return Err(OpenError::Twice {
+                    id: *id,
+                    first,
+                    second,
+                });
             }
-            Err(error) => self.failure = Some(error.into()),
         }
+        // The files that are to be read, not those that were to go.
+        let redone = histories
+            .redo
+            .carry_out(&*self.disk, |id| dirs.get(&id).cloned())?;
+        if 0 < redone {
+            self.markers.reach(Marker::SwapRedone);
+        }
+        let (partitions, bytes_read) =
+            rebuild::rebuild(&*self.disk, &directories, &histories, self.now)?;
+        self.restored.bytes_read += bytes_read;
+        for rebuilt in partitions {
+            let id = rebuilt.record.id;
+            self.partitions.insert(id, Recovering::rebuilt(rebuilt));
+        }
+        Ok(true)
     }
 
     pub(super) fn apply(&mut self, replayed: Replayed) {
+        if let Replayed::Entry(entry) = &replayed {
+            self.find_lost_beginning(entry.lsn);
+        }
+        if let Some(histories) = &mut self.ahead {
+            if let Replayed::Entry(entry) = &replayed {
+                histories.note(entry);
+            }
+            return;
+        }
         match replayed {
             Replayed::Entry(entry) if entry.header.kind == EntryKind::Large => {
                 self.apply_large(entry);
@@ -95,13 +125,16 @@ impl Replay {
         }
     }
 
-    pub(super) fn apply_entry(&mut self, entry: &ReplayedEntry) {
+    /// A journal whose beginning was released had a checkpoint, and without one the files are read first.
+    fn find_lost_beginning(&mut self, lsn: Lsn) {
         let is_first = !std::mem::replace(&mut self.has_entries, true);
         let has_no_start = self.restored.start.is_none() && !self.was_rebuilt;
-        if is_first && has_no_start && Lsn::new(1) < entry.lsn {
-            // The journal's beginning was released, so there was a checkpoint, and it is gone.
-            self.rebuild();
+        if is_first && has_no_start && Lsn::new(1) < lsn {
+            self.ahead = Some(FileHistories::default());
         }
+    }
+
+    pub(super) fn apply_entry(&mut self, entry: &ReplayedEntry) {
         let id = entry.header.topic_partition;
         if entry.header.kind == EntryKind::Drop {
             let dir = String::from_utf8_lossy(&entry.body).into_owned();
@@ -304,10 +337,7 @@ impl Replay {
     pub(super) fn damaged(&self) -> Vec<(TopicPartition, String)> {
         self.partitions
             .iter()
-            .filter_map(|(id, recovering)| match &recovering.state.standing {
-                Standing::Damaged { reason } => Some((*id, reason.clone())),
-                Standing::Good | Standing::Dropping | Standing::Dropped => None,
-            })
+            .filter_map(|(id, recovering)| Some((*id, recovering.state.lost()?.clone())))
             .collect()
     }
 }

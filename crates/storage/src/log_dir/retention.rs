@@ -136,11 +136,12 @@ impl LogDir {
         let files: Vec<_> = (0..count)
             .map(|index| state.segment_file(partition.id(), index))
             .collect();
+        let next_segment = state.segments[count].base_offset;
         state.segments.drain(..count);
         state.state_lsn = lsn;
         // A write that is planned for one of them would not find it: but they are synced, so there is none.
         for file in files {
-            let unlink = Unlink::of_segment(Arc::clone(partition), file, lsn, due);
+            let unlink = Unlink::of_segment(Arc::clone(partition), file, next_segment, lsn, due);
             self.unlinks.lock().push(unlink);
         }
         Ok(())

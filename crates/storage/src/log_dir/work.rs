@@ -310,6 +310,10 @@ impl FlushTask {
                 .note_corrupt(u32::try_from(size).unwrap_or(u32::MAX)));
         }
         let is_longer = u64::from(plan.position) < size;
+        if is_longer && !plan.may_cut {
+            return self.spare(dir, write);
+        }
+        self.partition.lock().own_file(plan.segment_base);
         // A process that crashed may have reserved room behind the end; nobody knows any more.
         if is_longer || 4 * ALLOCATE_BYTES_MIN <= plan.position {
             write.log.set_len(u64::from(plan.position))?;
@@ -321,6 +325,30 @@ impl FlushTask {
         verify_index(dir, &plan.file, &units, FileKind::OffsetIndex)?;
         verify_index(dir, &plan.file, &units, FileKind::TimeIndex)?;
         Ok(self.go(Stage::Allocate(write)))
+    }
+
+    /// The partition lost something, and it may lie behind what is known of the file: nothing is put over it. The tail
+    /// goes to a new segment, and a file that stands where that begins gets another name.
+    fn spare(&mut self, dir: &LogDir, write: Write) -> Result<TaskStep, ReadFault> {
+        let plan = write.plan;
+        if plan.position > 0 {
+            return Err(ReadFault::Corrupt {
+                partition: self.partition.id(),
+                base_offset: plan.segment_base,
+                position: plan.position,
+            });
+        }
+        let (name, mark) = (self.dir(), self.partition.lock().state_lsn);
+        // The log comes last: as long as it is there, this is done again.
+        for kind in FileKind::OF_SEGMENT.into_iter().rev() {
+            let to = names::spared(&name, plan.segment_base, kind, mark);
+            match dir.disk.rename(&plan.file.path(kind), &to) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        plan.file.begin_anew();
+        Ok(self.go(Stage::Open(plan)))
     }
 
     fn allocate(&mut self, write: Write) -> Result<TaskStep, ReadFault> {

@@ -9,7 +9,7 @@ pub use config::{Durability, LogConfig};
 pub use ends::Ends;
 
 pub(crate) use ends::PendingAppends;
-pub(crate) use segment::{NO_TIMESTAMP, PendingSwap, Segment};
+pub(crate) use segment::{Cut, NO_TIMESTAMP, PendingSwap, Segment};
 pub(crate) use tail::{BATCH_OVERHEAD, Tail, TailBatch};
 
 use crate::findings::Findings;
@@ -97,7 +97,10 @@ pub(crate) enum Standing {
         reason: String,
     },
     /// It was dropped, but the journal may still forget that: it answers nothing, and stays recoverable.
-    Dropping,
+    Dropping {
+        /// What it had lost by then, or since.
+        damage: Option<String>,
+    },
     /// It was dropped for good.
     Dropped,
 }
@@ -213,14 +216,34 @@ impl PartitionState {
 
     /// It was dropped, for good or not.
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.standing, Standing::Dropping | Standing::Dropped)
+        match self.standing {
+            Standing::Dropping { .. } | Standing::Dropped => true,
+            Standing::Good | Standing::Damaged { .. } => false,
+        }
     }
 
     /// It lost data. What was lost first is told, and what is being dropped stays so.
     pub(crate) fn damage(&mut self, reason: String) {
-        if self.standing == Standing::Good {
-            self.standing = Standing::Damaged { reason };
+        match &mut self.standing {
+            Standing::Good => self.standing = Standing::Damaged { reason },
+            Standing::Dropping { damage } => *damage = damage.take().or(Some(reason)),
+            Standing::Damaged { .. } | Standing::Dropped => {}
         }
+    }
+
+    /// What it lost, also when it is being dropped: as long as that may be forgotten, its files are spared.
+    pub(crate) fn lost(&self) -> Option<&String> {
+        match &self.standing {
+            Standing::Damaged { reason } => Some(reason),
+            Standing::Dropping { damage } => damage.as_ref(),
+            Standing::Good | Standing::Dropped => None,
+        }
+    }
+
+    /// It is dropped, as long as the journal does not forget that.
+    pub(crate) fn begin_drop(&mut self) {
+        let damage = self.lost().cloned();
+        self.standing = Standing::Dropping { damage };
     }
 
     /// The next record gets it.
@@ -486,9 +509,15 @@ impl PartitionState {
         true
     }
 
-    /// Everything from `end` on is gone. `position` is where `end` lies in the segment it lies in, for an
-    /// `end` below what is written. Returns the tail bytes freed and the producers forgotten.
-    pub(crate) fn truncate_to(&mut self, end: Offset, position: u32) -> (usize, usize) {
+    /// Where the log ends when it is cut at `offset`, which lies in the tail: a batch goes as a whole.
+    pub(crate) fn end_in_tail(&self, offset: Offset) -> Offset {
+        let holder = self.tail.from(offset).next();
+        holder.map_or(offset, |batch| batch.base_offset.min(offset))
+    }
+
+    /// Everything behind `cut` is gone. Returns the tail bytes freed and the producers forgotten.
+    pub(crate) fn truncate_to(&mut self, cut: Cut) -> (usize, usize) {
+        let end = self.end_in_tail(cut.end);
         let tail_base = self.tail.base();
         let mut sizes: Vec<(Offset, u32)> = Vec::new();
         for batch in self.tail.from(end) {
@@ -501,24 +530,22 @@ impl PartitionState {
             self.segments[index].size -= size;
         }
         let freed = self.tail.truncate_to(end);
-        // A segment that begins at the new end stays, empty: the place in the file is one of its own.
-        while self.segments.len() > 1
-            && self
-                .segments
-                .last()
-                .is_some_and(|last| end < last.base_offset)
-        {
-            self.segments.pop();
-        }
-        if end < tail_base {
-            let last = self.segments.last_mut().expect("there is one left");
-            last.size = position;
-            last.written_size = position;
-            last.synced_size = last.synced_size.min(position);
-            if let Some(file) = &last.file {
-                file.truncated_to(position);
+        // A segment that begins at the new end stays, empty: the place in the file is one of its own. Below the first
+        // segment none is left, and the next append begins one.
+        while self
+            .segments
+            .pop_if(|last| end < last.base_offset)
+            .is_some()
+        {}
+        if let Some(last) = self.segments.last_mut() {
+            if end < tail_base {
+                last.cut(cut.position, cut.largest_timestamp);
             }
-            last.is_verified = false;
+            let left = self.tail.from(last.base_offset);
+            let in_tail = left.map(|batch| batch.max_timestamp).max();
+            last.largest_timestamp = in_tail
+                .unwrap_or(NO_TIMESTAMP)
+                .max(last.written_largest_timestamp);
         }
         self.synced_end = self.synced_end.min(end);
         self.log_start = self.log_start.min(end);
@@ -598,6 +625,7 @@ impl PartitionState {
             file: self.segment_file(id, index),
             position: self.segments[index].written_size,
             is_verified: self.segments[index].is_verified,
+            may_cut: self.segments[index].is_own || self.lost().is_none(),
             batches,
         })
     }
@@ -619,8 +647,17 @@ impl PartitionState {
         }
         self.segments[index].written_size += plan.size();
         self.segments[index].is_verified = true;
+        self.segments[index].is_own = true;
         let end = plan.end_offset();
         self.tail.drop_below(end)
+    }
+
+    /// The files of the segment with this base offset hold what they should, or what others left there is elsewhere.
+    pub(crate) fn own_file(&mut self, segment_base: Offset) {
+        let is_it = |segment: &&mut Segment| segment.base_offset == segment_base;
+        if let Some(segment) = self.segments.iter_mut().find(is_it) {
+            segment.is_own = true;
+        }
     }
 
     /// The files may hold more than they should: they are checked before the next write.
@@ -673,6 +710,9 @@ impl PartitionState {
 
     /// A segment that is full and synced, and still has room reserved behind its end, or may have.
     pub(crate) fn plan_trim(&mut self, id: TopicPartition) -> Option<(Arc<SegmentFile>, u32)> {
+        if self.lost().is_some() {
+            return None; // what is behind the end may be what was lost
+        }
         let sealed_count = self.segments.len().saturating_sub(1);
         let mut sealed = self.segments[..sealed_count].iter();
         let index = sealed.position(|segment| {
@@ -680,9 +720,7 @@ impl PartitionState {
                 .file
                 .as_ref()
                 .map_or(0, |file| file.allocated_size());
-            // What lies behind a loss is nobody's to cut.
-            let may_be = segment.may_be_reserved && self.standing == Standing::Good;
-            let is_reserved = may_be || segment.size < allocated;
+            let is_reserved = segment.may_be_reserved || segment.size < allocated;
             segment.synced_size == segment.size && is_reserved
         })?;
         Some((self.segment_file(id, index), self.segments[index].size))
@@ -755,6 +793,8 @@ pub(crate) struct WritePlan {
     pub(crate) file: Arc<SegmentFile>,
     pub(crate) position: u32,
     pub(crate) is_verified: bool,
+    /// What lies in the file behind `position` may be cut off.
+    pub(crate) may_cut: bool,
     pub(crate) batches: Vec<TailBatch>,
 }
 

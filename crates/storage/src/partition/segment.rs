@@ -33,8 +33,22 @@ pub(crate) struct Segment {
     pub(crate) is_verified: bool,
     /// A process before this one may have reserved room behind its end, and died before it gave it back.
     pub(crate) may_be_reserved: bool,
+    /// What lies in its files behind its end was left there by this process. Otherwise, in a partition that lost
+    /// something, it may be all that there is of it.
+    pub(crate) is_own: bool,
     /// Its file, once somebody needed it.
     pub(crate) file: Option<Arc<SegmentFile>>,
+}
+
+/// Where a log is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The new end. No batch holds it, except in what older releases journaled.
+    pub(crate) end: Offset,
+    /// Where it lies in the file of its segment; of no meaning when it lies in the tail.
+    pub(crate) position: u32,
+    /// Largest timestamp of the records before it in that file, if known.
+    pub(crate) largest_timestamp: Option<Timestamp>,
 }
 
 /// Segments that compaction replaced, as long as their files are not gone.
@@ -67,6 +81,7 @@ impl Segment {
             written_largest_timestamp: NO_TIMESTAMP,
             is_verified: false,
             may_be_reserved: false,
+            is_own: false,
             file: None,
         }
     }
@@ -80,6 +95,25 @@ impl Segment {
         self.modified = self.modified.max(at);
         self.size += u32::try_from(size).expect("a batch is smaller than a segment");
         self.largest_timestamp = self.largest_timestamp.max(max_timestamp);
+    }
+
+    /// Its file has nothing from `position` on any more. Before it, records have at most `largest_timestamp`; `None`
+    /// when nobody knows.
+    pub(crate) fn cut(&mut self, position: u32, largest_timestamp: Option<Timestamp>) {
+        self.size = position;
+        self.written_size = position;
+        self.synced_size = self.synced_size.min(position);
+        let largest = match position {
+            0 => Some(NO_TIMESTAMP),
+            _ => largest_timestamp,
+        };
+        if let Some(largest) = largest {
+            self.written_largest_timestamp = self.written_largest_timestamp.min(largest);
+        }
+        if let Some(file) = &self.file {
+            file.truncated_to(position);
+        }
+        self.is_verified = false;
     }
 
     /// How old its newest record is counted (Kafka's `LogSegment.largestTimestamp`): without timestamps, by when it

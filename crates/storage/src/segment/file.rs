@@ -200,6 +200,15 @@ impl SegmentFile {
         }
     }
 
+    /// The files have other names now: under their own ones there is nothing.
+    pub(crate) fn begin_anew(&self) {
+        let mut state = self.state.lock();
+        state.log = None;
+        state.units = None;
+        state.units_version += 1;
+        state.allocated_size = 0;
+    }
+
     /// How much room was reserved for the `.log`.
     pub(crate) fn allocated_size(&self) -> u32 {
         self.state.lock().allocated_size

@@ -81,6 +81,13 @@ pub fn cleaned(dir: &str, base_offset: Offset, kind: FileKind, token: Lsn) -> Pa
     Path::new(dir).join(format!("{name}.{}{CLEANED_SUFFIX}", token.get()))
 }
 
+/// `<dir>/<20 digits of the base offset>.<suffix>.<mark>.spared`: a file that is kept for the operator. `mark` tells
+/// several of them apart.
+pub fn spared(dir: &str, base_offset: Offset, kind: FileKind, mark: Lsn) -> PathBuf {
+    let name = file_name(base_offset, kind);
+    Path::new(dir).join(format!("{name}.{}{SPARED_SUFFIX}", mark.get()))
+}
+
 /// A file in a partition's directory that we make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnFile {
@@ -92,10 +99,15 @@ pub enum OwnFile {
     Draft,
     /// Written by the compaction with this token.
     Cleaned(Lsn),
+    /// Of a segment that lost something: what is in it is nowhere else.
+    Spared,
 }
 
 /// Ends the name of a file that is being written and gets its own name when it is whole.
 pub const DRAFT_SUFFIX: &str = ".tmp";
+
+/// Ends the name of a file that stood where a partition that lost something goes on.
+pub const SPARED_SUFFIX: &str = ".spared";
 
 /// Ends the name of a file that compaction wrote.
 pub const CLEANED_SUFFIX: &str = ".cleaned";
@@ -110,6 +122,11 @@ pub fn own_file(name: &str) -> Option<OwnFile> {
         return parse(whole)
             .zip(token.parse().ok())
             .map(|(_, token)| OwnFile::Cleaned(Lsn::new(token)));
+    }
+    if let Some(whole) = name.strip_suffix(SPARED_SUFFIX) {
+        let (whole, mark) = whole.rsplit_once('.')?;
+        let mark: Option<u64> = mark.parse().ok();
+        return parse(whole).zip(mark).map(|_| OwnFile::Spared);
     }
     let is_small = [
         small_files::PARTITION_METADATA,
@@ -174,6 +191,9 @@ mod tests {
         let own = own_file(name.expect("text"));
         assert_eq!(own, Some(OwnFile::Cleaned(Lsn::new(77))));
         assert_eq!(parse(name.expect("text")), None);
+        let path = spared(&dir, Offset::new(1234), FileKind::Log, Lsn::new(7));
+        let name = path.file_name().and_then(|name| name.to_str());
+        assert_eq!(own_file(name.expect("text")), Some(OwnFile::Spared));
     }
 
     #[test]

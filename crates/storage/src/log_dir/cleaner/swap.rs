@@ -87,6 +87,11 @@ impl Replacement {
         })
     }
 
+    /// Base offsets of the new segments.
+    pub(in crate::log_dir) fn bases(&self) -> Vec<Offset> {
+        self.segments.iter().map(|it| it.base_offset).collect()
+    }
+
     /// Makes it part of a state that is being recovered.
     pub(in crate::log_dir) fn redo(self, state: &mut PartitionState, header: &EntryHeader) {
         let (base, end) = (header.base_offset, header.end_offset);
@@ -194,10 +199,11 @@ pub(super) fn begin(
         lsn,
         dir: name,
         token: draft.token,
+        next_segment: end,
         file,
         renames: FileKind::OF_SEGMENT.to_vec(),
         removals: removals(base, &old_bases),
-        step: Step::Rename,
+        step: Step::ShowNext,
     });
     true
 }
@@ -260,6 +266,8 @@ pub(in crate::log_dir) struct SwapTask {
     lsn: Lsn,
     dir: Arc<str>,
     token: Lsn,
+    /// Where the segment behind it begins.
+    next_segment: Offset,
     /// The new segment's.
     file: Arc<SegmentFile>,
     /// Files that have their old names.
@@ -271,6 +279,8 @@ pub(in crate::log_dir) struct SwapTask {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// Compaction may leave nothing of the last records, and with them of where the log is.
+    ShowNext,
     Rename,
     SyncDir,
     Remove,
@@ -298,6 +308,10 @@ impl SwapTask {
             return Ok(TaskStep::Done);
         }
         match self.step {
+            Step::ShowNext => {
+                dir.show_segment(&self.partition, self.next_segment)?;
+                self.step = Step::Rename;
+            }
             Step::Rename => {
                 let Some(kind) = self.renames.last() else {
                     self.step = Step::SyncDir;
@@ -362,12 +376,8 @@ impl Redo {
         let is_swap = entry.header.kind == EntryKind::Segments
             && entry.header.argument == changes::SEGMENTS_REPLACED;
         if let Some(replacement) = Replacement::decode(&entry.body).filter(|_| is_swap) {
-            let bases = replacement.segments.iter().map(|it| it.base_offset);
-            let swap = (
-                entry.header.topic_partition,
-                replacement.token,
-                bases.collect(),
-            );
+            let id = entry.header.topic_partition;
+            let swap = (id, replacement.token, replacement.bases());
             self.swaps.insert(entry.lsn, swap);
         }
     }

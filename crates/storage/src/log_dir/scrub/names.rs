@@ -4,7 +4,7 @@ use crate::findings::Finding;
 use crate::log_dir::LogDir;
 use crate::log_dir::work::trim;
 use crate::marker::Marker;
-use crate::partition::{Partition, PartitionState, Standing};
+use crate::partition::{Partition, PartitionState};
 use crate::segment::names::{self, FileKind, OwnFile};
 use crate::segment::small_files;
 use ottla_types::{Offset, TopicPartition};
@@ -180,6 +180,7 @@ fn is_cut_off(state: &PartitionState, name: &str) -> bool {
     let is_known = |base| state.segments.iter().any(|it| it.base_offset == base);
     match names::own_file(name) {
         Some(OwnFile::Segment(base, FileKind::Log)) => is_damaged(state) && !is_known(base),
+        Some(OwnFile::Spared) => true,
         None
         | Some(OwnFile::Small | OwnFile::Draft | OwnFile::Cleaned(_) | OwnFile::Segment(..)) => {
             false
@@ -188,13 +189,13 @@ fn is_cut_off(state: &PartitionState, name: &str) -> bool {
 }
 
 fn is_damaged(state: &PartitionState) -> bool {
-    matches!(state.standing, Standing::Damaged { .. })
+    state.lost().is_some()
 }
 
 /// Whether the partition, as it is now or comes back after a crash, has a use for the file.
 fn is_needed(dir: &LogDir, state: &PartitionState, name: &str) -> bool {
     match names::own_file(name) {
-        None | Some(OwnFile::Small) => true,
+        None | Some(OwnFile::Small | OwnFile::Spared) => true,
         Some(OwnFile::Draft) => false,
         // Nobody but the operator decides about what a loss has cut off.
         Some(OwnFile::Segment(..) | OwnFile::Cleaned(_)) if is_damaged(state) => true,

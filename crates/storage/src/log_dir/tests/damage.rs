@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 impl Harness {
     /// Flips a bit in the middle of the journal's copies of `needle`.
-    fn flip_in_journal(&self, needle: &[u8]) {
+    pub(super) fn flip_in_journal(&self, needle: &[u8]) {
         let mut found = 0;
         for entry in self.disk.list(Path::new("wal")).expect("listed") {
             let path = Path::new("wal").join(entry.name);
@@ -32,7 +32,7 @@ impl Harness {
     }
 
     /// An idle journal proves its last frame.
-    fn prove(&mut self) {
+    pub(super) fn prove(&mut self) {
         self.commit();
         self.pass(50);
         self.commit();
@@ -63,13 +63,13 @@ impl Harness {
     }
 }
 
-fn value(number: i32) -> Vec<u8> {
+pub(super) fn value(number: i32) -> Vec<u8> {
     format!("value number {number} of the test, ")
         .repeat(20)
         .into_bytes()
 }
 
-fn produce(h: &mut Harness, slot: PartitionSlot, number: i32) {
+pub(super) fn produce(h: &mut Harness, slot: PartitionSlot, number: i32) {
     h.append(slot, &batch(Some((7, 0, number)), &[1_000], &value(number)));
     h.commit();
 }
@@ -261,7 +261,7 @@ fn without_any_checkpoint_everything_is_read_and_served() {
 }
 
 impl Harness {
-    fn checkpoint(&self) {
+    pub(super) fn checkpoint(&self) {
         let mut task = self.dir.checkpoint_at_once(self.now);
         while task.step(&self.dir).expect("written") == TaskStep::More {}
     }

@@ -1,20 +1,36 @@
 use super::harness::*;
-use crate::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, DiskOperation, OpenMode, Space};
-use crate::memory_disk::MemoryDisk;
+use crate::disk::{DiskError, DiskOperation};
+use crate::watched_disk::WatchedDisk;
 use parking_lot::Mutex;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
-/// A memory disk that lets something happen before a file is opened, once, and of which a part can be forbidden.
-pub(super) struct InterruptedDisk {
-    disk: MemoryDisk,
+/// What is to happen on a disk: something before a file is opened, once; and a part can be forbidden.
+#[derive(Default)]
+pub(super) struct Interruptions {
     meanwhile: Mutex<Option<(PathBuf, Meanwhile)>>,
     forbidden: Mutex<Option<(PathBuf, bool)>>,
+    synced: Mutex<Vec<PathBuf>>,
 }
 
-impl InterruptedDisk {
+/// A disk on which something is to happen.
+pub(super) struct InterruptedDisk {
+    pub(super) disk: Arc<WatchedDisk>,
+    interruptions: Arc<Interruptions>,
+}
+
+impl Deref for InterruptedDisk {
+    type Target = Interruptions;
+
+    fn deref(&self) -> &Interruptions {
+        &self.interruptions
+    }
+}
+
+impl Interruptions {
     pub(super) fn before_open(&self, path: PathBuf, meanwhile: impl FnOnce() + Send + 'static) {
         *self.meanwhile.lock() = Some((path, Box::new(meanwhile)));
     }
@@ -34,10 +50,28 @@ impl InterruptedDisk {
         *self.forbidden.lock() = path.map(|path| (path.to_owned(), true));
     }
 
-    fn check(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
-        let forbidden = self.forbidden.lock();
+    /// Whether this file was synced.
+    pub(super) fn has_synced(&self, path: &str) -> bool {
+        self.synced.lock().iter().any(|it| it == Path::new(path))
+    }
+
+    fn before(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
+        match operation {
+            DiskOperation::Open => {
+                let due = self.meanwhile.lock().take_if(|(at, _)| at == path);
+                if let Some((_, meanwhile)) = due {
+                    meanwhile();
+                }
+            }
+            DiskOperation::List | DiskOperation::Rename | DiskOperation::Remove => {}
+            DiskOperation::Sync => {
+                self.synced.lock().push(path.to_owned());
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
         let path = path.to_owned();
-        match &*forbidden {
+        match &*self.forbidden.lock() {
             Some((at, true)) if path.starts_with(at) => Err(DiskError::Full { operation, path }),
             Some((at, false)) if *at == path => Err(DiskError::Refused {
                 operation,
@@ -46,52 +80,6 @@ impl InterruptedDisk {
             }),
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-impl Disk for InterruptedDisk {
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.create_dir(path)
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        let due = self.meanwhile.lock().take_if(|(at, _)| at == path);
-        if let Some((_, meanwhile)) = due {
-            meanwhile();
-        }
-        self.check(DiskOperation::Open, path)?;
-        self.disk.open(path, mode)
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
-        self.check(DiskOperation::List, dir)?;
-        self.disk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.check(DiskOperation::Rename, to)?;
-        self.disk.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.check(DiskOperation::Remove, path)?;
-        self.disk.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.sync_dir(path)
-    }
-
-    fn space(&self) -> Result<Space, DiskError> {
-        self.disk.space()
-    }
-
-    fn lock(&self, path: &Path) -> Result<DiskLock, DiskError> {
-        self.disk.lock(path)
     }
 }
 
@@ -106,12 +94,17 @@ impl Harness {
             ..
         } = self;
         drop(dir);
-        let through = Arc::new(InterruptedDisk {
-            disk: disk.clone(),
-            meanwhile: Mutex::default(),
-            forbidden: Mutex::default(),
+        let interruptions = Arc::<Interruptions>::default();
+        let asked = Arc::clone(&interruptions);
+        let watched = WatchedDisk::new(Arc::new(disk.clone()), move |operation, path| {
+            asked.before(operation, path)
         });
-        let h = Harness::open(disk, Arc::clone(&through) as Arc<dyn Disk>, options, now);
-        (h, through)
+        let watched = Arc::new(watched);
+        let through = InterruptedDisk {
+            disk: Arc::clone(&watched),
+            interruptions,
+        };
+        let h = Harness::open(disk, watched, options, now);
+        (h, Arc::new(through))
     }
 }

@@ -1,11 +1,11 @@
 //! The log directory beside a model that is too simple to be wrong, over random histories with restarts.
 
 use super::harness::*;
-use crate::log_dir::{AppendError, LogDirOptions, PumpStep, Verdict};
+use crate::log_dir::{AppendError, LogDirOptions, PumpStep, StorageError, Verdict};
 use crate::marker::Marker;
 use crate::partition::{Durability, LogConfig};
 use crate::wal::{CommitStep, WalOptions};
-use ottla_types::{Offset, PartitionSlot, Prng, TopicPartition};
+use ottla_types::{Lsn, Offset, PartitionSlot, Prng, TopicPartition};
 
 const PARTITIONS_COUNT: usize = 4;
 
@@ -23,6 +23,8 @@ struct Log {
     /// Base offsets of each producer's last five batches; what was cut off does not come back.
     windows: [Vec<i64>; 3],
     is_os: bool,
+    /// A truncation that may not be durable, and the log as it was before.
+    before_cut: Option<(Lsn, Box<Log>)>,
 }
 
 struct Run {
@@ -169,6 +171,7 @@ impl Run {
     }
 
     fn note_durable(&mut self) {
+        let durable = self.h().dir.durable_lsn();
         for index in 0..PARTITIONS_COUNT {
             let slot = self.slot(index);
             let ends = self.h().dir.ends(slot).expect("there");
@@ -180,6 +183,8 @@ impl Run {
                 "durable never goes back"
             );
             log.durable = ends.durable_end.get();
+            let is_past = |(lsn, _): &mut (Lsn, Box<Log>)| *lsn <= durable;
+            log.before_cut.take_if(is_past);
         }
     }
 
@@ -235,20 +240,24 @@ impl Run {
             return;
         }
         let to = bases[bases.len() - 1 - self.prng.below(3.min(bases.len() as u64)) as usize];
-        // As callers have to: all that comes before it is durable.
-        self.h().commit();
-        self.settle_if_stalled();
-        self.note_durable();
-        self.h()
-            .dir
-            .truncate(slot, Offset::new(to))
-            .expect("in range");
+        let mut cut = self.h().dir.truncate(slot, Offset::new(to));
+        if let Err(StorageError::Undurable { durability }) = cut {
+            assert!(self.h().dir.durable_lsn() < durability);
+            self.h().commit();
+            self.settle_if_stalled();
+            cut = self.h().dir.truncate(slot, Offset::new(to));
+        }
+        let lsn = cut.expect("everything is durable");
         let log = &mut self.logs[index];
+        log.before_cut = None; // An earlier one is durable, too.
+        log.before_cut = Some((lsn, Box::new(log.clone())));
         log.batches.retain(|(base, ..)| *base < to);
         log.end = to;
         log.durable = log.durable.min(to);
-        self.h().commit();
-        self.settle_if_stalled();
+        if self.prng.chance(1, 2) {
+            self.h().commit();
+            self.settle_if_stalled();
+        }
         self.note_durable();
         // Sequences start again wherever the partition remembers them.
         self.resume_producers(index);
@@ -340,6 +349,7 @@ impl Run {
         for index in 0..PARTITIONS_COUNT {
             let slot = self.slot(index);
             let ends = self.h().dir.ends(slot).expect("there");
+            self.take_back_cut(index);
             let log = &mut self.logs[index];
             let end = ends.appended_end.get();
             assert!(
@@ -359,6 +369,26 @@ impl Run {
             assert_eq!(ends.durable_end.get(), end);
             self.resume_producers_after_restart(index);
             self.check(index);
+        }
+    }
+
+    /// A kill may have forgotten the last truncation, and all that came behind it: then the log is whole again.
+    fn take_back_cut(&mut self, index: usize) {
+        let slot = self.slot(index);
+        let log = &mut self.logs[index];
+        let Some((_, before)) = log.before_cut.take() else {
+            return;
+        };
+        let start = before.log_start;
+        let read = self.h().read_all(slot, start, 1 << 20);
+        let is_in = |batches: &[(i64, i64, Vec<u8>)]| {
+            let left = batches.iter().filter(|(_, last, _)| start <= *last);
+            let mut pairs = left.zip(&read);
+            pairs.all(|(it, read)| it.0 == read.0 && it.2[16..] == read.2[16..])
+        };
+        let end = self.h().dir.ends(slot).expect("there").appended_end.get();
+        if end == before.end && is_in(&before.batches) {
+            self.logs[index] = *before;
         }
     }
 

@@ -114,7 +114,7 @@ fn a_reader_that_is_slower_than_the_flusher_hides_no_records() {
     h.flush(slot);
     // The cache is full of other files; then a reader goes on that looked before the flush.
     while !file.cool_down() {}
-    let units = file.load_units(&*disk, short, Access::Wait);
+    let units = file.load_units(&*disk.disk, short, Access::Wait);
     assert!(units.expect("readable").is_some());
     assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 2);
     assert_eq!(h.read_all(slot, 1, 1 << 20).len(), 1);
@@ -131,16 +131,16 @@ fn a_reader_that_is_slower_than_the_flusher_hides_no_records() {
     };
     let through = Arc::clone(&disk);
     disk.before_open(path, move || {
-        let units = other.load_units(&*through, long, Access::Wait);
+        let units = other.load_units(&*through.disk, long, Access::Wait);
         assert!(units.expect("readable").is_some());
     });
-    file.load_units(&*disk, short, Access::Wait)
+    file.load_units(&*disk.disk, short, Access::Wait)
         .expect("readable");
     assert_eq!(file.units().expect("kept").end_position(), long);
     assert_eq!(h.read_all(slot, 1, 1 << 20).len(), 1);
     // The flusher goes on behind what is there, whatever that is.
     while !file.cool_down() {}
-    file.load_units(&*disk, short, Access::Wait)
+    file.load_units(&*disk.disk, short, Access::Wait)
         .expect("readable");
     h.append(slot, &batch(None, &[1_000], &[3; 900]));
     h.flush(slot);

@@ -121,6 +121,9 @@ fn truncations_are_redone() {
         if is_flushed {
             h.flush(slot);
         }
+        h.commit();
+        h.pass(2_000);
+        h.commit();
         h.dir.truncate(slot, Offset::new(3)).expect("in range");
         assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 3);
         let next = h.append(slot, &batch(Some((7, 0, 3)), &[1], b"other"));

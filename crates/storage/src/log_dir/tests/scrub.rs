@@ -291,7 +291,8 @@ fn files_that_wait_for_their_removal_are_no_leftovers() {
 
 #[test]
 fn segments_that_a_loss_cut_off_are_named_and_stay() {
-    let (h, _) = filled();
+    let (mut h, _) = filled();
+    h.forget_journal();
     let h = h.shut_down();
     let last = "topic1-1/00000000000000000006.log";
     for path in h.checkpoints() {

@@ -1,0 +1,120 @@
+//! What the journal says became of segment files, read ahead of a rebuild: names alone do not tell which files
+//! compaction, retention or a truncation left behind.
+
+use super::changes;
+use super::cleaner::swap::{Redo, Replacement};
+use crate::wal::{EntryKind, ReplayedEntry};
+use ottla_types::{Lsn, Offset, TopicPartition};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// Of all partitions that the journal speaks of.
+#[derive(Default)]
+pub(super) struct FileHistories {
+    /// Swaps that may not be carried out yet.
+    pub(super) redo: Redo,
+    partitions: BTreeMap<TopicPartition, FileHistory>,
+    dropped: BTreeSet<TopicPartition>,
+}
+
+/// Of one partition.
+#[derive(Default)]
+pub(super) struct FileHistory {
+    left_behind: Vec<LeftBehind>,
+    /// The last entries that began segments, by base offset.
+    begun: BTreeMap<Offset, Lsn>,
+    /// Segments up to here were replaced or removed: what is missing of them is no loss.
+    pub(super) settled_end: Offset,
+    /// Where the log was cut.
+    pub(super) cuts: BTreeSet<Offset>,
+    /// Segments were synced up to here.
+    pub(super) synced_end: Offset,
+}
+
+/// Files that an entry made superfluous.
+struct LeftBehind {
+    lsn: Lsn,
+    /// Their base offsets, but for those that were put in their place.
+    bases: Range<Offset>,
+    kept: Vec<Offset>,
+}
+
+impl FileHistories {
+    /// Takes up the next entry of the journal.
+    pub(super) fn note(&mut self, entry: &ReplayedEntry) {
+        let id = entry.header.topic_partition;
+        if entry.header.kind == EntryKind::Drop {
+            self.partitions.remove(&id);
+            self.dropped.insert(id);
+        }
+        if self.dropped.contains(&id) {
+            return; // ids do not come back
+        }
+        self.redo.note(entry);
+        self.partitions.entry(id).or_default().note(entry);
+    }
+
+    /// What is known of a partition's files.
+    pub(super) fn of(&self, id: TopicPartition) -> Option<&FileHistory> {
+        self.partitions.get(&id)
+    }
+
+    /// Whether the partition was dropped.
+    pub(super) fn is_dropped(&self, id: TopicPartition) -> bool {
+        self.dropped.contains(&id)
+    }
+}
+
+impl FileHistory {
+    fn note(&mut self, entry: &ReplayedEntry) {
+        let header = &entry.header;
+        let (base, end) = (header.base_offset, header.end_offset);
+        match header.kind {
+            EntryKind::Synced => self.synced_end = self.synced_end.max(end),
+            EntryKind::Truncate => {
+                self.cuts.insert(base);
+                // A segment that begins where the log was cut stays, empty.
+                self.leave_behind(entry.lsn, base.next()..Offset::new(i64::MAX), Vec::new());
+                self.settled_end = self.settled_end.min(base);
+                self.synced_end = self.synced_end.min(base);
+            }
+            EntryKind::Segments => match header.argument {
+                changes::SEGMENT_ADDED | changes::SEGMENT_SPLIT => {
+                    self.begun.insert(base, entry.lsn);
+                }
+                changes::SEGMENTS_REMOVED => {
+                    self.leave_behind(entry.lsn, base..end, Vec::new());
+                    self.settled_end = self.settled_end.max(end);
+                }
+                changes::SEGMENTS_REPLACED => {
+                    let Some(replacement) = Replacement::decode(&entry.body) else {
+                        return;
+                    };
+                    self.leave_behind(entry.lsn, base..end, replacement.bases());
+                    self.settled_end = self.settled_end.max(end);
+                }
+                _newer => {}
+            },
+            EntryKind::Append
+            | EntryKind::Tail
+            | EntryKind::Large
+            | EntryKind::LogStart
+            | EntryKind::Drop => {}
+        }
+    }
+
+    fn leave_behind(&mut self, lsn: Lsn, bases: Range<Offset>, kept: Vec<Offset>) {
+        if bases.start < bases.end {
+            self.left_behind.push(LeftBehind { lsn, bases, kept });
+        }
+    }
+
+    /// Whether the files with this base offset are what an entry left behind.
+    pub(super) fn is_left_behind(&self, base: Offset) -> bool {
+        let begun = self.begun.get(&base);
+        self.left_behind.iter().any(|it| {
+            let is_newer = begun.is_none_or(|begun| *begun < it.lsn);
+            it.bases.contains(&base) && !it.kept.contains(&base) && is_newer
+        })
+    }
+}
