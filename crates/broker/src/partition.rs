@@ -192,6 +192,13 @@ impl LocalPartition {
         })
     }
 
+    /// The largest batch in bytes that may come of compressing one again; `None` when batches are stored as they come.
+    pub(crate) fn recompresses_up_to(&self) -> Option<usize> {
+        let state = self.state.lock();
+        let rules = produce_rules(&state.config);
+        state.config.compression.map(|_| rules.max_message_bytes)
+    }
+
     /// Where the log starts, as answers show it: -1 when its directory has failed.
     pub(crate) fn log_start(&self) -> i64 {
         let ends = self.log_dir.ends(self.slot);

@@ -6,7 +6,9 @@ use crate::partition::{LocalPartition, ProduceView};
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::view::View;
-use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply, WrittenBatch};
+use crate::waiting::{
+    FailedReply, HeldPatience, JournalPlace, ParkedReply, Recompressed, WrittenBatch,
+};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_protocol::{EncodeError, Records, Writer};
@@ -100,7 +102,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         true => Some(ErrorCode::RequestTimedOut),
         false => refuse_all(&message),
     };
-    if request.large().is_none() && refusal.is_none() && may_be_large(&request) {
+    if request.large().is_none() && refusal.is_none() {
         match write_large(&request, acks, &message) {
             Writing::Nothing => {}
             Writing::Begun(large) => return Ok(hold(&request, &message, acks, Some(large))),
@@ -241,39 +243,67 @@ fn write_large(request: &Request<'_>, acks: Option<Acks>, message: &ProduceReque
             number,
         };
         if let Some(Records::Slice(bytes)) = data.records
+            && is_suspect(request, bytes)
             && let Ok(partition) = place.find(request)
-            && partition.log_dir.is_large(bytes.len())
+            && may_be_large(partition, bytes)
         {
             found.push((number, partition, bytes));
         }
     }
-    let takes = |(_, partition, bytes): &(_, &Arc<LocalPartition>, &[u8])| {
-        partition.log_dir.takes_large(bytes.len())
+    if found.is_empty() {
+        return Writing::Nothing;
+    }
+    // Asked first as sent: what cannot be written yet is not compressed again and again.
+    let takes = |partition: &LocalPartition, size: usize| {
+        !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
     };
-    if !found.iter().all(takes) {
+    if !found
+        .iter()
+        .all(|(_, partition, bytes)| takes(partition, bytes.len()))
+    {
         return Writing::Later;
     }
     let mut scratch = request.broker.cores[request.connection.core.index()]
         .scratch
         .lock();
     // What would be refused anyway is not written; it is refused when the request is carried out.
-    let is_welcome = |partition: &LocalPartition, bytes: &[u8], scratch: &mut Scratch| {
-        partition.produce_view().is_ok_and(|view| {
-            let is_safe = acks != Some(Acks::All) || view.has_enough_replicas;
-            is_safe && validate_produce(bytes, &view.rules, request.now.wall, scratch).is_ok()
-        })
+    let mut stored = |partition: &LocalPartition, bytes: &[u8]| {
+        let view = partition.produce_view().ok()?;
+        if acks == Some(Acks::All) && !view.has_enough_replicas {
+            return None;
+        }
+        let facts = validate_produce(bytes, &view.rules, request.now.wall, &mut scratch).ok()?;
+        recompressed(bytes, &facts, &view, &mut scratch).ok()
     };
-    found.retain(|(_, partition, bytes)| {
-        may_write(request, partition) && is_welcome(partition, bytes, &mut scratch)
-    });
-    if found.is_empty() {
+    let mut large = Vec::new();
+    for (place, partition, bytes) in found {
+        let Some(again) = may_write(request, partition)
+            .then(|| stored(partition, bytes))
+            .flatten()
+        else {
+            continue;
+        };
+        let size = again.as_ref().map_or(bytes.len(), |(bytes, _)| bytes.len());
+        if !takes(partition, size) {
+            return Writing::Later;
+        }
+        if partition.log_dir.is_large(size) {
+            large.push((place, partition, bytes, again));
+        }
+    }
+    if large.is_empty() {
         return Writing::Nothing;
     }
-    let begin = |(place, partition, bytes): (usize, &Arc<LocalPartition>, &[u8])| WrittenBatch {
-        place,
-        batch: partition.log_dir.write_large(bytes),
+    let begin = |(place, partition, bytes, again): (_, &Arc<LocalPartition>, &[u8], _)| {
+        let again: Option<Recompressed> = again;
+        let stored = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
+        WrittenBatch {
+            place,
+            batch: partition.log_dir.write_large(stored),
+            again,
+        }
     };
-    Writing::Begun(found.into_iter().map(begin).collect())
+    Writing::Begun(large.into_iter().map(begin).collect())
 }
 
 /// Whether the client may write to the partition's topic at all.
@@ -281,10 +311,19 @@ fn may_write(request: &Request<'_>, partition: &LocalPartition) -> bool {
     !is_internal_topic(&partition.topic) || request.header.client_id == Some(ADMIN_CLIENT_ID)
 }
 
-/// Whether a batch of the request can be too large for a journal.
-fn may_be_large(request: &Request<'_>) -> bool {
+/// Whether a batch can be too large for a journal at all, as it was sent or compressed in another way.
+fn is_suspect(request: &Request<'_>, bytes: &[u8]) -> bool {
+    // What does not compress grows a little.
+    let grown = bytes.len() + bytes.len() / 8 + 4096;
     let mut log_dirs = request.broker.log_dirs.iter();
-    log_dirs.any(|log_dir| log_dir.is_large(request.frame.len()))
+    log_dirs.any(|log_dir| log_dir.is_large(grown))
+        || BatchView::parse(bytes).is_ok_and(|batch| batch.codec() != Ok(Codec::None))
+}
+
+/// Whether such a batch can be too large for the partition's journal.
+fn may_be_large(partition: &LocalPartition, bytes: &[u8]) -> bool {
+    let is_large = |size| partition.log_dir.is_large(size);
+    is_large(bytes.len()) || partition.recompresses_up_to().is_some_and(is_large)
 }
 
 fn produce_one<'v>(
@@ -345,11 +384,17 @@ fn append(
         let code = ErrorCode::UnsupportedCompressionType;
         return PartitionResult::with_message(code, message.to_owned());
     }
-    let again = match recompressed(bytes, &facts, &view, scratch) {
+    // What was written before is appended as it was written.
+    let again = match written {
+        Some(_) => Ok(None),
+        None => recompressed(bytes, &facts, &view, scratch),
+    };
+    let again = match again {
         Ok(again) => again,
         Err(error) => return refused_batch(partition, &error),
     };
-    let (bytes, facts) = match &again {
+    let again = written.map_or(again.as_ref(), |it| it.again.as_ref());
+    let (bytes, facts) = match again {
         Some((bytes, facts)) => (&bytes[..], facts),
         None => (bytes, &facts),
     };
@@ -359,12 +404,6 @@ fn append(
         origin: AppendOrigin::Client,
     };
     let (log_dir, slot, epoch) = (&partition.log_dir, partition.slot, view.leader_epoch);
-    if again.is_some() && log_dir.is_large(batch.bytes.len()) {
-        let message = "The batch as the broker compresses it is too large for its journal";
-        return PartitionResult::with_message(ErrorCode::MessageTooLarge, message.to_owned());
-    }
-    // What was written are the bytes as they were sent.
-    let written = written.filter(|_| again.is_none());
     let appended = match written.map(|it| &it.batch) {
         None => log_dir.append(slot, epoch, batch, request.now),
         Some(Ok(large)) => log_dir.append_large(slot, epoch, batch, large, request.now),
@@ -382,7 +421,7 @@ fn recompressed(
     facts: &ValidBatch,
     view: &ProduceView,
     scratch: &mut Scratch,
-) -> Result<Option<(Vec<u8>, ValidBatch)>, ProduceBatchError> {
+) -> Result<Option<Recompressed>, ProduceBatchError> {
     let Some((codec, level)) = view.compression.filter(|(codec, _)| *codec != facts.codec) else {
         return Ok(None);
     };

@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::fetch::ParkedFetch;
 use crate::partition::LocalPartition;
 use crate::response::{Outcome, Response, Token};
-use ottla_records::Scratch;
+use ottla_records::{Scratch, ValidBatch};
 use ottla_storage::log_dir::{AppendError, LargeBatch};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Lsn, Mono};
@@ -114,10 +114,15 @@ pub(crate) struct HeldBefore {
     pub(crate) large: Option<Vec<WrittenBatch>>,
 }
 
+/// A batch as the broker compressed it.
+pub(crate) type Recompressed = (Vec<u8>, ValidBatch);
+
 /// A batch of a request that is written before the request is carried out, because it is too large for the journal.
 pub(crate) struct WrittenBatch {
     /// Which of the request's partitions it is for, counted from 0 over all topics.
     pub(crate) place: usize,
+    /// What is written, if it is not what was sent: the topic wants it compressed in another way.
+    pub(crate) again: Option<Recompressed>,
     /// It is on its way, or the disk takes it not.
     pub(crate) batch: Result<LargeBatch, AppendError>,
 }

@@ -9,5 +9,5 @@ pub(crate) use self::deadlines::Deadlines;
 
 pub(crate) use self::core::{
     Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
-    ParkedReply, PromisedAnswer, Waiter, WrittenBatch,
+    ParkedReply, PromisedAnswer, Recompressed, Waiter, WrittenBatch,
 };

@@ -583,3 +583,39 @@ fn a_large_batch_that_is_refused_is_not_written() {
     assert_eq!(code, 10);
     assert_eq!(harness.log_dir.stats().large_bytes, 0);
 }
+
+/// What is small on the wire may be too large for the journal as the topic stores it.
+#[test]
+fn a_batch_that_the_broker_makes_large_lies_beside_the_journal() {
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    let configs = [
+        ("compression.type", "uncompressed"),
+        ("max.message.bytes", "8000000"),
+    ];
+    harness.create_topic("t", 1, &configs);
+    let value = "x".repeat(2_000_000);
+    let sent = batch_with(Codec::Gzip, &[value.as_str()], START);
+    assert!(sent.len() < 100_000, "{} bytes", sent.len());
+    let request = produce_request("t", 0, &sent, -1);
+    let Called::Waiting(held) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!("it is written before it is appended")
+    };
+    let mut answer = None;
+    for _ in 0..1_000 {
+        let log_dir = std::sync::Arc::clone(&harness.log_dir);
+        log_dir.flush_step(harness.now);
+        harness.pass(Duration::from_millis(5));
+        answer = taken(&mut harness, held);
+        if answer.is_some() {
+            break;
+        }
+    }
+    assert_eq!(answer, Some(0));
+    let records = harness.fetch("t", 0, 0).expect("readable");
+    assert_eq!(records.len(), 1);
+    assert!(records[0].1 == value);
+    harness.flush(); // It fills memory.
+    // What stays small waits for nothing but the journal.
+    let small = batch_with(Codec::Gzip, &["y"], START);
+    assert_eq!(harness.produce("t", 0, &small), Ok(1));
+}
