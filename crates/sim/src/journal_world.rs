@@ -324,8 +324,6 @@ impl JournalWorld {
                         "{error}"
                     );
                     self.report.recovery_crashes += 1;
-                    // The sync of what was read back may have failed: then its pages are clean, and not there.
-                    self.failed |= !self.disk.is_crashed();
                     self.reboot();
                 }
             }
