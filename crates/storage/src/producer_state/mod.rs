@@ -263,11 +263,13 @@ impl ProducerState {
         if self.base != Base::Loaded {
             self.base_end = Some(self.base_end.map_or(end, |known| known.min(end)));
         }
+        let forgotten = before - self.entries.len();
         let is_cut = self.snapshot_offset.is_some_and(|snapshot| end < snapshot);
-        if is_cut && self.base == Base::Loaded {
+        // Whoever is unknown now must not come back with a restart as the snapshot knew it, long before.
+        if (is_cut || 0 < forgotten) && self.base == Base::Loaded {
             self.forget_snapshot();
         }
-        before - self.entries.len()
+        forgotten
     }
 
     /// Forgets producers unused since before `cutoff` that have no open transaction. Returns how many.

@@ -165,3 +165,19 @@ fn a_snapshot_is_asked_for_and_merged() {
     assert_eq!(sequences, [1, 2, 3, 4, 5]);
     assert_eq!(state.changed_count(), 1);
 }
+
+/// Whoever a truncation made unknown does not come back as an older snapshot knew it.
+#[test]
+fn a_snapshot_does_not_bring_back_whom_a_truncation_forgot() {
+    let mut log = Log::default();
+    for index in 0..2 {
+        log.offer(batch(0, index, 1), 1);
+    }
+    log.state.snapshot_written(Offset::new(2));
+    for index in 2..20 {
+        log.offer(batch(0, index, 1), 1);
+    }
+    // The batches before those that are remembered stay in the log.
+    assert_eq!(log.state.truncate_to(Offset::new(4)), 1);
+    assert_eq!(log.state.snapshot_offset(), None);
+}
