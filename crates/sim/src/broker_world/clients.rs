@@ -19,7 +19,7 @@ use ottla_protocol::messages::create_topics_request::{CreatableTopic, CreateTopi
 use ottla_storage::log_dir::LogDirOptions;
 use ottla_storage::planted::Planted;
 use ottla_types::{PartitionId, Prng, TopicId, TopicPartition};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const TOPIC: &str = "flights";
@@ -31,7 +31,10 @@ const BATCHES_MAX: usize = 12;
 pub struct ClientsWorld {
     /// Its connections are the clients', and last the administrator's.
     site: Site,
+    /// Producers, members of the group, and last consumers without one.
     clients: Vec<RealClient>,
+    /// For each partition: below it the group has worked on every record.
+    worked_on: BTreeMap<i32, i64>,
     topic: Arc<str>,
     topic_id: Option<TopicId>,
     ledger: Ledger,
@@ -78,14 +81,19 @@ impl ClientsWorld {
         trace!(trace, "seed {seed}: {faults:?}");
         let disk = SimDisk::new(prng.next_u64(), 64 << 20, trace.clone());
         let producers = prng.range(1, 4) as usize;
+        let members = prng.below(3) as usize;
         let plan = SitePlan {
             faults,
             crashes_per_mille: *prng.pick(&[0, 2, 8]),
-            storage: LogDirOptions {
-                around_bytes: around_bytes(seed),
-                ..log_dir_options(planted)
+            storage: match members {
+                0 => LogDirOptions {
+                    around_bytes: around_bytes(seed),
+                    ..log_dir_options(planted)
+                },
+                // What a group knows has to fit the journal.
+                _ => log_dir_options(planted),
             },
-            clients: producers + 3,
+            clients: producers + members + 3,
         };
         let mut site = Site::new(prng, disk, plan, trace);
         let topic: Arc<str> = TOPIC.into();
@@ -93,12 +101,16 @@ impl ClientsWorld {
         for _ in 0..producers {
             clients.push(RealClient::producer(&mut site.prng));
         }
+        for _ in 0..members {
+            clients.push(member(&mut site, &topic));
+        }
         for _ in 0..2 {
             clients.push(consumer(&mut site, &topic));
         }
         ClientsWorld {
             site,
             clients,
+            worked_on: BTreeMap::new(),
             topic,
             topic_id: None,
             ledger: Ledger::default(),
@@ -135,6 +147,7 @@ impl ClientsWorld {
                 self.site.disk.leave_free(free);
             }
             94 => self.site.disk.set_ballast(0),
+            95 => self.replace_member(),
             _ => return self.everything_turns(),
         }
         Ok(())
@@ -205,6 +218,17 @@ impl ClientsWorld {
             let batch = producer.batches.entry(taken.batch).or_default();
             batch.values.push(self.next_value);
             self.next_value += 1;
+        }
+    }
+
+    /// A member dies, and another one comes.
+    fn replace_member(&mut self) {
+        let index = self.site.prng.below(self.clients.len() as u64) as usize;
+        if let Machine::Consumer(consumer) = &self.clients[index].machine
+            && consumer.is_member
+        {
+            self.disconnect(index);
+            self.clients[index] = member(&mut self.site, &self.topic);
         }
     }
 
@@ -282,7 +306,15 @@ impl ClientsWorld {
         let Machine::Consumer(consumer) = &mut self.clients[index].machine else {
             return Ok(());
         };
+        if consumer.is_member {
+            // It comes back: it has finished with what it was given.
+            for (partition, next) in &consumer.positions {
+                let worked_on = self.worked_on.entry(*partition).or_default();
+                *worked_on = (*worked_on).max(*next);
+            }
+        }
         consumer.core.at_poll(now.mono);
+        consumer.agree();
         let records = match consumer.core.take_records(most) {
             Ok(records) => records,
             Err(fault) => {
@@ -294,19 +326,26 @@ impl ClientsWorld {
         };
         let mut read = Vec::new();
         for record in &records {
-            let next = consumer.positions.entry(record.partition.partition);
-            let next = next.or_insert(0);
-            hold!(
-                record.offset.get() == *next,
-                "a consumer sees each record once, in order",
-                "consumer {index} gets {} of {}, and not {next}",
-                record.offset,
-                record.partition
-            );
-            *next += 1;
+            let (partition, offset) = (record.partition.partition, record.offset.get());
+            match consumer.positions.get(&partition) {
+                Some(next) => hold!(
+                    offset == *next,
+                    "a consumer sees each record once, in order",
+                    "consumer {index} gets {offset} of {}, and not {next}",
+                    record.partition
+                ),
+                None => hold!(
+                    offset <= self.worked_on.get(&partition).copied().unwrap_or(0),
+                    "a group skips no record",
+                    "consumer {index} begins at {offset} of {}, {:?} was worked on",
+                    record.partition,
+                    self.worked_on
+                ),
+            }
+            consumer.positions.insert(partition, offset + 1);
             let value = record.value.as_ref().and_then(|value| value.first_chunk());
             let value = value.map_or(u64::MAX, |value| u64::from_be_bytes(*value));
-            read.push((record.partition.partition, record.offset.get(), value));
+            read.push((partition, offset, value));
         }
         for (partition, offset, value) in read {
             hold!(
@@ -329,7 +368,7 @@ impl ClientsWorld {
         self.disconnect(last);
         self.clients[last] = consumer(&mut self.site, &self.topic);
         for _ in 0..3_000 {
-            self.site.clock.advance_ms(10);
+            self.site.clock.advance_ms(20);
             self.make_topic();
             for index in 0..self.clients.len() {
                 if let Machine::Producer(producer) = &mut self.clients[index].machine {
@@ -359,10 +398,16 @@ impl ClientsWorld {
     fn is_over(&self) -> bool {
         self.clients.iter().all(|client| match &client.machine {
             Machine::Producer(producer) => producer.core.is_flushed(producer.core.batches_end()),
-            Machine::Consumer(consumer) => (0..PARTITIONS).all(|partition| {
-                let position = consumer.positions.get(&partition).copied();
-                self.end(partition) == Some(position.unwrap_or(0))
-            }),
+            Machine::Consumer(consumer) => {
+                let reached = match consumer.is_member {
+                    true => &self.worked_on,
+                    false => &consumer.positions,
+                };
+                (0..PARTITIONS).all(|partition| {
+                    let reached = reached.get(&partition).copied().unwrap_or(0);
+                    self.end(partition) == Some(reached)
+                })
+            }
         })
     }
 
@@ -399,6 +444,11 @@ impl ClientsWorld {
 fn consumer(site: &mut Site, topic: &Arc<str>) -> RealClient {
     let now = site.clock.now();
     RealClient::consumer(&mut site.prng, topic, PARTITIONS, now.mono)
+}
+
+fn member(site: &mut Site, topic: &Arc<str>) -> RealClient {
+    let now = site.clock.now();
+    RealClient::member(&mut site.prng, topic, now.mono)
 }
 
 impl OnSite for ClientsWorld {

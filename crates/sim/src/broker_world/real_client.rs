@@ -2,13 +2,15 @@ use super::link::Frame;
 use bytes::Bytes;
 use ottla_client::core::{
     Answer, Backoff, BatchId, BatchOutcome, Call, CallFailure, CallId, ConsumerConfig,
-    ConsumerCore, FetcherConfig, PartitionKey, ProducerConfig, ProducerCore, StartOffset,
+    ConsumerCore, FetcherConfig, GroupConfig, GroupEvent, OffsetReset, PartitionKey,
+    ProducerConfig, ProducerCore, StartOffset,
 };
 use ottla_types::{Mono, Now, Prng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+const GROUP: &str = "team";
 /// Waits before repetitions, short enough for a run.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(10),
@@ -42,8 +44,10 @@ pub(super) struct BatchRecords {
 
 pub(super) struct RealConsumer {
     pub(super) core: ConsumerCore,
-    /// The next offset that each partition has to give.
+    /// The next offset that each partition has to give, unless it is a member's that has not begun with it.
     pub(super) positions: BTreeMap<i32, i64>,
+    /// A group says what it reads.
+    pub(super) is_member: bool,
 }
 
 struct Waiting {
@@ -80,23 +84,7 @@ impl RealClient {
         partitions: i32,
         now: Mono,
     ) -> RealClient {
-        let fetcher = FetcherConfig {
-            partition_bytes_max: *prng.pick(&[500, 20_000]),
-            fetch_wait_max: Duration::from_millis(*prng.pick(&[0, 100, 500])),
-            sessions: prng.chance(2, 3),
-            request_timeout: REQUEST_TIMEOUT,
-            backoff: BACKOFF,
-            metadata_age_max: Duration::from_secs(5),
-            seed: prng.next_u64(),
-            ..FetcherConfig::default()
-        };
-        let mut core = ConsumerCore::new(ConsumerConfig {
-            fetcher,
-            group: None,
-            auto_commit_interval: None,
-            operation_timeout: REQUEST_TIMEOUT,
-            batch_bytes_max: 1 << 20,
-        });
+        let mut core = ConsumerCore::new(consumer_config(prng, None));
         core.want_topic(topic, now);
         for partition in 0..partitions {
             let key = PartitionKey {
@@ -107,7 +95,27 @@ impl RealClient {
         }
         RealClient::new(Machine::Consumer(Box::new(RealConsumer {
             core,
+            positions: (0..partitions).map(|partition| (partition, 0)).collect(),
+            is_member: false,
+        })))
+    }
+
+    /// A member of the group that reads `topic`.
+    pub(super) fn member(prng: &mut Prng, topic: &Arc<str>, now: Mono) -> RealClient {
+        let group = GroupConfig {
+            session_timeout: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(1),
+            request_timeout: REQUEST_TIMEOUT,
+            backoff: BACKOFF,
+            seed: prng.next_u64(),
+            ..GroupConfig::new(GROUP)
+        };
+        let mut core = ConsumerCore::new(consumer_config(prng, Some(group)));
+        core.subscribe(BTreeSet::from([Arc::clone(topic)]), now);
+        RealClient::new(Machine::Consumer(Box::new(RealConsumer {
+            core,
             positions: BTreeMap::new(),
+            is_member: true,
         })))
     }
 
@@ -174,6 +182,47 @@ impl RealClient {
         match &mut self.machine {
             Machine::Producer(producer) => producer.core.on_answer(call, answer, now),
             Machine::Consumer(consumer) => consumer.core.on_answer(call, answer, now.mono),
+        }
+    }
+}
+
+/// What a consumer is configured to, in or outside of a group.
+fn consumer_config(prng: &mut Prng, group: Option<GroupConfig>) -> ConsumerConfig {
+    let fetcher = FetcherConfig {
+        offset_reset: match group.is_some() {
+            true => OffsetReset::Earliest,
+            false => OffsetReset::Fail,
+        },
+        partition_bytes_max: *prng.pick(&[500, 20_000]),
+        fetch_wait_max: Duration::from_millis(*prng.pick(&[0, 100, 500])),
+        sessions: prng.chance(2, 3),
+        request_timeout: REQUEST_TIMEOUT,
+        backoff: BACKOFF,
+        metadata_age_max: Duration::from_secs(5),
+        seed: prng.next_u64(),
+        ..FetcherConfig::default()
+    };
+    ConsumerConfig {
+        fetcher,
+        auto_commit_interval: group.as_ref().map(|_| Duration::from_millis(100)),
+        group,
+        operation_timeout: REQUEST_TIMEOUT,
+        batch_bytes_max: 1 << 20,
+    }
+}
+
+impl RealConsumer {
+    /// The application agrees to everything that the group wants.
+    pub(super) fn agree(&mut self) {
+        while let Some(event) = self.core.app_event() {
+            match &event {
+                GroupEvent::Revoked(keys) | GroupEvent::Lost(keys) | GroupEvent::Assigned(keys) => {
+                    for key in keys {
+                        self.positions.remove(&key.partition);
+                    }
+                }
+            }
+            self.core.app_event_done();
         }
     }
 }
