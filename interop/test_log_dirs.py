@@ -9,7 +9,7 @@ import confluent_kafka
 import pytest
 import topics
 from clients import java
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from test_failing_disk import FAULT, errors_logged, readiness
 
 PARTITIONS = 6
@@ -173,6 +173,32 @@ def test_a_directory_that_fails_leaves_the_other_one_serving(tmp_path, fault):
     assert readiness(broker) == (200, "ok\n")
     _, errors = produce(broker.bootstrap, "t", range(PARTITIONS), 5)
     assert not errors
+    broker.kill()
+
+
+def cordon(bootstrap, value):
+    """Sets cordoned.log.dirs of broker 1 while it runs."""
+    entry = ConfigEntry("cordoned.log.dirs", str(value), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin.incremental_alter_configs([resource])[resource].result(20)
+
+
+def test_a_cordoned_directory_gets_nothing_new(tmp_path):
+    directories = paths(tmp_path)
+    broker = broker_on(tmp_path, directories).start()
+    with pytest.raises(confluent_kafka.KafkaException, match="Missing entries : /nowhere"):
+        cordon(broker.bootstrap, "/nowhere")
+    cordon(broker.bootstrap, directories[0])
+    topics.create(broker.bootstrap, "t", 2)
+    assert described(broker.bootstrap, "t")[str(directories[1])] == (None, [0, 1])
+    broker.kill()
+    broker.start()
+    topics.create(broker.bootstrap, "u", 2)
+    assert described(broker.bootstrap, "u")[str(directories[1])] == (None, [0, 1])
+    cordon(broker.bootstrap, "*")
+    with pytest.raises(confluent_kafka.KafkaException, match="log directories cordoned"):
+        topics.create(broker.bootstrap, "v", 1)
     broker.kill()
 
 

@@ -77,6 +77,7 @@ impl Broker {
             features: [("metadata.version".to_owned(), METADATA_VERSION)].into(),
             rack: self.config.rack.clone(),
             directories: self.directory_reports(),
+            cordoned: self.cordoned_directories(),
             fencing: Fencing::Unfenced,
         }
     }

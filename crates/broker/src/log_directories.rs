@@ -20,7 +20,7 @@ impl Broker {
         self.report_directories();
     }
 
-    /// Tells the controller which directories are online, if it believes something else. As long as none is,
+    /// Tells the controller which directories are online and which are cordoned, if it believes something else. As long as none is,
     /// what clients ask for says so.
     pub(crate) fn report_directories(&self) {
         let online = self.online_directories();
@@ -29,13 +29,16 @@ impl Broker {
         let (Some(registered), false) = (registered, online.is_empty()) else {
             return;
         };
-        if registered.incarnation != self.incarnation || registered.directories == online {
+        let cordoned = self.cordoned_directories();
+        let is_known = registered.directories == online && registered.cordoned == cordoned;
+        if registered.incarnation != self.incarnation || is_known {
             return;
         }
         let command = Command::UpdateDirectories {
             broker: self.config.node_id,
             broker_epoch: registered.epoch,
             directories: online,
+            cordoned,
         };
         self.submit_own(&command, Waiting::Nobody);
     }
@@ -44,6 +47,14 @@ impl Broker {
         let directories = self.log_dirs.iter().zip(&self.directories);
         let online = directories.filter(|(log_dir, _)| is_online(log_dir));
         online.map(|(_, directory)| directory.id).collect()
+    }
+
+    /// Those that get no new partitions, online or not.
+    pub(crate) fn cordoned_directories(&self) -> Vec<DirectoryId> {
+        let settings = self.live_settings.load();
+        let directories = self.directories.iter();
+        let cordoned = directories.filter(|dir| settings.cordoned_log_dirs.contains(&dir.path));
+        cordoned.map(|directory| directory.id).collect()
     }
 
     /// Tells the controller about logs that are not where it believes.

@@ -93,6 +93,8 @@ pub struct BrokerRegistration {
     pub fencing: Fencing,
     /// Its log directories that are online.
     pub directories: Vec<DirectoryId>,
+    /// Log directories that get no new replicas (KIP-1066); what is in them stays.
+    pub cordoned: Vec<DirectoryId>,
 }
 
 /// Whether a broker takes part.
@@ -117,6 +119,12 @@ impl BrokerRegistration {
     /// Whether a replica in `directory` is there. One that is not assigned to a directory may be in any.
     pub fn has_online(&self, directory: DirectoryId) -> bool {
         directory == DirectoryId::default() || self.directories.contains(&directory)
+    }
+
+    /// Whether all its log directories are cordoned: it gets no new replicas.
+    pub fn is_cordoned(&self) -> bool {
+        let mut directories = self.directories.iter();
+        !self.directories.is_empty() && directories.all(|id| self.cordoned.contains(id))
     }
 
     /// Whether it may be a leader: neither fenced nor on its way out.

@@ -84,6 +84,8 @@ pub enum Command {
         broker_epoch: BrokerEpoch,
         /// All that are online, at least one.
         directories: Vec<DirectoryId>,
+        /// Those that get no new replicas.
+        cordoned: Vec<DirectoryId>,
     },
     /// Replicas of a broker are in other log directories than was known (KIP-858).
     AssignDirectories {
@@ -122,6 +124,8 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     /// Its log directories that are online, with what their recovery found.
     pub directories: Vec<DirectoryReport>,
+    /// Those of them that get no new replicas (KIP-1066).
+    pub cordoned: Vec<DirectoryId>,
     /// `Unfenced` for the node that runs the controller itself; others begin `Fenced`.
     pub fencing: Fencing,
 }

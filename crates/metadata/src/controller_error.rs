@@ -135,6 +135,15 @@ pub enum ControllerError {
     /// A partition without replicas.
     #[error("The manual partition assignment includes an empty replica list.")]
     EmptyAssignment,
+    /// A broker that gets no new replicas.
+    #[error(
+        "The manual partition assignment includes broker {broker}, but all its log directories are \
+         cordoned."
+    )]
+    AssignedToCordonedBroker {
+        /// Who.
+        broker: BrokerId,
+    },
     /// An unknown broker.
     #[error(
         "The manual partition assignment includes broker {broker}, but no such broker is registered."
@@ -392,6 +401,7 @@ impl ControllerError {
             | E::GapInAssignments
             | E::EmptyAssignment
             | E::AssignedToUnknownBroker { .. }
+            | E::AssignedToCordonedBroker { .. }
             | E::AssignedTwiceToBroker { .. }
             | E::UnevenAssignments { .. }
             | E::AssignedToFencedBrokers { .. }

@@ -77,7 +77,8 @@ pub fn decide(
             broker,
             broker_epoch,
             directories,
-        } => directories::update(*broker, *broker_epoch, directories, image),
+            cordoned,
+        } => directories::update(*broker, *broker_epoch, directories, cordoned, image),
         Command::AssignDirectories {
             broker,
             broker_epoch,

@@ -210,6 +210,7 @@ impl Image {
                 epoch,
                 fencing,
                 directories,
+                cordoned,
             } => {
                 let registration = self.broker_mut(*broker, *epoch)?;
                 if let Some(fencing) = fencing {
@@ -217,6 +218,9 @@ impl Image {
                 }
                 if let Some(directories) = directories {
                     registration.directories.clone_from(directories);
+                }
+                if let Some(cordoned) = cordoned {
+                    registration.cordoned.clone_from(cordoned);
                 }
             }
             Record::Topic { name, id } => self.add_topic(name, *id)?,

@@ -32,6 +32,8 @@ pub enum Record {
         fencing: Option<Fencing>,
         /// `None`: stays as it is.
         directories: Option<Vec<DirectoryId>>,
+        /// `None`: stays as it is.
+        cordoned: Option<Vec<DirectoryId>>,
     },
     /// A topic comes into being; its partitions follow in the same batch.
     Topic {

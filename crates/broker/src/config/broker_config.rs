@@ -1,6 +1,6 @@
 use super::definition::split_list;
 use super::listener::Listeners;
-use super::live_settings::{LiveSettings, address_overrides};
+use super::live_settings::{CordonedLogDirs, LiveSettings, address_overrides};
 use super::static_config::{ConfigFault, ConfigNote, ConfigSources, Findings, StaticConfig};
 use super::topic_config::{BrokerLayers, ConfigMap};
 use ottla_records::Codec;
@@ -172,6 +172,10 @@ impl BrokerConfig {
             .into_iter()
             .map(str::to_owned)
             .collect();
+        let cordoned = CordonedLogDirs::read(values.text("cordoned.log.dirs").unwrap_or(""));
+        if let Some(unknown) = cordoned.unknown(&log_dirs) {
+            findings.fault(unknown);
+        }
         let metadata_log_dir = values.text("metadata.log.dir").map(str::to_owned);
         let metadata_log_dir = metadata_log_dir.or_else(|| log_dirs.first().cloned());
         let some = |name: &str| {

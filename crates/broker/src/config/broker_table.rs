@@ -55,7 +55,7 @@ pub(super) static BROKER: &[Definition] = &[
     def("controller.quota.window.num", Int, Some("11"), AtLeast(1), Low, Public, ReadOnly, Later, &[], ""),
     def("controller.quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, Public, ReadOnly, Later, &[], ""),
     def("controller.socket.timeout.ms", Int, Some("30000"), Any, Medium, Public, ReadOnly, NoEffect, &[], ""),
-    def("cordoned.log.dirs", List, Some(""), Distinct, Medium, Public, PerBroker, Refused, &[], ""),
+    def("cordoned.log.dirs", List, Some(""), Distinct, Medium, Public, PerBroker, Applied, &[], "Directories of log.dirs that get no new partitions; * for all."),
     def("create.topic.policy.class.name", Class, None, Any, Low, Public, ReadOnly, Refused, &[], ""),
     def("default.replication.factor", Int, Some("1"), Any, Medium, Public, ReadOnly, Applied, &[], "Replicas of a topic that is created without a factor."),
     def("delegation.token.expiry.check.interval.ms", Long, Some("3600000"), AtLeast(1), Low, Public, ReadOnly, Later, &[], ""),

@@ -8,6 +8,7 @@ const CONNECTIONS: &str = "max.connections";
 const PER_ADDRESS: &str = "max.connections.per.ip";
 const OVERRIDES: &str = "max.connections.per.ip.overrides";
 const CREATION_RATE: &str = "max.connection.creation.rate";
+const CORDONED: &str = "cordoned.log.dirs";
 const PRODUCER_EXPIRATION: &str = "producer.id.expiration.ms";
 
 /// What a broker does differently from the moment it is told. What topics inherit is not here: it
@@ -18,6 +19,49 @@ pub struct LiveSettings {
     pub connections: ConnectionSettings,
     /// Idle time after which a producer's state is forgotten.
     pub producer_expiration: Duration,
+    /// Log directories that get no new partitions, as they are configured.
+    pub cordoned_log_dirs: CordonedLogDirs,
+}
+
+/// Which log directories get no new partitions (KIP-1066).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CordonedLogDirs {
+    /// All: `*`.
+    All,
+    /// These paths.
+    Some(Vec<String>),
+}
+
+impl CordonedLogDirs {
+    pub(crate) fn read(text: &str) -> CordonedLogDirs {
+        match split_list(text)[..] {
+            ["*"] => CordonedLogDirs::All,
+            ref paths => CordonedLogDirs::Some(paths.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    /// Whether the directory at `path` is one.
+    pub fn contains(&self, path: &str) -> bool {
+        match self {
+            CordonedLogDirs::All => true,
+            CordonedLogDirs::Some(paths) => paths.iter().any(|cordoned| cordoned == path),
+        }
+    }
+
+    /// What is named and is none of `log_dirs`, in Kafka's words.
+    pub(crate) fn unknown(&self, log_dirs: &[String]) -> Option<String> {
+        let CordonedLogDirs::Some(paths) = self else {
+            return None;
+        };
+        let missing = paths.iter().filter(|path| !log_dirs.contains(path));
+        let missing: Vec<&str> = missing.map(String::as_str).collect();
+        (!missing.is_empty()).then(|| {
+            format!(
+                "All entries in {CORDONED} must be present in log.dirs or log.dir. Missing entries : {}",
+                missing.join(", ")
+            )
+        })
+    }
 }
 
 /// How many connections there may be. Lower limits close nothing: they keep others from coming.
@@ -62,6 +106,7 @@ impl LiveSettings {
         OVERRIDES,
         CREATION_RATE,
         PRODUCER_EXPIRATION,
+        CORDONED,
     ];
 
     /// The settings in force. Values were checked when they were set.
@@ -82,6 +127,7 @@ impl LiveSettings {
                 listeners: of_listeners(layers),
             },
             producer_expiration: Duration::from_millis(number(PRODUCER_EXPIRATION).unwrap_or(1)),
+            cordoned_log_dirs: CordonedLogDirs::read(text(CORDONED).unwrap_or("")),
         }
     }
 }

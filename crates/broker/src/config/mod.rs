@@ -35,7 +35,9 @@ pub use definition::{
 pub use environment::{Variable, variable};
 pub use listener::{AdvertisedHost, AdvertisedListener, Listener, Listeners, SecurityProtocol};
 pub(crate) use live_settings::address_overrides;
-pub use live_settings::{ConnectionSettings, ListenerSettings, LiveSettings, is_live};
+pub use live_settings::{
+    ConnectionSettings, CordonedLogDirs, ListenerSettings, LiveSettings, is_live,
+};
 pub use properties::{PropertiesError, Property, parse_properties};
 pub use reference::reference;
 pub use registry::{

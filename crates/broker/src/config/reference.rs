@@ -1,4 +1,5 @@
 use super::definition::{Definition, Dynamic, Support, Visibility};
+use super::live_settings::is_live;
 use super::registry::{
     broker_definitions, client_metrics_definitions, group_definitions, topic_definitions,
 };
@@ -49,8 +50,9 @@ fn table<'a>(page: &mut String, rows: impl Iterator<Item = &'a Definition>) {
         };
         let changes = match row.dynamic {
             Dynamic::ReadOnly => "restart",
-            // What works here of these is read at the start.
-            Dynamic::PerBroker if row.support == Support::Applied => "restart",
+            Dynamic::PerBroker if row.support == Support::Applied && !is_live(row.name) => {
+                "restart"
+            }
             Dynamic::PerBroker => "per broker",
             Dynamic::ClusterWide => "running",
         };

@@ -1,7 +1,7 @@
 use super::{did_you_mean, invalid, refuse};
 use crate::config::{
-    BrokerLayers, Definition, Dynamic, Support, address_overrides, broker_definition,
-    broker_definitions, is_live, listener_override,
+    BrokerLayers, CordonedLogDirs, Definition, Dynamic, Support, address_overrides,
+    broker_definition, broker_definitions, is_live, listener_override, split_list,
 };
 use ottla_metadata::{ConfigResource, Configs, ControllerError};
 
@@ -213,6 +213,14 @@ fn check_value(
                      set."
                 )
             })
+        }
+        "cordoned.log.dirs" => {
+            let at_start = |name| layers.value(broker_definition(name)?);
+            let log_dirs = at_start("log.dirs").or_else(|| at_start("log.dir"));
+            let log_dirs = split_list(log_dirs.unwrap_or(""));
+            let log_dirs: Vec<String> = log_dirs.into_iter().map(str::to_owned).collect();
+            let unknown = CordonedLogDirs::read(config.value).unknown(&log_dirs);
+            unknown.map(|unknown| format!("requirement failed: {unknown}"))
         }
         "max.connections.per.ip.overrides" => address_overrides(config.value)
             .err()

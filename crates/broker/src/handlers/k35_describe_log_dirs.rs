@@ -60,8 +60,10 @@ fn failed<'a>(request: &'a Request<'_>) -> impl Iterator<Item = DescribeLogDirsR
 
 fn offline<'a>(request: &Request<'_>, path: Cow<'a, str>) -> DescribeLogDirsResult<'a> {
     request.broker.metrics.error(ErrorCode::KafkaStorageError);
+    let settings = request.broker.live_settings.load();
     DescribeLogDirsResult {
         error_code: ErrorCode::KafkaStorageError.code(),
+        is_cordoned: settings.cordoned_log_dirs.contains(&path),
         log_dir: path,
         ..DescribeLogDirsResult::default()
     }
@@ -85,7 +87,9 @@ fn result<'a>(
             name: Cow::Owned(name.to_string()),
             partitions,
         });
+    let settings = request.broker.live_settings.load();
     DescribeLogDirsResult {
+        is_cordoned: settings.cordoned_log_dirs.contains(&path),
         log_dir: path,
         topics: topics.collect(),
         total_bytes: bytes(stats.total_bytes),

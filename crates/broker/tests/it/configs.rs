@@ -67,7 +67,7 @@ fn one(harness: &mut Harness, kind: i8, name: &str, key: &'static str) -> String
     })
 }
 
-fn alter(
+pub(crate) fn alter(
     harness: &mut Harness,
     kind: i8,
     name: &str,
@@ -402,6 +402,7 @@ fn another_value(definition: &Definition) -> String {
     match (definition.name, definition.kind, definition.default) {
         ("log.flush.interval.messages", ..) => "1".to_owned(),
         ("log.cleanup.policy", ..) => String::new(),
+        ("cordoned.log.dirs", ..) => "*".to_owned(),
         ("max.connections.per.ip.overrides", ..) => "127.0.0.9:5".to_owned(),
         ("ottla.durability", ..) => "fsync".to_owned(),
         ("log.cleaner.threads", ..) => "2".to_owned(),
@@ -473,7 +474,7 @@ fn every_config_of_a_broker_is_applied_or_refused_or_said_to_do_nothing() {
             }
             (Dynamic::ReadOnly, _) => "wrong",
             _ if is_refused_for("comes with a later release") => "later",
-            (Dynamic::ClusterWide, Support::Applied) if code == 0 && before != after => "applied",
+            (_, Support::Applied) if code == 0 && before != after => "applied",
             (_, Support::NoEffect | Support::Later) if code == 0 && before == after => {
                 assert!(definition.documentation().contains("Accepted; "), "{name}");
                 "without effect"

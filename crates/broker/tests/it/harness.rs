@@ -256,6 +256,7 @@ impl Harness {
                     features: BTreeMap::new(),
                     rack: None,
                     directories: Vec::new(),
+                    cordoned: Vec::new(),
                     fencing: Fencing::Fenced,
                 },
             };

@@ -1,5 +1,6 @@
 //! Several log directories: where partitions go, and what becomes of them when one is not there.
 
+use crate::configs::alter;
 use crate::harness::*;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
@@ -179,4 +180,58 @@ fn the_last_directory_that_fails_stays_the_leaders() {
             .all(|(error, _)| *error == STORAGE_ERROR)
     );
     check_all_there(&mut harness.restart());
+}
+
+/// Which directories DescribeLogDirs says are cordoned.
+fn cordoned(harness: &mut Harness) -> Vec<String> {
+    let request = DescribeLogDirsRequest { topics: None };
+    harness.call(ApiKey::DescribeLogDirs, 5, &request, |body| {
+        let response: DescribeLogDirsResponse<'_> = read(body, 5);
+        let cordoned = response.results.iter().filter(|result| result.is_cordoned);
+        cordoned.map(|result| result.log_dir.to_string()).collect()
+    })
+}
+
+#[test]
+fn a_cordoned_directory_gets_nothing_new() {
+    const BROKER: i8 = 4;
+    let mut harness = Harness::with_directories(2, &["log.dirs=data,data-1"]);
+    harness.create_topic("t", 2, &[]);
+    let set = |harness: &mut Harness, value| {
+        let answer = alter(harness, BROKER, "1", "cordoned.log.dirs", 0, Some(value));
+        harness.settle();
+        answer
+    };
+    let (code, text) = set(&mut harness, "data,/nowhere");
+    let expected = "requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or \
+                    log.dir. Missing entries : /nowhere";
+    assert_eq!((code, text.as_str()), (42, expected));
+    assert_eq!(set(&mut harness, "data").0, 0);
+    assert_eq!(cordoned(&mut harness), ["data"]);
+    harness.create_topic("u", 2, &[]);
+    let directories = described(&mut harness);
+    assert_eq!(directories["data"], online(&["t-0"]));
+    assert_eq!(directories["data-1"], online(&["t-1", "u-0", "u-1"]));
+    assert_eq!(
+        harness.produce("t", 0, &batch(&["more"])),
+        Ok(0),
+        "what is there stays"
+    );
+
+    let mut harness = harness.restart();
+    assert_eq!(cordoned(&mut harness), ["data"]);
+    harness.create_topic("v", 1, &[]);
+    assert!(
+        described(&mut harness)["data-1"]
+            .1
+            .contains(&"v-0".to_owned())
+    );
+    assert_eq!(set(&mut harness, "*").0, 0);
+    assert_eq!(cordoned(&mut harness), ["data", "data-1"]);
+    let image = harness.broker.image();
+    let me = image.brokers().next().expect("this broker");
+    assert!(me.is_cordoned());
+    assert_eq!(set(&mut harness, "").0, 0);
+    harness.create_topic("w", 1, &[]);
+    assert_eq!(described(&mut harness)["data"], online(&["t-0", "w-0"]));
 }

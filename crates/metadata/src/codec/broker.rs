@@ -44,7 +44,7 @@ pub(super) fn encode_register(registration: &BrokerRegistration, writer: &mut Wr
         fenced: registration.fencing == Fencing::Fenced,
         in_controlled_shutdown: registration.fencing == Fencing::ControlledShutdown,
         log_dirs: to_uuids(&registration.directories),
-        cordoned_log_dirs: None,
+        cordoned_log_dirs: Some(to_uuids(&registration.cordoned)).filter(|ids| !ids.is_empty()),
     };
     encode_message(
         RegisterBrokerRecord::RECORD_TYPE,
@@ -62,12 +62,6 @@ pub(super) fn decode_register(body: &mut Body<'_>) -> Result<Record, CodecError>
     };
     if message.is_migrating_zk_broker {
         return Err(invalid("IsMigratingZkBroker"));
-    }
-    if message
-        .cordoned_log_dirs
-        .is_some_and(|dirs| !dirs.is_empty())
-    {
-        return Err(invalid("CordonedLogDirs"));
     }
     let endpoints = message.end_points.into_iter().map(|end_point| {
         let security_protocol = SecurityProtocol::from_wire(end_point.security_protocol)
@@ -100,6 +94,7 @@ pub(super) fn decode_register(body: &mut Body<'_>) -> Result<Record, CodecError>
         rack: message.rack.map(|rack| rack.into_owned()),
         fencing,
         directories: to_directories(message.log_dirs),
+        cordoned: to_directories(message.cordoned_log_dirs.unwrap_or_default()),
     }))
 }
 
@@ -133,6 +128,7 @@ pub(super) fn encode_change(
     epoch: BrokerEpoch,
     fencing: Option<Fencing>,
     directories: Option<&[DirectoryId]>,
+    cordoned: Option<&[DirectoryId]>,
     writer: &mut Writer,
 ) {
     // Both flags are written with every change of the fencing, so that what they were before does
@@ -149,7 +145,7 @@ pub(super) fn encode_change(
         fenced,
         in_controlled_shutdown,
         log_dirs: directories.map(to_uuids).unwrap_or_default(),
-        cordoned_log_dirs: None,
+        cordoned_log_dirs: cordoned.map(to_uuids),
     };
     encode_message(
         BrokerRegistrationChangeRecord::RECORD_TYPE,
@@ -165,9 +161,6 @@ pub(super) fn decode_change(body: &mut Body<'_>) -> Result<Record, CodecError> {
         what: BrokerRegistrationChangeRecord::NAME,
         field,
     };
-    if message.cordoned_log_dirs.is_some() {
-        return Err(invalid("CordonedLogDirs"));
-    }
     let fencing = match (message.fenced, message.in_controlled_shutdown) {
         (STAYS, STAYS) => None,
         (BECOMES, CEASES) => Some(Fencing::Fenced),
@@ -184,6 +177,7 @@ pub(super) fn decode_change(body: &mut Body<'_>) -> Result<Record, CodecError> {
         epoch: BrokerEpoch::from_wire(message.broker_epoch).ok_or(invalid("BrokerEpoch"))?,
         fencing,
         directories,
+        cordoned: message.cordoned_log_dirs.map(to_directories),
     })
 }
 

@@ -22,7 +22,15 @@ pub fn encode_record(record: &Record, writer: &mut Writer) {
             epoch,
             fencing,
             directories,
-        } => broker::encode_change(*broker, *epoch, *fencing, directories.as_deref(), writer),
+            cordoned,
+        } => broker::encode_change(
+            *broker,
+            *epoch,
+            *fencing,
+            directories.as_deref(),
+            cordoned.as_deref(),
+            writer,
+        ),
         Record::Topic { name, id } => topic::encode(name, *id, writer),
         Record::RemoveTopic { id } => topic::encode_remove(*id, writer),
         Record::Partition {

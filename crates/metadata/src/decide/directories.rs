@@ -9,13 +9,14 @@ use crate::image::Image;
 use crate::record::{PartitionChange, Record};
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, TopicPartition};
 
-/// The broker's directories that are online are `directories` from now on: what lies in others is led by
+/// The broker's directories that are online are `directories` from now on, and `cordoned` get nothing new: what lies in others is led by
 /// another in-sync replica or by nobody, what is back is led again
 /// (`ReplicationControlManager.handleDirectoriesOffline`).
 pub(super) fn update(
     broker: BrokerId,
     broker_epoch: BrokerEpoch,
     directories: &[DirectoryId],
+    cordoned: &[DirectoryId],
     image: &Image,
 ) -> Result<Decision, ControllerError> {
     let registered = registered(broker, broker_epoch, image)?;
@@ -25,7 +26,7 @@ pub(super) fn update(
         });
     }
     let reply = Reply::DirectoriesUpdated;
-    if registered.directories == directories {
+    if registered.directories == directories && registered.cordoned == cordoned {
         let records = Vec::new();
         return Ok(Decision { records, reply });
     }
@@ -34,7 +35,11 @@ pub(super) fn update(
         epoch: broker_epoch,
         fencing: None,
         directories: Some(directories.to_vec()),
+        cordoned: Some(cordoned.to_vec()),
     }];
+    if registered.directories == directories {
+        return Ok(Decision { records, reply });
+    }
     for topic in image.topics() {
         for (number, partition) in topic.numbered() {
             let Some(directory) = partition.directory_of(broker) else {

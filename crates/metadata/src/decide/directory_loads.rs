@@ -20,19 +20,24 @@ impl<'a> DirectoryLoads<'a> {
     }
 
     /// Where the broker's next replica goes: to the online directory with the fewest, the first of
-    /// several. The replica counts from now on.
+    /// several. Not to one that is cordoned, unless all are. The replica counts from now on.
     pub(super) fn take(&mut self, broker: BrokerId) -> DirectoryId {
-        let registration = self.image.broker(broker);
-        let directories = match registration.map(|broker| broker.directories.as_slice()) {
-            Some([only]) => return *only,
-            Some([]) | None => return DirectoryId::default(),
-            Some(several) => several,
+        let Some(registration) = self.image.broker(broker) else {
+            return DirectoryId::default();
         };
+        let directories = match registration.directories.as_slice() {
+            [] => return DirectoryId::default(),
+            [only] => return *only,
+            several => several,
+        };
+        let may_take =
+            |id: &&DirectoryId| registration.is_cordoned() || !registration.cordoned.contains(id);
         let counts = self.counts.get_or_insert_with(|| count(self.image));
         let emptiest = directories
             .iter()
+            .filter(may_take)
             .min_by_key(|id| counts.get(id).copied().unwrap_or(0))
-            .expect("there are several");
+            .expect("one is left, or none is and all count");
         *counts.entry(*emptiest).or_default() += 1;
         *emptiest
     }

@@ -18,7 +18,8 @@ pub(super) fn place(
     prng: &mut Prng,
 ) -> Result<Vec<Partition>, ControllerError> {
     let is_active = |broker: &BrokerId| image.broker(*broker).is_some_and(|b| b.is_active());
-    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    let usable = image.brokers().filter(|broker| !broker.is_cordoned());
+    let brokers: Vec<BrokerId> = usable.map(|broker| broker.id).collect();
     let (active, fenced): (Vec<_>, Vec<_>) = brokers.iter().copied().partition(is_active);
     let replicas_count = usize::try_from(replication_factor).unwrap_or(0);
     if replicas_count == 0 {
@@ -65,6 +66,10 @@ pub(super) fn place_as_told(
 ) -> Result<Partition, ControllerError> {
     let numbers: Vec<i32> = brokers.iter().map(|broker| broker.get()).collect();
     check_brokers(&numbers, image)?;
+    let is_cordoned = |id: &&BrokerId| image.broker(**id).is_some_and(|b| b.is_cordoned());
+    if let Some(broker) = brokers.iter().find(is_cordoned) {
+        return Err(ControllerError::AssignedToCordonedBroker { broker: *broker });
+    }
     if let Some(expected) = expected_replicas
         && expected != brokers.len()
     {

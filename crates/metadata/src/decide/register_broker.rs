@@ -65,6 +65,7 @@ fn registration(command: &RegisterBroker, epoch: BrokerEpoch) -> BrokerRegistrat
         rack: command.rack.clone(),
         fencing: command.fencing,
         directories: command.directory_ids(),
+        cordoned: command.cordoned.clone(),
     }
 }
 

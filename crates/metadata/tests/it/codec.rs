@@ -81,6 +81,10 @@ fn every_record() -> Vec<Record> {
             epoch: BrokerEpoch::new(8),
             fencing,
             directories: fencing.map(|_| vec![directory(1), directory(2)]),
+            cordoned: fencing.map(|fencing| match fencing {
+                Fencing::Fenced => Vec::new(),
+                Fencing::Unfenced | Fencing::ControlledShutdown => vec![directory(2)],
+            }),
         });
     }
     for kind in [

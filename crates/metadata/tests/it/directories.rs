@@ -28,10 +28,15 @@ fn image() -> Image {
 }
 
 fn update(image: &Image, numbers: &[u8]) -> Result<Image, ControllerError> {
+    cordon(image, numbers, &[])
+}
+
+fn cordon(image: &Image, online: &[u8], cordoned: &[u8]) -> Result<Image, ControllerError> {
     let command = Command::UpdateDirectories {
         broker: broker(1),
         broker_epoch: image.broker(broker(1)).unwrap().epoch,
-        directories: numbers.iter().copied().map(directory).collect(),
+        directories: online.iter().copied().map(directory).collect(),
+        cordoned: cordoned.iter().copied().map(directory).collect(),
     };
     Ok(run(image, 20, &command)?.1)
 }
@@ -135,4 +140,55 @@ fn a_replica_that_is_found_elsewhere_is_led_again() {
     assert_eq!(places(&moved), expected);
     let stale = run(&image, 22, &assign(BrokerEpoch::new(1))).unwrap_err();
     assert_eq!(stale.code(), ErrorCode::StaleBrokerEpoch);
+}
+
+#[test]
+fn nothing_new_goes_to_a_directory_that_is_cordoned() {
+    let image = cordon(&image(), &[1, 2], &[1]).unwrap();
+    let expected = places(&self::image());
+    assert_eq!(places(&image), expected, "what is there stays");
+    let topic = NewTopic {
+        partitions: 2,
+        ..new_topic("u")
+    };
+    let created = run(&image, 22, &create(vec![topic])).unwrap().1;
+    let partitions = &created.topic_by_name("u").unwrap().partitions;
+    let directories: Vec<_> = partitions.iter().map(|p| p.directories[0]).collect();
+    assert_eq!(directories, [directory(2), directory(2)]);
+
+    let image = cordon(&image, &[1, 2], &[2, 1]).unwrap();
+    let refusal = |topic| {
+        let (reply, _) = run(&image, 23, &create(vec![topic])).unwrap();
+        let Reply::TopicsCreated(results) = reply else {
+            panic!("{reply:?}")
+        };
+        let error = results[0].as_ref().unwrap_err();
+        (error.code(), error.to_string())
+    };
+    let (code, text) = refusal(new_topic("v"));
+    assert_eq!(code, ErrorCode::InvalidReplicationFactor);
+    assert!(
+        text.contains("all their log directories cordoned"),
+        "{text}"
+    );
+    let (code, text) = refusal(NewTopic {
+        partitions: -1,
+        replication_factor: -1,
+        assignments: vec![(PartitionId::new(0), vec![broker(1)])],
+        ..new_topic("v")
+    });
+    assert_eq!(code, ErrorCode::InvalidReplicaAssignment);
+    let expected = "The manual partition assignment includes broker 1, but all its log directories are \
+                    cordoned.";
+    assert_eq!(text, expected);
+
+    let without = Command::RegisterBroker(RegisterBroker {
+        cordoned: vec![directory(2)],
+        ..with_directories(3, &[1, 2])
+    });
+    let image = run(&image, 24, &without).unwrap().1;
+    assert_eq!(image.broker(broker(1)).unwrap().cordoned, [directory(2)]);
+    let created = run(&image, 25, &create(vec![new_topic("v")])).unwrap().1;
+    let new = &created.topic_by_name("v").unwrap().partitions[0];
+    assert_eq!(new.directories[0], directory(1));
 }

@@ -31,6 +31,7 @@ pub fn registration(id: i32, incarnation: u8, directory_number: u8) -> RegisterB
             id: directory(directory_number),
             verdict: DirectoryVerdict::Clean,
         }],
+        cordoned: Vec::new(),
         fencing: Fencing::Unfenced,
     }
 }

@@ -91,6 +91,7 @@ impl Node {
                     features: BTreeMap::new(),
                     rack: None,
                     directories: Vec::new(),
+                    cordoned: Vec::new(),
                     fencing: Fencing::Fenced,
                 },
             };
