@@ -18,7 +18,7 @@ pub(super) static OTTLA_BROKER: &[Definition] = &[
     def("ottla.http.host", String, Some("127.0.0.1"), Any, Medium, Public, ReadOnly, Applied, &[], "Address of the HTTP endpoints for health and metrics."),
     def("ottla.http.port", Int, Some("8080"), Between(-1, 65535), Medium, Public, ReadOnly, Applied, &[], "Port of the HTTP endpoints for health and metrics; 0 picks a free one, -1 opens none."),
     def("ottla.memory.requests.bytes", Long, Some("268435456"), AtLeast(1048576), Low, Public, ReadOnly, Applied, &[], "Bytes of requests held in memory at once; above it reading slows down."),
-    def("ottla.memory.tails.bytes", Long, Some("134217728"), AtLeast(1048576), Low, Public, ReadOnly, Applied, &[], "Bytes of appended records held in memory before they are written to segments."),
+    def("ottla.memory.tails.bytes", Long, Some("134217728"), AtLeast(1048576), Low, Public, ReadOnly, Applied, &[], "Memory of appended records before they are written to segments; slow readers may hold as much again."),
     def("ottla.metrics.level", String, Some("topic"), OneOf(&["topic", "partition", "client"]), Low, Public, ReadOnly, Applied, &[], "How finely metrics are labelled."),
     def("ottla.scrub.bytes.per.second", Long, Some("4194304"), AtLeast(0), Low, Public, ReadOnly, Applied, &[], "Bytes of segments read per second to find what has rotted on disk; 0 compares names and sizes only."),
     def("ottla.scrub.interval.ms", Long, Some("3600000"), AtLeast(0), Low, Public, ReadOnly, Applied, &[], "How long that reading rests after it has gone over everything."),

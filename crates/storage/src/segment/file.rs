@@ -5,7 +5,7 @@ use crate::segment::names::{self, FileKind};
 use crate::segment::sidecar::{self, FlushedBatch, Sidecar, Unit};
 use crate::segment::units::Units;
 use ottla_records::BatchView;
-use ottla_types::{Lsn, Offset, TopicPartition};
+use ottla_types::{LeaderEpoch, Lsn, Offset, TopicPartition};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -480,6 +480,22 @@ impl Rebuild {
             },
             chunk_size: REBUILD_CHUNK_SIZE,
         }
+    }
+
+    /// Its first batch is of `epoch` or a later one.
+    pub(crate) fn not_before(mut self, epoch: Option<LeaderEpoch>) -> Rebuild {
+        self.walk.epoch = self.walk.epoch.max(epoch);
+        self
+    }
+
+    /// Where the next batch begins in offsets.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.walk.next_offset
+    }
+
+    /// The epoch of the last batch.
+    pub(crate) fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.walk.epoch
     }
 
     /// Reads the next stretch below `size` and adds its units. The stretch is larger the next time when not even

@@ -10,7 +10,7 @@ use crate::segment::sidecar::{self, Unit};
 use crate::segment::{
     Access, ReadFault, Rebuild, RebuildFault, SegmentFile, Units, UnitsCursor, read_exact,
 };
-use ottla_types::Offset;
+use ottla_types::{LeaderEpoch, Offset};
 use std::sync::Arc;
 
 /// At most so many bytes of contents are read at once.
@@ -163,7 +163,8 @@ impl Reading {
             }
         } else {
             let rebuild = Rebuild::behind(&units, self.file.base_offset());
-            Stage::Rebuild(log, units, rebuild)
+            let epoch = self.epoch_of(rebuild.next_offset());
+            Stage::Rebuild(log, units, rebuild.not_before(epoch))
         };
         Ok(Progress::Read(0))
     }
@@ -186,6 +187,12 @@ impl Reading {
             }
         }
         let read = units.end_position() - before;
+        if units.end_position() == self.size && !self.is_end_sound(&rebuild) {
+            let last = units.list().last().copied();
+            let unit = last.expect("something was walked");
+            self.damaged(dir, &unit);
+            return Ok(Progress::Read(read as usize));
+        }
         self.stage = if units.end_position() == self.size {
             Stage::Units {
                 log,
@@ -197,6 +204,25 @@ impl Reading {
             Stage::Rebuild(log, units, rebuild)
         };
         Ok(Progress::Read(read as usize))
+    }
+
+    /// The chain of the batches cannot tell whether the offset or the epoch of the last one was bent upwards; the
+    /// partition knows where the segment ends, and in which epoch.
+    fn is_end_sound(&self, rebuild: &Rebuild) -> bool {
+        let state = self.partition.lock();
+        let end = match state.segment_index(self.file.base_offset()) {
+            Some(index) if self.is_sealed => state.segment_end(index),
+            Some(_) | None => state.appended_end(),
+        };
+        drop(state);
+        let last = Offset::from_wire(rebuild.next_offset().get() - 1);
+        let latest = last.and_then(|last| self.epoch_of(last));
+        rebuild.next_offset() <= end
+            && latest.is_none_or(|latest| rebuild.last_epoch() <= Some(latest))
+    }
+
+    fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.partition.lock().epochs.epoch_of(offset)
     }
 
     fn units(

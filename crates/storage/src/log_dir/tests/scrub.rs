@@ -345,6 +345,41 @@ fn files_for_tools_and_sidecars_are_made_again() {
     assert_eq!(before, after);
 }
 
+/// A power cut may take a sidecar along, which was the only one to know the bytes that Kafka's checksum leaves out. The
+/// ends of the chain of batches are known to the partition.
+#[test]
+fn a_bent_end_of_a_segment_without_sidecar_is_not_taken_for_good() {
+    let batch_size = {
+        let (h, slot) = filled();
+        h.read_all(slot, 0, 1)[0].2.len() as u64
+    };
+    let (offset_byte, epoch_byte) = (7, 15);
+    // The first batch's epoch, 1, becomes 0; the last one's becomes 3, or its offset 6 more.
+    let flips = [
+        (epoch_byte, 1),
+        (2 * batch_size + epoch_byte, 2),
+        (2 * batch_size + offset_byte, 4),
+    ];
+    for (at, bit) in flips {
+        let (h, _) = filled();
+        let mut h = h.restart();
+        let sums = Path::new(FIRST).with_extension("sums");
+        h.disk.remove_file(&sums).expect("removed");
+        let file = h.disk.open(Path::new(FIRST), OpenMode::ReadWrite);
+        let file = file.expect("there");
+        let mut byte = [0];
+        file.read_at(at, &mut byte).expect("readable");
+        file.write_at(at, &[&[byte[0] ^ bit]]).expect("writable");
+        let findings = h.scrub();
+        let is_found = |it: &Finding| matches!(it, Finding::Corrupt { .. });
+        assert!(findings.iter().any(is_found), "{at}: {findings:?}");
+        assert!(
+            h.disk.open(&sums, OpenMode::Read).is_err(),
+            "nothing vouches for it"
+        );
+    }
+}
+
 #[test]
 fn the_rate_is_kept() {
     let mut options = small_options();
