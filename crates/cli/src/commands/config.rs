@@ -76,6 +76,14 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether the words make sense, whatever the cluster says of them.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.words.first().is_some_and(|word| word == "get") {
+            true => Ok(()),
+            false => parse_changes(&self.words).map(drop),
+        }
+    }
+
     /// What changing these of `resource` does that cannot be undone: a shorter retention deletes records.
     pub fn deed(&self, resource: &ConfigResource) -> Option<String> {
         let reads = self.words.first().is_none_or(|word| word == "get");
@@ -102,6 +110,7 @@ pub fn run(command: ConfigCommand, client: &ClientArguments) -> Result<(), Failu
             (ConfigResource::ClientMetrics(name), changes)
         }
     };
+    changes.check()?;
     with_client(client, async |session| {
         session.properties.report_rest();
         if let Some(deed) = changes.deed(&resource) {

@@ -19,6 +19,9 @@ pub struct Status {
     /// Show it again and again.
     #[arg(short = 'w', long, conflicts_with = "until_healthy")]
     watch: bool,
+    /// Print only what is not as it should be; the exit code says whether anything is. For health checks.
+    #[arg(short = 'q', long, conflicts_with = "watch")]
+    quiet: bool,
     /// Wait until everything is as it should be.
     #[arg(long)]
     until_healthy: bool,
@@ -39,7 +42,10 @@ pub fn run(status: Status, client: &ClientArguments) -> Result<(), Failure> {
                 .is_ok_and(|health| health.complaints.is_empty());
             if !status.until_healthy || is_healthy {
                 let health = health?;
-                health.print(format);
+                match status.quiet {
+                    true => health.complain(),
+                    false => health.print(format),
+                }
                 if !status.watch {
                     return match is_healthy {
                         true => Ok(()),
@@ -160,6 +166,12 @@ pub fn complaint_of(broker: BrokerId, dir: &LogDirDescription) -> Option<String>
 }
 
 impl Health {
+    fn complain(&self) {
+        for complaint in &self.complaints {
+            eprintln!("{complaint}");
+        }
+    }
+
     fn print(&self, format: Format) {
         match format {
             Format::Json => print_json("status", self.json()),

@@ -460,6 +460,15 @@ fn a_cluster_says_how_it_is() {
             .unwrap()
             .contains("✘ tcp 127.0.0.1:1")
     );
+    assert_eq!(broker.command(&["status", "-q"]), "");
+    for senseless in [
+        &["config", "cluster", "set", "x"][..],
+        &["topic", "config", "t", "retention.ms=1"],
+    ] {
+        let nowhere = [senseless, &["-b", "127.0.0.1:1"]].concat();
+        let refused = Command::new(OTTLA).args(nowhere).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "it need not be asked");
+    }
     let absent = ["status", "-b", "127.0.0.1:1", "--timeout", "200ms"];
     let absent = Command::new(OTTLA).args(absent).output().unwrap();
     assert_eq!(absent.status.code(), Some(1));

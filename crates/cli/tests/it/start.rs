@@ -114,7 +114,7 @@ fn a_directory_of_another_node_is_refused() {
     let (code, errors) = failing_start(&["--data-dir", path, "--set", "node.id=7"]);
     assert_eq!(code, Some(1));
     assert!(
-        errors.contains("belongs to node 1, this is node 7"),
+        errors.contains("belongs to node 1") && errors.contains("this is node 7"),
         "{errors}"
     );
     let (code, errors) = failing_start(&["--data-dir", path, "--set", "cluster.id=other"]);

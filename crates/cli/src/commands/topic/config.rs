@@ -14,6 +14,10 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
+    pub fn check(&self) -> Result<(), Failure> {
+        self.changes.check()
+    }
+
     pub fn deed(&self) -> Option<String> {
         let resource = ConfigResource::Topic(self.topic.clone());
         self.changes.deed(&resource)

@@ -45,6 +45,9 @@ pub enum TopicCommand {
 
 pub fn run(command: TopicCommand, client: &ClientArguments) -> Result<(), Failure> {
     let format = client.format;
+    if let TopicCommand::Config(config) = &command {
+        config.check()?;
+    }
     with_client(client, async |session| {
         session.properties.report_rest();
         if let Some(deed) = command.deed() {
