@@ -191,3 +191,10 @@ fn a_failed_sync_while_the_journal_is_opened_may_take_what_was_only_written() {
 fn a_client_that_gives_up_a_batch_goes_on_in_a_new_epoch() {
     holds(World::Storage, 5_011_222);
 }
+
+/// A sidecar was cut and the process died before the sync. To the next one it looked right, and a power cut brought back
+/// what was cut off, in the place of what had been written since: good batches were refused to readers as damaged.
+#[test]
+fn what_a_process_cut_from_a_sidecar_before_it_died_stays_away() {
+    holds(World::Clients, 70_003_591);
+}

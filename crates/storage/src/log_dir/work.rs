@@ -546,8 +546,10 @@ fn verify_sums(
         if all > 0 {
             write_units(dir, file, known as u32, &units.list()[known..])?;
         }
-        sums.sync_data()?;
     }
+    // Also when it looks right: a process that died may have cut it without a sync. Then a power cut would bring a
+    // stale unit back, and it would be taken for one of the bytes that are written now.
+    sums.sync_data()?;
     Ok(units)
 }
 
