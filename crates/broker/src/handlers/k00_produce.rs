@@ -1,24 +1,29 @@
-use super::leader_hints::{LeaderHint, LeaderHints};
-use crate::error_map;
+mod answer;
+mod large;
+mod result;
+
+use answer::Answer;
+use large::{Writing, write_large};
+use result::{PartitionResult, refused_append, refused_batch};
+
 use crate::metrics::add;
 use crate::parking::Keep;
 use crate::partition::{LocalPartition, ProduceView};
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
-use crate::view::View;
 use crate::waiting::{
     FailedReply, HeldPatience, JournalPlace, ParkedReply, Recompressed, WrittenBatch,
 };
 use ottla_metadata::is_internal_topic;
+use ottla_protocol::Records;
 use ottla_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
-use ottla_protocol::{EncodeError, Records, Writer};
 use ottla_records::{
-    BatchError, BatchView, Codec, Compressor, ProduceBatchError, RecordRefusal, Scratch,
-    ValidBatch, recompress, validate_produce,
+    BatchView, Codec, Compressor, ProduceBatchError, Scratch, ValidBatch, recompress,
+    validate_produce,
 };
-use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended};
+use ottla_storage::log_dir::{AppendBatch, AppendOrigin, Appended};
 use ottla_storage::partition::Durability;
-use ottla_types::{ErrorCode, Lsn, PartitionId, TopicId, TopicPartition};
+use ottla_types::{ErrorCode, Lsn, TopicId};
 use std::sync::Arc;
 
 /// Clients of this name may write to Kafka's internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
@@ -46,51 +51,6 @@ impl Acks {
     }
 }
 
-/// What became of one partition's records.
-struct PartitionResult {
-    error: ErrorCode,
-    /// -1 when nothing was appended.
-    base_offset: i64,
-    log_append_time: i64,
-    log_start_offset: i64,
-    message: Option<String>,
-    /// Records that were refused, by place in the batch.
-    record_errors: Vec<(i32, String)>,
-    /// What must be durable before this may be said.
-    place: Option<JournalPlace>,
-}
-
-impl PartitionResult {
-    fn error(error: ErrorCode) -> PartitionResult {
-        PartitionResult {
-            error,
-            base_offset: -1,
-            log_append_time: -1,
-            log_start_offset: -1,
-            message: None,
-            record_errors: Vec::new(),
-            place: None,
-        }
-    }
-
-    fn with_message(error: ErrorCode, message: String) -> PartitionResult {
-        PartitionResult {
-            message: Some(message),
-            ..PartitionResult::error(error)
-        }
-    }
-}
-
-/// The answer while it is written, partition by partition.
-struct Answer {
-    writer: Writer,
-    version: i16,
-    hints: LeaderHints,
-    error_positions: Vec<usize>,
-    places: Vec<JournalPlace>,
-    has_errors: bool,
-}
-
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ProduceRequest<'_> = request.decode()?;
     let acks = Acks::from_wire(message.acks);
@@ -111,14 +71,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     }
     let reply_to = request.reply_to();
     let (writer, start) = reply_to.begin();
-    let mut answer = Answer {
-        writer,
-        version: request.version(),
-        hints: LeaderHints::new(),
-        error_positions: Vec::new(),
-        places: Vec::new(),
-        has_errors: false,
-    };
+    let mut answer = Answer::new(writer, request.version());
     let mut scratch = request.broker.cores[request.connection.core.index()]
         .scratch
         .lock();
@@ -219,111 +172,9 @@ impl Place<'_> {
     }
 }
 
-/// What becomes of the large batches of a request.
-enum Writing {
-    /// There are none that the partitions would take.
-    Nothing,
-    /// They are being written.
-    Begun(Vec<WrittenBatch>),
-    /// There are too many of other requests.
-    Later,
-}
-
-/// Begins to write those batches of a request that are too large for their journals.
-fn write_large(request: &Request<'_>, acks: Option<Acks>, message: &ProduceRequest<'_>) -> Writing {
-    let mut found = Vec::new();
-    let partitions = message
-        .topic_data
-        .iter()
-        .flat_map(|topic| topic.partition_data.iter().map(move |data| (topic, data)));
-    for (number, (topic, data)) in partitions.enumerate() {
-        let place = Place {
-            topic,
-            index: data.index,
-            number,
-        };
-        if let Some(Records::Slice(bytes)) = data.records
-            && is_suspect(request, bytes)
-            && let Ok(partition) = place.find(request)
-            && may_be_large(partition, bytes)
-        {
-            found.push((number, partition, bytes));
-        }
-    }
-    if found.is_empty() {
-        return Writing::Nothing;
-    }
-    // Asked first as sent: what cannot be written yet is not compressed again and again.
-    let takes = |partition: &LocalPartition, size: usize| {
-        !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
-    };
-    if !found
-        .iter()
-        .all(|(_, partition, bytes)| takes(partition, bytes.len()))
-    {
-        return Writing::Later;
-    }
-    let mut scratch = request.broker.cores[request.connection.core.index()]
-        .scratch
-        .lock();
-    // What would be refused anyway is not written; it is refused when the request is carried out.
-    let mut stored = |partition: &LocalPartition, bytes: &[u8]| {
-        let view = partition.produce_view().ok()?;
-        if acks == Some(Acks::All) && !view.has_enough_replicas {
-            return None;
-        }
-        let facts = validate_produce(bytes, &view.rules, request.now.wall, &mut scratch).ok()?;
-        recompressed(bytes, &facts, &view, &mut scratch).ok()
-    };
-    let mut large = Vec::new();
-    for (place, partition, bytes) in found {
-        let Some(again) = may_write(request, partition)
-            .then(|| stored(partition, bytes))
-            .flatten()
-        else {
-            continue;
-        };
-        let size = again.as_ref().map_or(bytes.len(), |(bytes, _)| bytes.len());
-        if !takes(partition, size) {
-            return Writing::Later;
-        }
-        if partition.log_dir.is_large(size) {
-            large.push((place, partition, bytes, again));
-        }
-    }
-    if large.is_empty() {
-        return Writing::Nothing;
-    }
-    let begin = |(place, partition, bytes, again): (_, &Arc<LocalPartition>, &[u8], _)| {
-        let again: Option<Recompressed> = again;
-        let stored = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
-        WrittenBatch {
-            place,
-            batch: partition.log_dir.write_large(stored),
-            again,
-        }
-    };
-    Writing::Begun(large.into_iter().map(begin).collect())
-}
-
 /// Whether the client may write to the partition's topic at all.
 fn may_write(request: &Request<'_>, partition: &LocalPartition) -> bool {
     !is_internal_topic(&partition.topic) || request.header.client_id == Some(ADMIN_CLIENT_ID)
-}
-
-/// Whether a batch can be too large for a journal at all, as it was sent or compressed in another way.
-fn is_suspect(request: &Request<'_>, bytes: &[u8]) -> bool {
-    // What does not compress grows a little.
-    let grown = bytes.len() + bytes.len() / 8 + 4096;
-    let mut log_dirs = request.broker.log_dirs.iter();
-    log_dirs.any(|log_dir| log_dir.is_large(grown))
-        || BatchView::parse(bytes).is_ok_and(|batch| batch.codec() != Ok(Codec::None))
-}
-
-/// Whether such a batch can be too large for the partition's journal.
-fn may_be_large(partition: &LocalPartition, bytes: &[u8]) -> bool {
-    let is_large = |size| partition.log_dir.is_large(size);
-    is_large(bytes.len()) || partition.recompresses_up_to().is_some_and(is_large)
 }
 
 fn produce_one<'v>(
@@ -482,247 +333,5 @@ fn place_of(partition: &LocalPartition, lsn: Lsn) -> Option<JournalPlace> {
         directory: partition.directory,
         durability: durability.unwrap_or(Durability::Fsync),
         lsn,
-    })
-}
-
-fn refused_append(
-    request: &Request<'_>,
-    partition: &LocalPartition,
-    error: &AppendError,
-) -> PartitionResult {
-    let durability = match error {
-        AppendError::OutOfOrderSequence { durability, .. } => {
-            add(&request.broker.metrics.out_of_sequence, 1);
-            *durability
-        }
-        AppendError::InvalidProducerEpoch { durability, .. }
-        | AppendError::OpenTransaction { durability } => *durability,
-        AppendError::UnknownPartition
-        | AppendError::FencedLeaderEpoch { .. }
-        | AppendError::NotContiguous { .. }
-        | AppendError::RecordListTooLarge { .. }
-        | AppendError::Large
-        | AppendError::Full
-        | AppendError::Offline
-        | AppendError::Damaged { .. }
-        | AppendError::Fault(_) => Lsn::ZERO,
-    };
-    let code = partition.error_unless_gone(error_map::append(error));
-    PartitionResult {
-        // The refusal shows what the log holds, so it waits like a success.
-        place: place_of(partition, durability),
-        log_start_offset: match shows_log_start(code) {
-            true => partition.log_start(),
-            false => -1,
-        },
-        ..PartitionResult::with_message(code, error.to_string())
-    }
-}
-
-/// Kafka shows where the log starts unless it did not even look at the partition, or the bytes were
-/// too many or not what was sent.
-fn shows_log_start(error: ErrorCode) -> bool {
-    !matches!(
-        error,
-        ErrorCode::CorruptMessage
-            | ErrorCode::MessageTooLarge
-            | ErrorCode::RecordListTooLarge
-            | ErrorCode::NotLeaderOrFollower
-            | ErrorCode::UnknownTopicOrPartition
-            | ErrorCode::KafkaStorageError
-    )
-}
-
-fn refused_batch(partition: &LocalPartition, error: &ProduceBatchError) -> PartitionResult {
-    let mut result =
-        PartitionResult::with_message(error_map::produce_batch(error), error.to_string());
-    let is_unread = matches!(
-        error,
-        ProduceBatchError::Empty
-            | ProduceBatchError::TrailingBytes { .. }
-            | ProduceBatchError::Malformed(_)
-    );
-    if !is_unread && shows_log_start(result.error) {
-        result.log_start_offset = partition.log_start();
-    }
-    if let ProduceBatchError::Malformed(BatchError::Magic { magic }) = error {
-        result.message = Some(format!("Invalid magic found in record: {magic}"));
-    }
-    if let ProduceBatchError::Refused(records) = error {
-        let texts = records.iter().map(|record| {
-            let text = refused_record(partition, &record.refusal);
-            (record.index as i32, text)
-        });
-        result.record_errors = texts.collect();
-        result.message = Some(match result.error {
-            ErrorCode::InvalidTimestamp => {
-                "One or more records have been rejected due to invalid timestamp".to_owned()
-            }
-            _ => rejected(&result.record_errors),
-        });
-    }
-    result
-}
-
-fn refused_record(partition: &LocalPartition, refusal: &RecordRefusal) -> String {
-    match refusal {
-        RecordRefusal::NullKey => {
-            let (topic, number) = (&partition.topic, partition.id.partition);
-            format!("{refusal} in topic partition {topic}-{number}")
-        }
-        RecordRefusal::Timestamp { .. } => refusal.to_string(),
-    }
-}
-
-/// Kafka's words for records that are refused, with the first three.
-fn rejected(errors: &[(i32, String)]) -> String {
-    let some = errors.iter().take(3);
-    let some =
-        some.map(|(index, text)| format!("RecordError(batchIndex={index}, message='{text}')"));
-    let some: Vec<String> = some.collect();
-    format!(
-        "One or more records have been rejected due to {} record errors in total, and only showing the first \
-         three errors at most: [{}]",
-        errors.len(),
-        some.join(", ")
-    )
-}
-
-impl Answer {
-    fn write<'v>(
-        &mut self,
-        message: &ProduceRequest<'_>,
-        request: &'v Request<'_>,
-        scratch: &mut Scratch,
-        produce: impl Fn(
-            Place<'_>,
-            Option<Records<'_>>,
-            &mut Scratch,
-        ) -> (Option<&'v Arc<LocalPartition>>, PartitionResult),
-    ) -> Result<(), EncodeError> {
-        let is_flexible = 9 <= self.version;
-        self.writer.length(is_flexible, message.topic_data.len())?;
-        let mut numbers = 0..;
-        for topic in &message.topic_data {
-            match self.version < 13 {
-                true => self.writer.string(is_flexible, &topic.name)?,
-                false => self.writer.uuid(topic.topic_id),
-            }
-            self.writer
-                .length(is_flexible, topic.partition_data.len())?;
-            for data in &topic.partition_data {
-                let place = Place {
-                    topic,
-                    index: data.index,
-                    number: numbers.next().expect("it has no end"),
-                };
-                let (partition, result) = produce(place, data.records, scratch);
-                let id = match partition {
-                    Some(partition) => Some(partition.id),
-                    None => topic_partition(&request.view, topic, data.index),
-                };
-                request.broker.metrics.error(result.error);
-                self.has_errors |= result.error != ErrorCode::None;
-                let hint = self.hints.hint(&request.view, id, result.error);
-                self.write_partition(data.index, result, hint)?;
-            }
-            if is_flexible {
-                self.writer.no_tagged_fields();
-            }
-        }
-        self.writer.i32(0); // No throttling.
-        if is_flexible {
-            self.write_endpoints(request)?;
-        }
-        Ok(())
-    }
-
-    fn write_partition(
-        &mut self,
-        index: i32,
-        result: PartitionResult,
-        hint: Option<LeaderHint>,
-    ) -> Result<(), EncodeError> {
-        let version = self.version;
-        let is_flexible = 9 <= version;
-        let writer = &mut self.writer;
-        writer.i32(index);
-        if let Some(place) = result.place {
-            if result.error == ErrorCode::None {
-                self.error_positions.push(writer.buf().len());
-            }
-            // One place per journal is enough: the highest.
-            let is_same = |other: &&mut JournalPlace| {
-                other.directory == place.directory && other.durability == place.durability
-            };
-            match self.places.iter_mut().find(is_same) {
-                Some(other) => other.lsn = other.lsn.max(place.lsn),
-                None => self.places.push(place),
-            }
-        }
-        writer.i16(result.error.code());
-        writer.i64(result.base_offset);
-        writer.i64(result.log_append_time);
-        if 5 <= version {
-            writer.i64(result.log_start_offset);
-        }
-        if 8 <= version {
-            writer.length(is_flexible, result.record_errors.len())?;
-            for (place, text) in &result.record_errors {
-                writer.i32(*place);
-                writer.nullable_string(is_flexible, Some(text))?;
-                if is_flexible {
-                    writer.no_tagged_fields();
-                }
-            }
-            writer.nullable_string(is_flexible, result.message.as_deref())?;
-        }
-        if is_flexible {
-            let fields = writer.tagged_fields();
-            if let Some(hint) = hint.filter(|_| 10 <= version) {
-                let field = writer.begin_tagged_field(fields, 0);
-                writer.i32(hint.leader_id);
-                writer.i32(hint.leader_epoch);
-                writer.no_tagged_fields();
-                writer.end_tagged_field(field)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_endpoints(&mut self, request: &Request<'_>) -> Result<(), EncodeError> {
-        let reached = &request.connection.reached;
-        let addresses = self.hints.addresses(request.broker, &request.view, reached);
-        let writer = &mut self.writer;
-        let fields = writer.tagged_fields();
-        if addresses.is_empty() || self.version < 10 {
-            return Ok(());
-        }
-        let field = writer.begin_tagged_field(fields, 0);
-        writer.length(true, addresses.len())?;
-        for address in &addresses {
-            writer.i32(address.node_id);
-            writer.string(true, &address.host)?;
-            writer.i32(address.port);
-            writer.nullable_string(true, address.rack.as_deref())?;
-            writer.no_tagged_fields();
-        }
-        writer.end_tagged_field(field)
-    }
-}
-
-/// The partition a request means, also when it is not held here.
-fn topic_partition(
-    view: &View,
-    topic: &TopicProduceData<'_>,
-    index: i32,
-) -> Option<TopicPartition> {
-    let named = match topic.name.is_empty() {
-        true => view.image.topic(TopicId::new(topic.topic_id)),
-        false => view.image.topic_by_name(&topic.name),
-    };
-    Some(TopicPartition {
-        topic_id: named?.id,
-        partition: PartitionId::from_wire(index)?,
     })
 }

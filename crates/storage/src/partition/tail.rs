@@ -1,5 +1,6 @@
 use crate::batch_sums::BatchSums;
 use bytes::Bytes;
+use ottla_records::BatchView;
 use ottla_types::{Lsn, Offset, Timestamp};
 use std::collections::VecDeque;
 
@@ -161,5 +162,30 @@ impl Tail {
             return Err("the tail's size is not that of its batches");
         }
         Ok(())
+    }
+}
+
+/// A replayed batch of this size stays where it was read; a smaller one would keep too much around it in memory.
+const SHARED_BATCH_SIZE: usize = 64 * 1024;
+
+/// The parts of a batch that the state needs, taken from its header (replay, replication). `view` lies in `body`.
+pub(crate) fn tail_batch(
+    view: &BatchView<'_>,
+    body: &Bytes,
+    lsn: Lsn,
+    appended_at: Timestamp,
+) -> TailBatch {
+    let bytes = match view.bytes() {
+        large if SHARED_BATCH_SIZE <= large.len() => body.slice_ref(large),
+        small => Bytes::copy_from_slice(small),
+    };
+    TailBatch {
+        base_offset: view.base_offset(),
+        last_offset: view.last_offset(),
+        lsn,
+        max_timestamp: view.max_timestamp(),
+        appended_at,
+        bytes,
+        sums: None,
     }
 }

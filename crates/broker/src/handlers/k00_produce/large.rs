@@ -1,0 +1,114 @@
+use super::{Acks, Place, may_write, recompressed};
+use crate::partition::LocalPartition;
+use crate::request::Request;
+use crate::waiting::{Recompressed, WrittenBatch};
+use ottla_protocol::Records;
+use ottla_protocol::messages::produce_request::ProduceRequest;
+use ottla_records::{BatchView, Codec, validate_produce};
+use std::sync::Arc;
+
+/// What becomes of the large batches of a request.
+pub(super) enum Writing {
+    /// There are none that the partitions would take.
+    Nothing,
+    /// They are being written.
+    Begun(Vec<WrittenBatch>),
+    /// There are too many of other requests.
+    Later,
+}
+
+/// Begins to write those batches of a request that are too large for their journals.
+pub(super) fn write_large(
+    request: &Request<'_>,
+    acks: Option<Acks>,
+    message: &ProduceRequest<'_>,
+) -> Writing {
+    let mut found = Vec::new();
+    let partitions = message
+        .topic_data
+        .iter()
+        .flat_map(|topic| topic.partition_data.iter().map(move |data| (topic, data)));
+    for (number, (topic, data)) in partitions.enumerate() {
+        let place = Place {
+            topic,
+            index: data.index,
+            number,
+        };
+        if let Some(Records::Slice(bytes)) = data.records
+            && is_suspect(request, bytes)
+            && let Ok(partition) = place.find(request)
+            && may_be_large(partition, bytes)
+        {
+            found.push((number, partition, bytes));
+        }
+    }
+    if found.is_empty() {
+        return Writing::Nothing;
+    }
+    // Asked first as sent: what cannot be written yet is not compressed again and again.
+    let takes = |partition: &LocalPartition, size: usize| {
+        !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
+    };
+    if !found
+        .iter()
+        .all(|(_, partition, bytes)| takes(partition, bytes.len()))
+    {
+        return Writing::Later;
+    }
+    let mut scratch = request.broker.cores[request.connection.core.index()]
+        .scratch
+        .lock();
+    // What would be refused anyway is not written; it is refused when the request is carried out.
+    let mut stored = |partition: &LocalPartition, bytes: &[u8]| {
+        let view = partition.produce_view().ok()?;
+        if acks == Some(Acks::All) && !view.has_enough_replicas {
+            return None;
+        }
+        let facts = validate_produce(bytes, &view.rules, request.now.wall, &mut scratch).ok()?;
+        recompressed(bytes, &facts, &view, &mut scratch).ok()
+    };
+    let mut large = Vec::new();
+    for (place, partition, bytes) in found {
+        let Some(again) = may_write(request, partition)
+            .then(|| stored(partition, bytes))
+            .flatten()
+        else {
+            continue;
+        };
+        let size = again.as_ref().map_or(bytes.len(), |(bytes, _)| bytes.len());
+        if !takes(partition, size) {
+            return Writing::Later;
+        }
+        if partition.log_dir.is_large(size) {
+            large.push((place, partition, bytes, again));
+        }
+    }
+    if large.is_empty() {
+        return Writing::Nothing;
+    }
+    let begin = |(place, partition, bytes, again): (_, &Arc<LocalPartition>, &[u8], _)| {
+        let again: Option<Recompressed> = again;
+        let stored = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
+        WrittenBatch {
+            place,
+            batch: partition.log_dir.write_large(stored),
+            again,
+        }
+    };
+    Writing::Begun(large.into_iter().map(begin).collect())
+}
+
+/// Whether a batch can be too large for a journal at all, as it was sent or compressed in another way.
+fn is_suspect(request: &Request<'_>, bytes: &[u8]) -> bool {
+    // What does not compress grows a little.
+    let grown = bytes.len() + bytes.len() / 8 + 4096;
+    let mut log_dirs = request.broker.log_dirs.iter();
+    log_dirs.any(|log_dir| log_dir.is_large(grown))
+        || BatchView::parse(bytes).is_ok_and(|batch| batch.codec() != Ok(Codec::None))
+}
+
+/// Whether such a batch can be too large for the partition's journal.
+fn may_be_large(partition: &LocalPartition, bytes: &[u8]) -> bool {
+    let is_large = |size| partition.log_dir.is_large(size);
+    is_large(bytes.len()) || partition.recompresses_up_to().is_some_and(is_large)
+}
