@@ -120,7 +120,7 @@ impl Broker {
             large: keep.large,
         };
         add(&self.metrics.held_requests, 1);
-        self.held_bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        self.held_bytes.fetch_add(held.size(), Ordering::Relaxed);
         let mut state = self.cores[connection.core.index()].state.lock();
         let parked = Parked::Held(held);
         self.park_in(connection.core, &mut state, parked, Some(retry), keep.token)
@@ -147,8 +147,7 @@ impl Broker {
             return;
         }
         let token = Token { core, number };
-        self.held_bytes
-            .fetch_sub(held.frame.len(), Ordering::Relaxed);
+        self.held_bytes.fetch_sub(held.size(), Ordering::Relaxed);
         if is_unwanted {
             out.push((token, Outcome::NoReply));
             return;

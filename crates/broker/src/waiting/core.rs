@@ -128,6 +128,12 @@ pub(crate) struct WrittenBatch {
 }
 
 impl HeldRequest {
+    /// Bytes it keeps in memory, apart from what is being written.
+    pub(crate) fn size(&self) -> usize {
+        let again = self.large.iter().flatten().flat_map(|it| &it.again);
+        self.frame.len() + again.map(|(bytes, _)| bytes.len()).sum::<usize>()
+    }
+
     /// Whether nothing of it is being written any more.
     pub(crate) fn is_settled(&self) -> bool {
         let mut batches = self.large.iter().flatten();

@@ -619,3 +619,42 @@ fn a_batch_that_the_broker_makes_large_lies_beside_the_journal() {
     let small = batch_with(Codec::Gzip, &["y"], START);
     assert_eq!(harness.produce("t", 0, &small), Ok(1));
 }
+
+/// A small request must not fill memory with what its batches become.
+#[test]
+fn of_many_batches_that_become_large_one_after_the_other_is_made() {
+    use ottla_protocol::messages::produce_request::PartitionProduceData;
+    const PARTITIONS: i32 = 5;
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    let configs = [
+        ("compression.type", "uncompressed"),
+        ("max.message.bytes", "8000000"),
+    ];
+    harness.create_topic("t", PARTITIONS, &configs);
+    let value = "x".repeat(2_000_000);
+    let sent = batch_with(Codec::Gzip, &[value.as_str()], START);
+    let mut request = produce_request("t", 0, &sent, -1);
+    let records = Some(ottla_protocol::Records::Slice(&sent));
+    request.topic_data[0].partition_data = (0..PARTITIONS)
+        .map(|index| PartitionProduceData { index, records })
+        .collect();
+    let Called::Waiting(held) = harness.send(ApiKey::Produce, 9, &request) else {
+        panic!("the first one is written before it is appended")
+    };
+    let mut frame = None;
+    for _ in 0..1_000 {
+        let log_dir = std::sync::Arc::clone(&harness.log_dir);
+        log_dir.flush_step(harness.now);
+        harness.pass(Duration::from_millis(5));
+        frame = harness.take(held);
+        if frame.is_some() {
+            break;
+        }
+    }
+    let frame = frame.expect("an answer");
+    let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+    let answer: ProduceResponse<'_> = read(body(&frame, ApiKey::Produce, 9, correlation_id), 9);
+    let partitions = answer.responses[0].partition_responses.iter();
+    let codes: Vec<i16> = partitions.map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [0, 6, 6, 6, 6]);
+}

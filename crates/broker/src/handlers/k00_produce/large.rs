@@ -1,11 +1,10 @@
 use super::{Acks, Place, may_write, recompressed};
 use crate::partition::LocalPartition;
 use crate::request::Request;
-use crate::waiting::{Recompressed, WrittenBatch};
+use crate::waiting::WrittenBatch;
 use ottla_protocol::Records;
 use ottla_protocol::messages::produce_request::ProduceRequest;
 use ottla_records::{BatchView, Codec, validate_produce};
-use std::sync::Arc;
 
 /// What becomes of the large batches of a request.
 pub(super) enum Writing {
@@ -13,7 +12,7 @@ pub(super) enum Writing {
     Nothing,
     /// They are being written.
     Begun(Vec<WrittenBatch>),
-    /// There are too many of other requests.
+    /// There are too many already.
     Later,
 }
 
@@ -45,7 +44,6 @@ pub(super) fn write_large(
     if found.is_empty() {
         return Writing::Nothing;
     }
-    // Asked first as sent: what cannot be written yet is not compressed again and again.
     let takes = |partition: &LocalPartition, size: usize| {
         !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
     };
@@ -67,35 +65,35 @@ pub(super) fn write_large(
         let facts = validate_produce(bytes, &view.rules, request.now.wall, &mut scratch).ok()?;
         recompressed(bytes, &facts, &view, &mut scratch).ok()
     };
-    let mut large = Vec::new();
+    let mut begun = Vec::new();
     for (place, partition, bytes) in found {
-        let Some(again) = may_write(request, partition)
-            .then(|| stored(partition, bytes))
-            .flatten()
-        else {
-            continue;
+        // A small request may hold many batches that become large. Asked before each is made, with all that it may
+        // become: nothing is made in vain, and no more is in memory than the directory allows.
+        let size_max = size_max(partition, bytes);
+        if bytes.len() < size_max && !takes(partition, size_max) {
+            if begun.is_empty() {
+                return Writing::Later;
+            }
+            continue; // its client is told to send it again
+        }
+        let again = match may_write(request, partition) {
+            true => stored(partition, bytes),
+            false => None,
         };
-        let size = again.as_ref().map_or(bytes.len(), |(bytes, _)| bytes.len());
-        if !takes(partition, size) {
-            return Writing::Later;
-        }
-        if partition.log_dir.is_large(size) {
-            large.push((place, partition, bytes, again));
+        let Some(again) = again else { continue };
+        let bytes = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
+        if partition.log_dir.is_large(bytes.len()) {
+            begun.push(WrittenBatch {
+                place,
+                batch: partition.log_dir.write_large(bytes),
+                again,
+            });
         }
     }
-    if large.is_empty() {
-        return Writing::Nothing;
+    match begun.is_empty() {
+        true => Writing::Nothing,
+        false => Writing::Begun(begun),
     }
-    let begin = |(place, partition, bytes, again): (_, &Arc<LocalPartition>, &[u8], _)| {
-        let again: Option<Recompressed> = again;
-        let stored = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
-        WrittenBatch {
-            place,
-            batch: partition.log_dir.write_large(stored),
-            again,
-        }
-    };
-    Writing::Begun(large.into_iter().map(begin).collect())
 }
 
 /// Whether a batch can be too large for a journal at all, as it was sent or compressed in another way.
@@ -109,6 +107,12 @@ fn is_suspect(request: &Request<'_>, bytes: &[u8]) -> bool {
 
 /// Whether such a batch can be too large for the partition's journal.
 fn may_be_large(partition: &LocalPartition, bytes: &[u8]) -> bool {
-    let is_large = |size| partition.log_dir.is_large(size);
-    is_large(bytes.len()) || partition.recompresses_up_to().is_some_and(is_large)
+    partition.log_dir.is_large(size_max(partition, bytes))
+}
+
+/// Bytes that the partition may have of a batch that was sent like this.
+fn size_max(partition: &LocalPartition, bytes: &[u8]) -> usize {
+    let as_sent = bytes.len();
+    let made = partition.recompresses_up_to();
+    made.map_or(as_sent, |made| made.max(as_sent))
 }
