@@ -201,12 +201,12 @@ impl Broker {
         let view = self.view.load_full();
         let set = Arc::clone(&fetch.set);
         let mut state = set.state.lock();
-        let (mut evaluation, mut cold) = evaluate(&mut state, &set, fetch.limits, &view);
+        let (mut evaluation, mut cold) = evaluate(&mut state, &set, self.limits_now(&fetch), &view);
         if self.waits_until(&fetch, &state, &evaluation, &cold, now) != now.mono {
             if !state.is_subscribed() {
                 // Parking: register, then look again.
                 subscribe(&mut state, &set);
-                (evaluation, cold) = evaluate(&mut state, &set, fetch.limits, &view);
+                (evaluation, cold) = evaluate(&mut state, &set, self.limits_now(&fetch), &view);
             }
             let deadline = self.waits_until(&fetch, &state, &evaluation, &cold, now);
             if deadline != now.mono {
@@ -248,11 +248,20 @@ impl Broker {
         }
     }
 
+    /// How much the answer must hold. Where readers are given little at a time nobody waits for more than that.
+    fn limits_now(&self, fetch: &ParkedFetch) -> FetchLimits {
+        let mut limits = fetch.limits;
+        if self.log_dirs.iter().any(|dir| dir.gives_readers_little()) {
+            limits.bytes_min = limits.bytes_min.min(1);
+        }
+        limits
+    }
+
     /// Answers a fetch with what there is.
     pub(crate) fn finish_fetch(&self, fetch: ParkedFetch, token: Token, now: Now) -> Handled {
         let view = self.view.load_full();
         let mut state = fetch.set.state.lock();
-        let (evaluation, cold) = evaluate(&mut state, &fetch.set, fetch.limits, &view);
+        let (evaluation, cold) = evaluate(&mut state, &fetch.set, self.limits_now(&fetch), &view);
         let handled = self.answer_fetch(&fetch, token, state, evaluation, &view, now);
         self.read_ahead(cold, None);
         handled

@@ -7,7 +7,8 @@ use ottla_protocol::ApiKey;
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use ottla_protocol::messages::fetch_response::{FetchResponse, PartitionData};
 use ottla_records::Codec;
-use ottla_types::Uuid;
+use ottla_storage::log_dir::ReadLimit;
+use ottla_types::{Offset, Uuid};
 use std::time::Duration;
 
 fn first<T>(
@@ -300,6 +301,39 @@ fn a_long_poll_waits_for_enough() {
         taken(&mut harness, token, 11).map(|records| records.len()),
         Some(2)
     );
+}
+
+/// While slow readers hold too much memory an answer has one batch, and nobody waits for more than that.
+#[test]
+fn a_long_poll_does_not_wait_for_what_it_would_not_be_given() {
+    let mut harness = Harness::with(&["ottla.memory.tails.bytes=1048576"]);
+    harness.create_topic("t", 1, &[]);
+    for _ in 0..2 {
+        let large = batch(&["x".repeat(400_000).as_str()]);
+        harness.produce("t", 0, &large).expect("appended");
+    }
+    let (slot, ..) = harness.log_dir.partitions()[0];
+    let all = ReadLimit {
+        end: Offset::new(2),
+        bytes_max: 1 << 20,
+        at_least_one_batch: true,
+    };
+    let read = || {
+        harness
+            .log_dir
+            .read(slot, Offset::ZERO, all)
+            .expect("readable")
+    };
+    let slow_readers = [read(), read()];
+    let mut request = fetch_request("t", 0, 0, 500);
+    request.min_bytes = 500_000;
+    let answered = harness.send(ApiKey::Fetch, 11, &request);
+    assert!(matches!(answered, Called::Answered(_)));
+    drop((answered, slow_readers));
+    // Without them it is waited for, and given.
+    request.min_bytes = 900_000;
+    let waiting = harness.send(ApiKey::Fetch, 11, &request);
+    assert!(matches!(waiting, Called::Waiting(_)));
 }
 
 #[test]

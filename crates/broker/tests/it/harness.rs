@@ -233,6 +233,7 @@ impl Harness {
         let options = LogDirOptions {
             around_bytes: around_bytes.min(tail_bytes_max),
             tail_bytes_max,
+            reader_bytes_max: tail_bytes_max,
             reserve_bytes: 0,
             reserve_percent: 0,
             ..LogDirOptions::default()

@@ -301,6 +301,11 @@ impl LogDir {
         self.admit(AppendOrigin::Client).is_ok() && self.holds_more_than(1)
     }
 
+    /// Whether readers hold so much memory that each read gives one batch: more is not to be waited for.
+    pub fn gives_readers_little(&self) -> bool {
+        self.reader_memory.is_short()
+    }
+
     /// True when it holds twice as much as makes producers wait: then also those should be refused who cannot wait.
     pub fn is_overloaded(&self) -> bool {
         self.holds_more_than(2)

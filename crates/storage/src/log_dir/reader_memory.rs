@@ -32,12 +32,17 @@ impl ReaderMemory {
         self.held_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether readers hold so much that they get little at a time.
+    pub(super) fn is_short(&self) -> bool {
+        self.held_bytes_max <= self.held_bytes()
+    }
+
     /// How much a reader that asks for `bytes_max` may get: nothing but the first batch while others hold too much.
     /// It asks again when it has that, and meanwhile the tail may be in its segment, where nobody holds it.
     pub(super) fn portion(&self, bytes_max: usize) -> usize {
-        match self.held_bytes() < self.held_bytes_max {
-            true => bytes_max,
-            false => 0,
+        match self.is_short() {
+            true => 0,
+            false => bytes_max,
         }
     }
 
