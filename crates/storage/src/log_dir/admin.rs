@@ -237,6 +237,9 @@ impl LogDir {
         }
         let durability = state.state_lsn;
         if self.wal.durable_lsn() < durability {
+            if self.health.is_offline() {
+                return Err(StorageError::Offline); // it never will be
+            }
             self.wal.sync_soon();
             return Err(StorageError::Undurable { durability });
         }

@@ -313,10 +313,16 @@ impl LogDir {
         let Some(name) = name else { return Ok(()) };
         let path = names::file(&name, base, FileKind::Log);
         match self.disk.open(&path, OpenMode::Create) {
-            Ok(_) => self.disk.sync_dir(Path::new(&*name)),
+            Ok(_) => {}
             // What goes makes the room that is missing.
-            Err(error) if error.is_full() => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if error.is_full() => return Ok(()),
+            // The partition was dropped meanwhile, and its directory has another name.
+            Err(error) if error.is_about_the_name() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match self.disk.sync_dir(Path::new(&*name)) {
+            Err(error) if error.is_about_the_name() => Ok(()),
+            synced => synced,
         }
     }
 

@@ -156,6 +156,11 @@ impl Reading {
         self.state.log_start = first.unwrap_or(history.settled_end);
         for (index, base) in bases.iter().enumerate() {
             if *base < self.walk.next_offset {
+                if history.cuts.range(..=*base).next().is_some() {
+                    // A truncation left behind what overlaps: it is cut when the journal comes to it, which also has
+                    // all that was appended since.
+                    break;
+                }
                 let reason = format!("segment {base} overlaps the one before");
                 self.state.damage(reason);
                 break;

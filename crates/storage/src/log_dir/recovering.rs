@@ -165,7 +165,10 @@ impl Recovering {
             // What was compacted below the loss has its files already.
             for entry in &hole.waiting {
                 let is_below = entry.header.end_offset <= self.state.synced_end;
-                if is_below && entry.header.argument == changes::SEGMENTS_REPLACED {
+                if is_below
+                    && !self.is_rebuilt
+                    && entry.header.argument == changes::SEGMENTS_REPLACED
+                {
                     self.segments(entry);
                 }
             }

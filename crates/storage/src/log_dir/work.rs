@@ -204,7 +204,7 @@ impl FlushTask {
             drop(state);
             return self.go(Stage::SyncLog(plan));
         }
-        if let Some((file, size)) = state.plan_trim(id) {
+        if let Some((file, size)) = state.plan_trim(id, dir.durable_lsn()) {
             drop(state);
             return self.go(Stage::Trim(file, size));
         }
@@ -321,9 +321,7 @@ impl FlushTask {
         if is_longer {
             write.log.sync_data()?;
         }
-        let units = verify_sums(dir, &plan.file, plan.position)?;
-        verify_index(dir, &plan.file, &units, FileKind::OffsetIndex)?;
-        verify_index(dir, &plan.file, &units, FileKind::TimeIndex)?;
+        verify_lists(dir, &plan.file, plan.position)?;
         Ok(self.go(Stage::Allocate(write)))
     }
 
@@ -491,27 +489,52 @@ impl FlushTask {
     }
 }
 
-/// Gives back the room that was reserved behind the end of a segment that is full. The caller has the partition in
-/// work.
+/// Gives back the room that was reserved behind the end of a segment that is full, and takes away what a truncation cut
+/// off and nothing was written over. The caller has the partition in work.
 pub(super) fn trim(
     dir: &LogDir,
     partition: &Partition,
-    file: &SegmentFile,
+    file: &Arc<SegmentFile>,
     size: u32,
 ) -> Result<(), DiskError> {
     let log = match file.log() {
         Some(log) => log,
-        None => dir
+        None => match dir
             .disk
-            .open(&file.path(FileKind::Log), OpenMode::ReadWrite)?,
+            .open(&file.path(FileKind::Log), OpenMode::ReadWrite)
+        {
+            Ok(log) => log,
+            // Nothing is reserved for what is not there. That it is missing is for readers and the scrub to tell.
+            Err(error) if error.is_about_the_name() => {
+                partition.lock().trimmed(file.base_offset(), size);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        },
     };
-    // A file of another size than it should have is for the scrub to tell.
-    if log.size()? == u64::from(size) {
+    // A file that is too short is for the scrub to tell.
+    let found = log.size()?;
+    if u64::from(size) <= found {
         log.set_len(u64::from(size))?;
     }
+    if u64::from(size) < found {
+        log.sync_data()?;
+        match verify_lists(dir, file, size) {
+            Err(ReadFault::Disk(error)) => return Err(error),
+            // Named already; this is no reason to keep the rest waiting.
+            Ok(()) | Err(ReadFault::Corrupt { .. } | ReadFault::NewerVersion { .. }) => {}
+        }
+    }
     file.set_allocated_size(size);
-    partition.lock().trimmed(file.base_offset());
+    partition.lock().trimmed(file.base_offset(), size);
     Ok(())
+}
+
+/// Makes what lies beside a log file of `position` bytes speak of exactly these.
+fn verify_lists(dir: &LogDir, file: &Arc<SegmentFile>, position: u32) -> Result<(), ReadFault> {
+    let units = verify_sums(dir, file, position)?;
+    verify_index(dir, file, &units, FileKind::OffsetIndex)?;
+    verify_index(dir, file, &units, FileKind::TimeIndex)
 }
 
 /// The sidecar gets what is missing from it and loses what is too much, durably: a stale unit behind the end

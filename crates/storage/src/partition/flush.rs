@@ -118,6 +118,10 @@ impl PartitionState {
     pub(crate) fn complete_write(&mut self, plan: &WritePlan) -> usize {
         if plan.generation != self.generation {
             self.distrust_files();
+            let is_it = |segment: &&mut Segment| segment.base_offset == plan.segment_base;
+            if let Some(segment) = self.segments.iter_mut().find(is_it) {
+                segment.may_be_reserved = true;
+            }
             return 0;
         }
         let index = self
@@ -204,10 +208,18 @@ impl PartitionState {
         true
     }
 
-    /// A segment that is full and synced, and still has room reserved behind its end, or may have.
-    pub(crate) fn plan_trim(&mut self, id: TopicPartition) -> Option<(Arc<SegmentFile>, u32)> {
+    /// A segment that is full and synced, and still has room reserved behind its end, or what a truncation cut off, or
+    /// may have. The journal is durable up to `durable`.
+    pub(crate) fn plan_trim(
+        &mut self,
+        id: TopicPartition,
+        durable: Lsn,
+    ) -> Option<(Arc<SegmentFile>, u32)> {
         if self.lost().is_some() {
             return None; // what is behind the end may be what was lost
+        }
+        if durable < self.truncate_lsn {
+            return None; // what is behind the end comes back with a crash
         }
         let sealed_count = self.segments.len().saturating_sub(1);
         let mut sealed = self.segments[..sealed_count].iter();
@@ -222,10 +234,11 @@ impl PartitionState {
         Some((self.segment_file(id, index), self.segments[index].size))
     }
 
-    /// Nothing is reserved behind the end of this segment any more.
-    pub(crate) fn trimmed(&mut self, base: Offset) {
+    /// Nothing lies behind the first `size` bytes of this segment any more. It may have been cut again since.
+    pub(crate) fn trimmed(&mut self, base: Offset, size: u32) {
         let mut segments = self.segments.iter_mut();
-        if let Some(segment) = segments.find(|segment| segment.base_offset == base) {
+        let is_it = |it: &&mut Segment| it.base_offset == base && it.size == size;
+        if let Some(segment) = segments.find(is_it) {
             segment.may_be_reserved = false;
         }
     }

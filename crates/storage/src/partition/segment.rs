@@ -31,7 +31,8 @@ pub(crate) struct Segment {
     /// This process knows that its files hold exactly what was written. Not so after a crash, a truncation, or
     /// a failed write: then they are checked and cut before the next write.
     pub(crate) is_verified: bool,
-    /// A process before this one may have reserved room behind its end, and died before it gave it back.
+    /// Something may lie behind its end that is to go when it is full: what a truncation cut off, or room that a process
+    /// before this one reserved, and died before it gave it back.
     pub(crate) may_be_reserved: bool,
     /// What lies in its files behind its end was left there by this process. Otherwise, in a partition that lost
     /// something, it may be all that there is of it.
@@ -114,6 +115,7 @@ impl Segment {
             file.truncated_to(position);
         }
         self.is_verified = false;
+        self.may_be_reserved = true;
     }
 
     /// How old its newest record is counted (Kafka's `LogSegment.largestTimestamp`): without timestamps, by when it

@@ -366,7 +366,8 @@ impl Wal {
         };
         match self.disk.remove_file(&ring_path(&self.dir, number)) {
             Ok(()) => self.markers.reach(Marker::RingFileRemoved),
-            // Some file systems need room to remove a file. The next recovery finds this one too small and tries again.
+            // Some file systems need room to remove a file. It lies unused until the next recovery, which takes it for
+            // a free one again.
             Err(error) if error.is_full() => {}
             Err(error) => return Err(error.into()),
         }

@@ -272,6 +272,11 @@ impl Ring {
                 released += 1;
             }
         }
+        if 0 < released {
+            // What made it free may have made room for growth too: it is tried again when it is needed.
+            self.is_refused = false;
+            self.refused_until = 0;
+        }
         released
     }
 

@@ -168,7 +168,7 @@ fn chores(
     if !has_metadata && !entries.is_empty() {
         chores.push(Chore::WriteMetadata);
     }
-    if state.plan_trim(id).is_some() {
+    if state.plan_trim(id, dir.durable_lsn()).is_some() {
         chores.push(Chore::Trim);
     }
     chores
@@ -245,7 +245,8 @@ impl Chores {
                 }
             }
             Chore::Trim => {
-                let planned = self.partition.lock().plan_trim(self.partition.id());
+                let (id, durable) = (self.partition.id(), dir.durable_lsn());
+                let planned = self.partition.lock().plan_trim(id, durable);
                 if let Some((file, size)) = planned {
                     trim(dir, &self.partition, &file, size)?;
                     self.list.push(Chore::Trim);

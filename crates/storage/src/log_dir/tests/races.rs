@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::disk::Disk;
-use crate::log_dir::{AppendError, LogDir};
+use crate::log_dir::{AppendError, DirHealth, LogDir, PumpStep};
 use crate::partition::LogConfig;
 use crate::segment::Access;
 use ottla_types::{LeaderEpoch, Offset, PartitionSlot};
@@ -145,4 +145,37 @@ fn a_reader_that_is_slower_than_the_flusher_hides_no_records() {
     h.append(slot, &batch(None, &[1_000], &[3; 900]));
     h.flush(slot);
     assert_eq!(h.read_all(slot, 0, 1 << 20).len(), 3);
+}
+
+/// What retention removed makes place for a partition's next segment, whose directory a drop takes away meanwhile.
+#[test]
+fn a_directory_that_a_drop_takes_away_does_no_harm_to_a_removal() {
+    let config = LogConfig {
+        retention_ms: Some(1_000),
+        file_delete_delay_ms: 0,
+        ..LogConfig::default()
+    };
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, config);
+    let at = h.now.wall.as_millis();
+    h.append(slot, &batch(None, &[at], b"old"));
+    h.flush(slot);
+    let (mut h, disk) = h.interrupted();
+    let slot = h.create(1, config);
+    let under = h.disk.clone();
+    let next = PathBuf::from("topic1-1/00000000000000000001.log");
+    disk.before_open(next, move || {
+        let (from, to) = (Path::new("topic1-1"), Path::new("topic1-1-gone"));
+        under.rename(from, to).expect("renamed");
+    });
+    h.pass(5_000);
+    h.dir.retention_now();
+    for _ in 0..5 {
+        while h.dir.retention_step(h.now) == PumpStep::Worked {}
+        h.settle();
+        h.pass(400_000);
+    }
+    assert!(disk.is_past(), "the next segment was to be seen");
+    assert_eq!(h.dir.ends(slot).expect("there").log_start, Offset::new(1));
+    assert_eq!(h.dir.health(), DirHealth::Online);
 }

@@ -387,3 +387,45 @@ fn a_truncated_log_comes_back_as_it_was() {
         assert_eq!(h.read_all(slot, 0, 1 << 20), before);
     }
 }
+
+/// What a truncation cut off goes, also when nothing is written over it because the log goes on in another segment.
+#[test]
+fn nothing_stays_behind_the_end_of_a_full_segment_that_was_cut() {
+    for (is_trimmed, forgets) in [(true, true), (true, false), (false, false)] {
+        let mut h = Harness::new(options());
+        let config = LogConfig {
+            segment_bytes: 5_000,
+            ..LogConfig::default()
+        };
+        let slot = h.create(1, config);
+        for number in 0..5u8 {
+            h.append(slot, &batch(None, &[1_000], &[number; 900]));
+        }
+        h.flush(slot);
+        h.settle();
+        h.pass(2_000);
+        h.commit();
+        h.dir.truncate(slot, Offset::new(3)).expect("durable");
+        h.commit();
+        h.append(slot, &batch(None, &[2_000], &[9; 4_000]));
+        assert_eq!(h.dir.sizes(slot).expect("there").segments_count, 2);
+        h.commit();
+        h.dir.request_flush(slot, is_trimmed);
+        h.settle();
+        let before = h.read_all(slot, 0, 1 << 20);
+        let bases: Vec<_> = before.iter().map(|(base, ..)| *base).collect();
+        assert_eq!(bases, [0, 1, 2, 3]);
+        let first = "00000000000000000000.log".to_owned();
+        let below: usize = before[..3].iter().map(|(.., bytes)| bytes.len()).sum();
+        let is_cut = h.sizes_in("topic1-1").contains(&(first, below as u64));
+        assert_eq!(is_cut, is_trimmed);
+        h.forgetful(forgets);
+        let mut h = h.lose_checkpoints();
+        assert_eq!(h.report.damaged, []);
+        let slot = h.create(1, config);
+        assert_eq!(h.read_all(slot, 0, 1 << 20), before);
+        h.flush(slot);
+        assert_eq!(h.read_all(slot, 0, 1 << 20), before);
+        assert_eq!(h.scrub(), []);
+    }
+}

@@ -402,3 +402,23 @@ fn the_rate_is_kept() {
         "{bytes} bytes in {took} ms"
     );
 }
+
+/// A segment that somebody removed is a loss of that segment, and of nothing else.
+#[test]
+fn a_missing_segment_keeps_nobody_from_working() {
+    let (h, _) = filled();
+    let mut h = h.restart();
+    let slot = h.create(1, small_segments());
+    let last = "topic1-1/00000000000000000006.log";
+    h.disk.remove_file(Path::new(last)).expect("there");
+    // It does not fit into the last one, which is full from now on.
+    let appended = h.append(slot, &batch(None, &[2_000], &[9; 2_500]));
+    assert_eq!(appended.base_offset, Offset::new(8));
+    h.flush(slot);
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    assert_eq!(h.dir.ends(slot).expect("there").synced_end, Offset::new(9));
+    assert_eq!(h.read_all(slot, 8, 1 << 20).len(), 1);
+    h.scrub();
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    assert!(!h.exists(last), "nobody makes an empty one of it");
+}
