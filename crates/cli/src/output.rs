@@ -37,8 +37,30 @@ pub fn counted(count: i64, noun: &str) -> String {
     }
 }
 
-/// Rows with aligned columns for people. Numbers are for the right, but a column of words is far
-/// more often read from the left, so all are.
+/// `text` as it may be shown on a terminal. Clients and topics have names that others chose, so what a
+/// terminal would obey is written out: `\x1b`, `\n`, `\u{202e}`.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            c if c.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if reorders(c) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Whether it changes the order in which others are shown, or ends a line.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Rows with aligned columns for people, of cells that are [`printable`]. Numbers are for the
+/// right, but a column of words is far more often read from the left, so all are.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -59,7 +81,8 @@ impl Table {
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let cells = cells.iter().map(|cell| printable(cell));
+        self.rows.push(cells.collect());
     }
 
     /// Prints it.
@@ -111,5 +134,30 @@ mod tests {
         table.row(vec!["a".into(), "100".into()]);
         table.row(vec!["longer".into(), String::new()]);
         assert_eq!(table.text(), "NAME    N\na       100\nlonger\n");
+    }
+
+    /// What a client or a topic is called is not for the terminal to obey.
+    #[test]
+    fn cells_are_shown_and_not_obeyed() {
+        let mut table = Table::new(&["CLIENT", "N"]);
+        table.row(vec!["\x1b[2Jx\ny\r\t\0\x7f".into(), "1".into()]);
+        table.row(vec!["a\u{9b}31m\u{202e}b\u{2028}".into(), "2".into()]);
+        table.row(vec!["größe 日本 \\x1b".into(), "3".into()]);
+        let lines = [
+            "CLIENT                       N",
+            r"\x1b[2Jx\ny\r\t\x00\x7f     1",
+            r"a\x9b31m\u{202e}b\u{2028}     2",
+            r"größe 日本 \x1b               3",
+        ];
+        let shown = table.text();
+        let words = |line: &str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            shown.split_terminator('\n').map(words).collect::<Vec<_>>(),
+            lines.map(words)
+        );
     }
 }

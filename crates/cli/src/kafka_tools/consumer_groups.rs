@@ -10,6 +10,7 @@ use super::Connection;
 use super::groups::capitalised;
 use crate::commands::group::{look_up, partitions_of};
 use crate::failure::Failure;
+use crate::output::printable;
 use crate::session::with_client;
 use crate::time_text::{now_millis, parse_millis};
 
@@ -158,10 +159,14 @@ async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
     if tool.state.is_none() && tool.types.is_none() {
         groups
             .iter()
-            .for_each(|group| println!("{}", group.group_id));
+            .for_each(|group| println!("{}", printable(&group.group_id)));
         return Ok(());
     }
-    let width = width(groups.iter().map(|group| group.group_id.as_str()));
+    let shown: Vec<_> = groups
+        .iter()
+        .map(|group| printable(&group.group_id))
+        .collect();
+    let width = width(shown.iter().map(String::as_str));
     let line = |group: &str, kind: &str, state: &str| {
         let mut line = format!("{group:<width$} ");
         if tool.types.is_some() {
@@ -173,10 +178,10 @@ async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
         println!("{line}");
     };
     line("GROUP", "TYPE", "STATE");
-    for group in &groups {
+    for (group, id) in groups.iter().zip(&shown) {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         line(
-            &group.group_id,
+            id,
             &capitalised(&text(&group.group_type)),
             &text(&group.state),
         );
@@ -207,13 +212,18 @@ async fn delete(admin: &Admin, groups: &[String]) -> Result<(), Failure> {
 
 async fn describe(tool: &ConsumerGroups, admin: &Admin, name: &str) -> Result<(), Failure> {
     let described = admin.describe_groups(&[name]).await?.remove(name);
-    let group = match described {
+    let mut group = match described {
         Some(Ok(group)) if group.state != "Dead" => group,
         Some(Err(error)) if error.code != ottla_types::ErrorCode::GroupIdNotFound => {
             return Err(Failure::item(name, &error));
         }
         _ => return Err(Failure::failed(format!("Group {name} not found."))),
     };
+    for member in &mut group.members {
+        // They are only shown from here on, and their clients chose them.
+        member.member_id = printable(&member.member_id);
+        member.client_id = printable(&member.client_id);
+    }
     if group.members.is_empty() {
         eprintln!("\nConsumer group '{name}' has no active members.");
     }

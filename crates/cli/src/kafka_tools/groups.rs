@@ -2,6 +2,7 @@ use clap::Parser;
 
 use super::Connection;
 use crate::failure::Failure;
+use crate::output::printable;
 use crate::session::with_client;
 
 /// List groups of every type.
@@ -56,7 +57,8 @@ pub fn run(tool: Groups) -> Result<(), Failure> {
         let mut rows = vec![["GROUP", "TYPE", "PROTOCOL"].map(str::to_owned)];
         for group in groups {
             let kind = capitalised(group.group_type.as_deref().unwrap_or("classic"));
-            rows.push([group.group_id, kind, group.protocol_type]);
+            let protocol = printable(&group.protocol_type);
+            rows.push([printable(&group.group_id), kind, protocol]);
         }
         // All columns are as wide as the widest cell of any.
         let width = rows.iter().flatten().map(String::len).max();

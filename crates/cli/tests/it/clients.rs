@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -7,8 +8,13 @@ use crate::broker::{Broker, OTTLA};
 
 /// ApiVersions 3 of a client that says what it is, and its answer.
 fn introduce(broker: &Broker) -> TcpStream {
-    let mut request = vec![0, 18, 0, 3, 0, 0, 0, 1, 0, 5];
-    request.extend(b"probe\0");
+    introduce_as(broker, b"probe")
+}
+
+fn introduce_as(broker: &Broker, client_id: &[u8]) -> TcpStream {
+    let mut request = vec![0, 18, 0, 3, 0, 0, 0, 1];
+    request.extend(u16::try_from(client_id.len()).unwrap().to_be_bytes());
+    request.extend([client_id, b"\0"].concat());
     request.extend([&[6], &b"proby"[..], &[4], b"7.1", &[0]].concat());
     let mut stream = TcpStream::connect(&broker.bootstrap).unwrap();
     let size = u32::try_from(request.len()).unwrap().to_be_bytes();
@@ -25,6 +31,19 @@ fn list(broker: &Broker, more: &[&str]) -> Vec<Value> {
     let answer: Value = serde_json::from_str(&broker.command(&arguments)).unwrap();
     assert_eq!(answer["_command"], "client.list");
     answer["clients"].as_array().unwrap().clone()
+}
+
+/// Looks who is connected until `looked_for` finds what it looks for; fails after a minute.
+fn list_until<T>(broker: &Broker, looked_for: impl Fn(&[Value]) -> Option<T>) -> T {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    loop {
+        let clients = list(broker, &[]);
+        if let Some(found) = looked_for(&clients) {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{clients:?}");
+    }
 }
 
 /// Kills what it holds, also when the test fails.
@@ -58,14 +77,11 @@ fn who_is_connected_is_told_until_they_go() {
         .spawn()
         .unwrap();
     let _consumer = Killed(consumer);
-    let readers = loop {
-        let clients = list(&broker, &[]);
+    let readers = list_until(&broker, |clients| {
         let reads = |it: &&Value| it["client_id"] == "reader" && it["groups"][0] == "billing";
         let readers: Vec<_> = clients.iter().filter(reads).cloned().collect();
-        if !readers.is_empty() {
-            break readers;
-        }
-    };
+        (!readers.is_empty()).then_some(readers)
+    });
     for reader in &readers {
         assert_eq!(reader["software_name"], "ottla-client", "{reader}");
         assert_eq!(reader["listener"], "PLAINTEXT", "{reader}");
@@ -95,10 +111,24 @@ fn who_is_connected_is_told_until_they_go() {
     );
 
     drop(probe);
-    while list(&broker, &[])
-        .iter()
-        .any(|it| it["address"] == *address)
-    {}
+    list_until(&broker, |clients| {
+        let is_gone = clients.iter().all(|it| it["address"] != *address);
+        is_gone.then_some(())
+    });
+}
+
+/// Anybody may connect and say that his name is an order to the terminal.
+#[test]
+fn the_name_of_a_client_is_not_an_order_to_the_terminal() {
+    let broker = Broker::dev();
+    let _probe = introduce_as(&broker, b"\x1b[2Jx\ny");
+    let table = broker.command(&["client", "list"]);
+    assert!(!table.contains('\x1b'), "{table:?}");
+    let is_its = |line: &str| line.starts_with(r"\x1b[2Jx\ny ");
+    assert!(table.lines().any(is_its), "{table:?}");
+    let clients = list(&broker, &[]);
+    let named = clients.iter().any(|it| it["client_id"] == "\x1b[2Jx\ny");
+    assert!(named, "{clients:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::lag::{Lag, measure};
 use super::look_up;
 use crate::arguments::Format;
 use crate::failure::Failure;
-use crate::output::{Table, counted, print_json};
+use crate::output::{Table, counted, print_json, printable};
 use crate::time_text::format_span;
 
 #[derive(Debug, Args)]
@@ -163,12 +163,11 @@ impl Report {
         });
         println!(
             "{}   {}   {}   {}   {}{behind}   status: {}",
-            group.group_id,
+            printable(&group.group_id),
             group.state,
-            if group.protocol.is_empty() {
-                "-"
-            } else {
-                &group.protocol
+            match group.protocol.as_str() {
+                "" => "-".to_owned(),
+                protocol => printable(protocol),
             },
             counted(group.members.len() as i64, "member"),
             counted(self.records(), "record"),
