@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ottla_client::{Client, ClientOptions};
@@ -83,8 +84,21 @@ impl Profile {
     /// Whether its cluster is the one at `bootstrap`: another may have been named beside it.
     fn is_of(&self, bootstrap: &str) -> Result<bool, Failure> {
         let own = Properties::parse(&self.lines)?.take(BOOTSTRAP_NAMES);
-        Ok(own.is_none_or(|own| own == bootstrap))
+        let is_shared = |own: String| !brokers_of(&own).is_disjoint(&brokers_of(bootstrap));
+        Ok(own.is_none_or(is_shared))
     }
+}
+
+/// The brokers of a list, alike for those that are reached alike. Two lists of one cluster seldom
+/// name the same of its brokers: one in common is enough to know it by.
+fn brokers_of(list: &str) -> HashSet<String> {
+    const PORT_DEFAULT: &str = ":9092";
+    let addresses = list.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let whole = addresses.map(|address| {
+        let port = address.rsplit(']').next().filter(|it| it.contains(':'));
+        address.to_ascii_lowercase() + port.map_or(PORT_DEFAULT, |_| "")
+    });
+    whole.collect()
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -149,4 +163,23 @@ fn client_options(properties: &mut Properties) -> Result<ClientOptions, Failure>
         options.operation_timeout = timeout;
     }
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brokers_of;
+
+    #[test]
+    fn lists_of_one_cluster_share_a_broker() {
+        for (one, other, expected) in [
+            ("a:9092,b:9092", "b:9092", true),
+            ("a:9092", "c:9092, A", true),
+            ("[::1]:9092", "b,[::1]", true),
+            ("a:9092,b:9092", "b:9093,c:9092", false),
+            ("a:9092,", "b:9092,", false),
+        ] {
+            let is_shared = !brokers_of(one).is_disjoint(&brokers_of(other));
+            assert_eq!(is_shared, expected, "{one} and {other}");
+        }
+    }
 }

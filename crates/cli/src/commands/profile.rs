@@ -24,6 +24,7 @@ pub enum ProfileCommand {
         #[arg(long, value_name = "FILE")]
         from: Option<std::path::PathBuf>,
         /// Have deletions, seeks and changes of configurations confirmed: by the profile's name, or --yes.
+        /// Under the names of Kafka's tools, whose flags have no such word, nothing is asked.
         #[arg(long)]
         protected: bool,
     },

@@ -540,6 +540,16 @@ fn a_protected_profile_has_deeds_confirmed() {
     let also = broker.command(&["topic", "list"]);
     assert!(also.contains("orders"), "{also}");
     assert_eq!(run(&["topic", "delete", "more", "--yes"]).0, Some(0));
+    // A profile may name more brokers than whoever asks.
+    let servers = format!("elsewhere.invalid:9092, {}", broker.bootstrap);
+    let replaced = [&create[..], &[&servers, "--replace"]].concat();
+    assert_eq!(run(&replaced).0, Some(0));
+    let property = format!("bootstrap.servers={}", broker.bootstrap);
+    for named in [["-b", &broker.bootstrap], ["-X", &property]] {
+        let (code, errors) = run(&[&["topic", "delete", "orders"], &named[..]].concat());
+        assert_eq!(code, Some(1), "{named:?}: {errors}");
+        assert!(errors.contains("profile prod is protected"), "{errors}");
+    }
     // Another cluster is not the profile's.
     let other = Broker::dev();
     other.command(&["topic", "create", "orders"]);
