@@ -193,8 +193,13 @@ impl Reading {
         let path = names::file(dir, base, FileKind::Log);
         let file = disk.open(&path, OpenMode::ReadWrite)?;
         self.state.segments.push(Segment::empty(base));
+        let last = last_unit(disk, dir, base)?;
+        let mut believed = Believed::up_to(base, last);
         let mut cuts = history.cuts.range(base..).copied().peekable();
         let is_walked = walk_segment(&*file, &mut self.walk, &mut |position, batch| {
+            if !believed.takes(position, batch) {
+                return;
+            }
             let segment = self.state.segments.last().expect("it was just pushed");
             let place = (position, Some(segment.largest_timestamp));
             while let Some(cut) = cuts.next_if(|cut| *cut <= batch.last_offset()) {
@@ -212,7 +217,10 @@ impl Reading {
         segment.written_size = segment.size;
         segment.synced_size = segment.size;
         segment.written_largest_timestamp = segment.largest_timestamp;
-        let last = last_unit(disk, dir, base)?;
+        if let Some(position) = believed.refused_at {
+            self.walk.position = position;
+            self.walk.next_offset = believed.end;
+        }
         let is_short = last.is_some_and(|last| segment.size < last.end_position());
         Ok((self.walk.position, is_walked && !is_short))
     }
@@ -242,6 +250,45 @@ impl Reading {
             cuts: self.cuts,
             promise: self.promise,
         }
+    }
+}
+
+/// Which batches of a segment are believed. A batch's checksum does not cover its base offset: behind the last one nothing
+/// goes on that would show that it is bent, but the sidecar knows where it ended.
+struct Believed {
+    /// Position in bytes and offset behind the last stretch that the sidecar knows.
+    known: Option<(u32, Offset)>,
+    /// Offset behind the last batch that is believed.
+    end: Offset,
+    /// Position of the first batch that is not.
+    refused_at: Option<u32>,
+}
+
+impl Believed {
+    fn up_to(base: Offset, last: Option<Unit>) -> Believed {
+        let behind = |last: Unit| base.plus(i64::from(last.last_delta) + 1);
+        Believed {
+            known: last.map(|last| (last.end_position(), behind(last))),
+            end: base,
+            refused_at: None,
+        }
+    }
+
+    fn takes(&mut self, position: u32, batch: &BatchView<'_>) -> bool {
+        let (end_position, end) = (
+            u64::from(position) + batch.size_in_bytes() as u64,
+            batch.last_offset().next(),
+        );
+        let is_bent = self
+            .known
+            .is_some_and(|known| u64::from(known.0) == end_position && known.1 != end);
+        if is_bent && self.refused_at.is_none() {
+            self.refused_at = Some(position);
+        }
+        if self.refused_at.is_none() {
+            self.end = end;
+        }
+        self.refused_at.is_none()
     }
 }
 

@@ -1,3 +1,4 @@
+use super::ring::{RingFile, RingLimits};
 use super::*;
 use crate::memory_disk::MemoryDisk;
 use bytes::Bytes;
@@ -591,4 +592,47 @@ fn without_epochs_a_leftover_comes_back() {
         ..WalOptions::default()
     };
     assert_eq!(replay_over_a_leftover(options), "0 7 2");
+}
+
+/// A refusal to grow counts until something became free, and no longer.
+#[test]
+fn a_ring_that_got_files_back_does_not_stay_short() {
+    let size = 64 << 10;
+    let file = |number| RingFile {
+        number,
+        file: MemoryDisk::new()
+            .open(Path::new("file"), crate::disk::OpenMode::Create)
+            .unwrap(),
+        size,
+        was_used: true,
+    };
+    let place = |file_number, frame_seq| WalPosition {
+        file_number,
+        position: PAGE_SIZE,
+        frame_seq,
+        lsn: Lsn::new(frame_seq),
+        ring_epoch: 1,
+    };
+    let limits = RingLimits {
+        first_file_size: size,
+        file_size_max: size,
+        ring_size_max: 4 * size,
+        span_max: 4 * size,
+    };
+    let mut ring = Ring::new(limits, place(1, 1));
+    for number in 1..=2 {
+        let start = place(number, u64::from(number));
+        ring.add_live(file(number), start);
+        ring.add_frame(start, 40 << 10, Lsn::new(start.frame_seq + 1));
+    }
+    ring.is_refused = true;
+    ring.refused_until = u64::MAX;
+    assert!(ring.is_short());
+    assert_eq!(ring.growth(1), None);
+    assert_eq!(ring.release(&place(2, 2), &place(2, 2)), 1);
+    let again = ring.take_free(size).expect("one was released");
+    ring.add_live(again, place(1, 3));
+    ring.add_frame(place(1, 3), 40 << 10, Lsn::new(4));
+    assert!(!ring.is_short());
+    assert!(ring.growth(1).is_some(), "it is tried at once");
 }

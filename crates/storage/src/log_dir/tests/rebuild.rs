@@ -429,3 +429,34 @@ fn nothing_stays_behind_the_end_of_a_full_segment_that_was_cut() {
         assert_eq!(h.scrub(), []);
     }
 }
+
+/// The last batch has none behind it that would contradict a base offset that is too large.
+#[test]
+fn a_bent_offset_of_the_last_batch_is_not_believed() {
+    for forgets in [true, false] {
+        let mut h = Harness::new(options());
+        let slot = h.create(1, LogConfig::default());
+        for number in 0..4u8 {
+            h.append(slot, &batch(None, &[1_000], &[number; 900]));
+        }
+        h.flush(slot);
+        let before = h.read_all(slot, 0, 1 << 20);
+        h.forgetful(forgets);
+        let below: usize = before[..3].iter().map(|(.., bytes)| bytes.len()).sum();
+        let log = Path::new("topic1-1/00000000000000000000.log");
+        h.flip_at(log, below as u64 + 7);
+        let mut h = h.lose_checkpoints();
+        let slot = h.create(1, LogConfig::default());
+        if forgets {
+            let [(_, reason)] = &h.report.damaged[..] else {
+                panic!("{:?}", h.report);
+            };
+            assert!(reason.contains("offsets 3..4 are lost"), "{reason}");
+            assert_eq!(h.read_all(slot, 0, 1 << 20), before[..3]);
+            continue;
+        }
+        assert_eq!(h.report.damaged, []);
+        h.flush(slot);
+        assert_eq!(h.read_all(slot, 0, 1 << 20), before);
+    }
+}

@@ -191,3 +191,14 @@ fn what_is_not_durable_is_not_cut() {
     let refused = h.dir.truncate(slot, Offset::new(1));
     assert_eq!(refused, Err(StorageError::UnknownPartition));
 }
+
+/// What a failed directory has not made durable never will be: nobody waits for it.
+#[test]
+fn a_failed_directory_says_so() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, config());
+    h.append(slot, &batch(None, &[1_000], b"never durable"));
+    h.dir.health.fail("a test".to_owned());
+    let refused = h.dir.truncate(slot, Offset::ZERO);
+    assert_eq!(refused, Err(StorageError::Offline));
+}
