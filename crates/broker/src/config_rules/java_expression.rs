@@ -19,12 +19,22 @@ const PROPERTIES: &[&str] = &[
     "all",
     "javaLowerCase",
     "javaUpperCase",
+    "javaTitleCase",
     "javaAlphabetic",
+    "javaIdeographic",
     "javaDigit",
+    "javaDefined",
     "javaLetter",
     "javaLetterOrDigit",
-    "javaWhitespace",
+    "javaJavaIdentifierStart",
+    "javaJavaIdentifierPart",
+    "javaUnicodeIdentifierStart",
+    "javaUnicodeIdentifierPart",
+    "javaIdentifierIgnorable",
     "javaSpaceChar",
+    "javaWhitespace",
+    "javaISOControl",
+    "javaMirrored",
 ];
 /// General categories of Unicode.
 const CATEGORIES: &[&str] = &[
@@ -208,7 +218,12 @@ impl<'a> Reader<'a> {
             }
             'a' | 'd' | 'D' | 'e' | 'f' | 'h' | 'H' | 'n' | 'r' | 's' | 'S' | 't' | 'v' | 'V'
             | 'w' | 'W' => Some(()),
-            'A' | 'b' | 'B' | 'G' | 'R' | 'X' | 'z' | 'Z' | '1'..='9' => {
+            'b' if place == Place::Outside => {
+                // Of what people take for a character; other braces say how often.
+                self.eat("{g}");
+                Some(())
+            }
+            'A' | 'B' | 'G' | 'R' | 'X' | 'z' | 'Z' | '1'..='9' => {
                 (place == Place::Outside).then_some(())
             }
             other => (!other.is_ascii_alphanumeric()).then_some(()),
@@ -232,7 +247,9 @@ impl<'a> Reader<'a> {
         if !self.eat("{") {
             return self.hex_digits(2);
         }
-        let number = u32::from_str_radix(self.until("}")?, 16).ok()?;
+        let digits = self.until("}")?;
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u32::from_str_radix(digits, 16).ok().filter(|_| is_plain)?;
         (number <= 0x10_ffff).then_some(())
     }
 
@@ -250,17 +267,19 @@ impl<'a> Reader<'a> {
             return CATEGORIES.contains(&&*name).then_some(());
         }
         let name = self.until("}")?;
+        if let Some((kind, value)) = name.split_once('=') {
+            let is_known = match kind.to_ascii_lowercase().as_str() {
+                "gc" | "general_category" => is_property(value),
+                "sc" | "script" | "blk" | "block" => !value.is_empty(),
+                _ => false,
+            };
+            return is_known.then_some(());
+        }
         let is_named = |prefix: &str| {
             let rest = name.strip_prefix(prefix);
             rest.is_some_and(|rest| !rest.is_empty())
         };
-        let is_known = PROPERTIES.contains(&name)
-            || CATEGORIES.contains(&name)
-            || is_named("Is")
-            || is_named("In")
-            || is_named("script=")
-            || is_named("block=");
-        is_known.then_some(())
+        (is_property(name) || is_named("Is") || is_named("In")).then_some(())
     }
 
     /// Behind `[`.
@@ -329,6 +348,11 @@ enum Place {
     InClass,
 }
 
+/// Whether it is the name of a class of characters that needs nothing before it.
+fn is_property(name: &str) -> bool {
+    PROPERTIES.contains(&name) || CATEGORIES.contains(&name)
+}
+
 fn digits(text: &str) -> Option<i32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
@@ -348,7 +372,14 @@ mod tests {
             r"\p{L}", r"\pL", r"\x41", r"\u0041", r"\1", r"(a)\1", r"(?<x>a)\k<x>", r"\cA",
             r"\07", r"\e", r"\G", r"\R", r"\X", r"\8", r"[\d-z]", r"[\Q]\E]", "[a-z]+", "[]a]",
             "[^]a]", "[a&&[^b]]", "[a&&]", "[&&a]", "[[:alpha:]]", "[a-]", "[-a]", "[^^]", "{2}",
-            "a{2}?{3}", "^{2}", "(|)",
+            "a{2}?{3}", "^{2}", "(|)", "(?<=a+)b", r"\b{g}", r"\b{g}+", r"\b{2}", r"\x{00041}",
+            r"\p{gc=Lu}", r"\p{GC=Lower}", r"\p{General_Category=Lu}", r"\p{gc=javaMirrored}",
+            r"\p{sc=Latin}", r"\p{Script=latin}", r"\p{blk=BasicLatin}", r"\P{block=Basic Latin}",
+            r"\p{IsLatin}", r"\p{IsLu}", r"\p{IsAlphabetic}", r"\p{InGreek}", r"\p{javaMirrored}",
+            r"\p{javaTitleCase}", r"\p{javaDefined}", r"\p{javaJavaIdentifierStart}",
+            r"\p{javaJavaIdentifierPart}", r"\p{javaUnicodeIdentifierStart}",
+            r"\p{javaUnicodeIdentifierPart}", r"\p{javaIdentifierIgnorable}",
+            r"\p{javaISOControl}", r"\p{javaIdeographic}",
         ];
         #[rustfmt::skip]
         let bad = [
@@ -356,6 +387,8 @@ mod tests {
             "a|*", "(*a)", "a{", "a{x}", "a{2;1}", "{", "(?y)a", r"a\", r"\y", r"\p{Foo}", r"\p",
             r"\x4", r"\u004", r"\k<x>", r"\c", r"\0", r"\08", r"\N", r"[\b]", r"[\y]", "[z-a]",
             "[]", "[^]", "[a", "[a-", "[[a]", "(?i)*", "a{2}*", r"\Q\E*",
+            r"\x{+41}", r"\x{}", r"\x{110000}", r"\b{h}", r"\b{g", r"[\b{g}]", r"\B{g}", r"\p{gc=lu}",
+            r"\p{gc=Foo}", r"\p{sc=}", r"\p{foo=Lu}", r"\p{is=Lu}", r"\p{javaFoo}",
         ];
         for text in good {
             assert!(is_java_expression(text), "{text}");
