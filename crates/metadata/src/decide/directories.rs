@@ -35,7 +35,8 @@ pub(super) fn update(
         epoch: broker_epoch,
         fencing: None,
         directories: Some(directories.to_vec()),
-        cordoned: Some(cordoned.to_vec()),
+        // A binary that knows of no cordons can read the log as long as none is set or lifted.
+        cordoned: (registered.cordoned != cordoned).then(|| cordoned.to_vec()),
     }];
     if registered.directories == directories {
         return Ok(Decision { records, reply });

@@ -192,3 +192,26 @@ fn nothing_new_goes_to_a_directory_that_is_cordoned() {
     let new = &created.topic_by_name("v").unwrap().partitions[0];
     assert_eq!(new.directories[0], directory(1));
 }
+
+#[test]
+fn a_change_says_only_what_changes_so_that_older_binaries_can_read_on() {
+    let image = image();
+    let cordons = |image: &Image, online: &[u8], cordoned: &[u8]| {
+        let command = Command::UpdateDirectories {
+            broker: broker(1),
+            broker_epoch: image.broker(broker(1)).unwrap().epoch,
+            directories: online.iter().copied().map(directory).collect(),
+            cordoned: cordoned.iter().copied().map(directory).collect(),
+        };
+        let decided = decide(&command, image, &TestRules, &mut Prng::new(1)).unwrap();
+        match &decided.records[0] {
+            Record::BrokerRegistrationChange { cordoned, .. } => cordoned.clone(),
+            record => panic!("{record:?}"),
+        }
+    };
+    assert_eq!(cordons(&image, &[1], &[]), None, "only a directory failed");
+    let set = cordon(&image, &[1, 2], &[2]).unwrap();
+    assert_eq!(cordons(&image, &[1, 2], &[2]), Some(vec![directory(2)]));
+    assert_eq!(cordons(&set, &[1], &[2]), None);
+    assert_eq!(cordons(&set, &[1, 2], &[]), Some(vec![]), "it is lifted");
+}
