@@ -34,7 +34,7 @@ const FRAME_SIZE_BYTES: usize = 4;
 /// received where it stays. Smaller ones are more often executed in the worker's buffer.
 const LARGE_FRAME: usize = 256 << 10;
 /// The beginning.
-const HEAD_SIZE: usize = 4 << 10;
+pub(super) const HEAD_SIZE: usize = 4 << 10;
 
 /// What a connection shares with its worker, which completes parked requests and ends idle
 /// connections. Both live on one thread.

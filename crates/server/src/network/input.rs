@@ -1,10 +1,11 @@
 use std::ops::Range;
 
 use super::buffer_pool::{BufferPool, LARGEST};
+use super::connection::HEAD_SIZE;
 use super::request_memory::{RequestMemory, Reservation};
 
-/// A frame's buffer is at most this many times what was received of it: a client that announces
-/// 100 MiB and sends nothing costs nothing.
+/// A frame's buffer is at most this many times what was received of it: a client that announces 100 MiB and sends
+/// nothing costs nothing. Only where more than the size has come is it as large as the frame before it was.
 const GROWTH: usize = 4;
 /// But never grown to less than this.
 const GROWTH_MIN: usize = 64 << 10;
@@ -12,7 +13,7 @@ const GROWTH_MIN: usize = 64 << 10;
 const FRAME_SIZE_BYTES: usize = 4;
 /// Frames of this size are read to their end and not beyond, so that nothing is moved behind them.
 const READ_ALONE: usize = 64 << 10;
-/// As much as the frame before it had, up to this: a client that sends such frames will go on.
+/// As much as the frame before it had if its beginning has come, up to this: a client that sends such frames will go on.
 const EXPECTED_MAX: usize = LARGEST;
 
 /// Received bytes that could not be executed yet, in a pooled buffer; none while there are none.
@@ -68,7 +69,10 @@ impl Input {
         let frame_size = bytes.first_chunk::<FRAME_SIZE_BYTES>().map_or(0, |head| {
             FRAME_SIZE_BYTES + usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0)
         });
-        let expected = last_frame_size.min(EXPECTED_MAX);
+        let expected = match bytes.len() {
+            0..HEAD_SIZE => 0,
+            _ => last_frame_size.min(EXPECTED_MAX),
+        };
         let size_max = (GROWTH * bytes.len()).max(GROWTH_MIN).max(expected);
         let size = frame_size.clamp(bytes.len(), size_max);
         let size = BufferPool::class_size(size);
@@ -180,13 +184,16 @@ mod tests {
             BufferPool::default(),
             RequestMemory::new(1 << 30, Default::default()),
         );
-        let held = |size: i32, last_frame_size| {
+        let held_of = |size: i32, last_frame_size, received: usize| {
             let mut input = Input::default();
-            input.keep(&size.to_be_bytes(), last_frame_size, &pool, &memory);
+            let mut begun = vec![0; received];
+            begun[..FRAME_SIZE_BYTES].copy_from_slice(&size.to_be_bytes());
+            input.keep(&begun, last_frame_size, &pool, &memory);
             let held = input.buffer.len();
             input.release(&pool, &memory);
             held
         };
+        let held = |size: i32, last_frame_size| held_of(size, last_frame_size, HEAD_SIZE);
         let size = BufferPool::class_size(1_000_004);
         assert_eq!(held(1_000_000, 1_000_004), size);
         assert_eq!(held(1_000_000, 0), GROWTH_MIN);
@@ -197,6 +204,10 @@ mod tests {
             size_max,
             "announced is not sent"
         );
+        for received in [FRAME_SIZE_BYTES, HEAD_SIZE - 1] {
+            let held = held_of(300 << 20, 300 << 20, received);
+            assert_eq!(held, GROWTH_MIN, "{received} bytes");
+        }
     }
 
     #[test]
