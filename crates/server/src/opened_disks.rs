@@ -37,10 +37,17 @@ const NAMES_OF_NOTHING: [&str; 3] = [".lock", METADATA_LOCK, "lost+found"];
 /// |-------------------------------------|---------------------------------------------------------|
 /// | neither identity nor metadata log   | begins again; nobody has seen the ids                   |
 /// | the metadata log only               | takes the ids from it, writes `meta.properties`         |
-/// | `meta.properties` only              | begins the metadata log again, of the same cluster      |
+/// | `meta.properties`, and no partition | begins the metadata log again, of the same cluster      |
 /// | both                                | goes on                                                 |
 ///
-/// A log directory that cannot be opened leaves the others serving, unless it is the one of the metadata.
+/// # What goes missing later
+///
+/// No partition is there before a metadata log is durable. So where partitions are and no metadata log is, that one is
+/// elsewhere: its disk is not mounted, or `metadata.log.dir` names another directory than before. Such a start is
+/// refused, because a new metadata log would know none of the partitions.
+///
+/// A log directory that cannot be opened, or that holds partitions and has lost its identity, leaves the others serving,
+/// unless it is the one of the metadata.
 pub struct OpenedDisks {
     pub directories: Vec<DataDirectory>,
     pub failed: Vec<FailedDirectory>,
@@ -68,6 +75,18 @@ struct Opened {
     disk: Arc<dyn Disk>,
     log_dir: Arc<LogDir>,
     identity: Option<DirectoryIdentity>,
+}
+
+impl Opened {
+    fn partitions_count(&self) -> usize {
+        self.log_dir.stats().partitions_count
+    }
+
+    /// Whether there is a folder of a metadata log, of whatever cluster.
+    fn has_metadata(&self) -> bool {
+        let entries = self.disk.list(Path::new("")).unwrap_or_default();
+        entries.iter().any(|entry| entry.name == METADATA_DIR)
+    }
 }
 
 impl OpenedDisks {
@@ -112,7 +131,7 @@ impl OpenedDisks {
                 Err(error) => return Err(error),
             }
         }
-        let (failed, mut errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        let (mut failed, mut errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
         if opened.is_empty() {
             return Err(errors.swap_remove(0));
         }
@@ -136,6 +155,10 @@ impl OpenedDisks {
             &options,
         )
         .map_err(|error| quorum_error(&metadata_path, &error))?;
+        match &store {
+            None => check_nothing_is_kept(&metadata_path, &opened)?,
+            Some(store) => give_up_nameless(config, store, &mut opened, &mut failed)?,
+        }
 
         let directories = identify(
             config,
@@ -269,6 +292,57 @@ fn quorum_error(path: &str, error: &QuorumStoreError) -> StartError {
         path: path.to_owned(),
         message: error.to_string(),
     }
+}
+
+/// A metadata log may be founded only where no partition is.
+fn check_nothing_is_kept(metadata_path: &str, opened: &[Opened]) -> Result<(), StartError> {
+    let Some(kept) = opened.iter().find(|dir| 0 < dir.partitions_count()) else {
+        return Ok(());
+    };
+    let mut places = opened.iter().filter(|dir| dir.path != metadata_path);
+    let place = places.find(|dir| dir.has_metadata());
+    let hint = match place {
+        Some(place) => format!(
+            "{} has a {METADATA_DIR} folder: set metadata.log.dir={} if it was there",
+            place.path, place.path
+        ),
+        None => "none of log.dirs has one: is its disk mounted, and does metadata.log.dir name the directory it is \
+                 in? By default it is the first of log.dirs"
+            .to_owned(),
+    };
+    Err(StartError::MetadataMissing {
+        metadata_path: metadata_path.to_owned(),
+        path: kept.path.clone(),
+        partitions: kept.partitions_count(),
+        hint,
+    })
+}
+
+/// Takes out what holds partitions and has lost its identity: with another one they would be offline for ever.
+fn give_up_nameless(
+    config: &BrokerConfig,
+    store: &QuorumStore,
+    opened: &mut Vec<Opened>,
+    failed: &mut Vec<FailedDirectory>,
+) -> Result<(), StartError> {
+    let is_nameless = |dir: &mut Opened| {
+        // That of the metadata log may find its name there.
+        dir.identity.is_none() && 0 < dir.partitions_count() && dir.path != config.metadata_log_dir
+    };
+    for dir in opened.extract_if(.., is_nameless).collect::<Vec<_>>() {
+        let error = StartError::Nameless {
+            partitions: dir.partitions_count(),
+            path: dir.path.clone(),
+            cluster_id: store.owner().1.to_owned(),
+        };
+        if opened.is_empty() {
+            return Err(error);
+        }
+        tracing::error!("{error}: the directory is offline until a restart");
+        let (path, reason) = (dir.path, error.to_string());
+        failed.push(FailedDirectory { path, reason });
+    }
+    Ok(())
 }
 
 /// Finds out whose directories these are, and writes it into those that do not say. `is_complete`: none failed.

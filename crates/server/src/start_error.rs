@@ -63,6 +63,35 @@ pub enum StartError {
         /// The cluster it belongs to.
         cluster_id: String,
     },
+    /// There are partitions and no metadata that knows them: a new metadata log would give them up.
+    #[error(
+        "metadata.log.dir={metadata_path} has no metadata log, but log.dirs={path} holds {partitions} partitions \
+         that only the metadata log knows ({hint}). Nothing was deleted"
+    )]
+    MetadataMissing {
+        /// As configured, or the first of `log.dirs`.
+        metadata_path: String,
+        /// The first of `log.dirs` that holds partitions.
+        path: String,
+        /// So many.
+        partitions: usize,
+        /// Where the metadata log may be.
+        hint: String,
+    },
+    /// A directory that holds partitions does not know which one it is.
+    #[error(
+        "log.dirs={path} holds {partitions} partitions and has no meta.properties: nobody knows which directory of \
+         cluster {cluster_id} it is. Put its meta.properties back, with the directory.id it had; nothing was \
+         written into it"
+    )]
+    Nameless {
+        /// As configured.
+        path: String,
+        /// So many.
+        partitions: usize,
+        /// The metadata log's.
+        cluster_id: String,
+    },
     /// The directory is another node's.
     #[error(
         "log.dirs={path} belongs to node {found}, this is node {configured}: set node.id={found} \

@@ -2,11 +2,15 @@
 
 use super::*;
 use ottla_broker::config::{ConfigSources, Strictness};
+use ottla_records::{BatchBuilder, BatchView, Codec, Compressor, ValidBatch};
 use ottla_sim::Trace;
 use ottla_sim::disk::{CrashKind, SimDisk};
 use ottla_storage::disk::{DirEntry, DiskFile, OpenMode, Space};
+use ottla_storage::log_dir::{AppendBatch, AppendOrigin};
 use ottla_storage::memory_disk::MemoryDisk;
-use ottla_types::Prng;
+use ottla_storage::partition::LogConfig;
+use ottla_storage::wal::CommitStep;
+use ottla_types::{LeaderEpoch, PartitionId, Prng, Timestamp, TopicId, TopicPartition};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -284,6 +288,124 @@ fn no_directory_at_all_is_no_start() {
     let machine = Machine::new(13, &["log.dirs=/a", "metadata.log.dir=/m"]);
     let error = machine.open_without("/a").map(drop).unwrap_err();
     assert!(error.to_string().contains("gone"), "{error}");
+}
+
+/// Gives this directory a partition that is there after a crash.
+fn fill(opened: &OpenedDisks, path: &str) {
+    let mut directories = opened.directories.iter();
+    let directory = directories.find(|dir| dir.path == path).unwrap();
+    let id = TopicPartition {
+        topic_id: TopicId::new(ottla_types::Uuid::from_bytes([7; 16])),
+        partition: PartitionId::new(0),
+    };
+    let log_dir = &directory.log_dir;
+    let slot = log_dir
+        .create_partition(id, "t", LogConfig::default())
+        .unwrap();
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(Timestamp::from_millis(1), None, Some(b"kept"), &[]);
+    let bytes = builder.finish(&mut Compressor::default());
+    let facts = ValidBatch::from_header(&BatchView::parse(&bytes).unwrap()).unwrap();
+    let batch = AppendBatch {
+        bytes: &bytes,
+        facts: &facts,
+        origin: AppendOrigin::Coordinator,
+    };
+    let now = Clock::start().now();
+    let appended = log_dir
+        .append(slot, LeaderEpoch::new(0), batch, now)
+        .unwrap();
+    while log_dir.durable_lsn() < appended.durability {
+        let step = log_dir.commit_step(now);
+        assert!(!matches!(step, CommitStep::Failed(_)), "{step:?}");
+    }
+}
+
+/// A machine whose `/b` holds a partition.
+fn filled(seed: u64, settings: &[&str]) -> (Machine, Ids) {
+    let mut machine = Machine::new(seed, settings);
+    let ids = machine.start().unwrap();
+    machine.reboot(CrashKind::PowerLoss);
+    let mut opened = machine.open_without("none").unwrap();
+    opened.make_durable(Vec::new).unwrap();
+    fill(&opened, "/b");
+    drop(opened);
+    machine.reboot(CrashKind::PowerLoss);
+    (machine, ids)
+}
+
+#[test]
+fn where_partitions_are_no_metadata_log_is_founded() {
+    let (mut machine, ids) = filled(15, &["log.dirs=/a,/b"]);
+    let empty = SimDisk::new(98, 1 << 30, Trace::quiet());
+    let mounted = std::mem::replace(&mut machine.log_dirs[0], empty);
+    // Also not the second time, when the empty directory has a journal.
+    for _ in 0..2 {
+        let error = machine.start().unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "metadata.log.dir=/a has no metadata log, but log.dirs=/b holds 1 partitions"
+            ),
+            "{error}"
+        );
+        assert!(error.contains("none of log.dirs has one"), "{error}");
+        machine.reboot(CrashKind::ProcessKill);
+    }
+    // A new disk that is put before the others names where the metadata is.
+    let mut disks = machine.log_dirs.clone();
+    disks.insert(1, mounted.clone());
+    let (config_before, log_dirs_before) = (machine.config, machine.log_dirs);
+    machine.config = config(&["log.dirs=/new,/a,/b"]);
+    machine.log_dirs = disks;
+    let error = machine.start().unwrap_err().to_string();
+    assert!(error.contains("set metadata.log.dir=/a"), "{error}");
+    (machine.config, machine.log_dirs) = (config_before, log_dirs_before);
+
+    machine.log_dirs[0] = mounted;
+    machine.reboot(CrashKind::ProcessKill);
+    let mut opened = machine.open_without("none").unwrap();
+    opened.make_durable(Vec::new).unwrap();
+    assert_eq!(found_in(&opened), ids.directories, "it is mounted again");
+    let count = |dir: &DataDirectory| dir.log_dir.stats().partitions_count;
+    assert_eq!(count(&opened.directories[1]), 1);
+}
+
+#[test]
+fn a_directory_with_partitions_gets_no_new_name() {
+    let (mut machine, ids) = filled(16, &["log.dirs=/a,/b"]);
+    let name = DirectoryIdentity::read(&machine.log_dirs[1]).unwrap();
+    let file = Path::new(crate::directory_identity::FILES[0]);
+    machine.log_dirs[1].remove_file(file).unwrap();
+    for _ in 0..2 {
+        let mut opened = machine.open_without("none").unwrap();
+        opened.make_durable(Vec::new).unwrap();
+        let [failed] = &opened.failed[..] else {
+            panic!("{:?}", opened.failed)
+        };
+        assert_eq!(failed.path, "/b");
+        let reason = &failed.reason;
+        assert!(
+            reason.contains("holds 1 partitions and has no meta.properties"),
+            "{reason}"
+        );
+        drop(opened);
+        machine.reboot(CrashKind::ProcessKill);
+        assert_eq!(DirectoryIdentity::read(&machine.log_dirs[1]).unwrap(), None);
+    }
+    name.unwrap().write(&machine.log_dirs[1]).unwrap();
+    assert_eq!(machine.start().unwrap(), ids);
+}
+
+#[test]
+fn the_only_directory_that_lost_its_name_is_no_start() {
+    let (machine, _) = filled(17, &["log.dirs=/b", "metadata.log.dir=/m"]);
+    let file = Path::new(crate::directory_identity::FILES[0]);
+    machine.log_dirs[0].remove_file(file).unwrap();
+    let error = machine.start().unwrap_err().to_string();
+    assert!(
+        error.starts_with("log.dirs=/b holds 1 partitions"),
+        "{error}"
+    );
 }
 
 /// Syncs that wait for each other: each group of them comes to its end only when as many are under
