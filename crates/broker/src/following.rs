@@ -24,7 +24,8 @@ pub(crate) const METADATA_VERSION: FeatureRange = FeatureRange { min: 7, max: 33
 #[derive(Default)]
 pub(crate) struct Following {
     is_registering: bool,
-    /// Whether partitions that nobody knows were removed, once after the registration.
+    /// Whether partitions that nobody knows were removed, once after the registration; never where the
+    /// metadata log was founded.
     is_swept: bool,
     /// Journal entries of removed topics, for the requests that removed them.
     dropped: BTreeMap<TopicId, Vec<JournalPlace>>,
@@ -96,6 +97,8 @@ impl Broker {
         };
         let (records, block) = bootstrap.records_with_producer_ids();
         self.take_producer_ids(ProducerIdsAnswer::Block(block));
+        // A metadata log that just begins does not know which topics were deleted: no log is removed on its word.
+        self.following.lock().is_swept = true;
         records
     }
 
