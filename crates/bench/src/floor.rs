@@ -68,6 +68,11 @@ impl Floor {
             }
             buffer.copy_within(start..filled, 0);
             filled -= start;
+            if let Some(size) = frame_size(&buffer[..filled])
+                && buffer.len() < size
+            {
+                buffer.resize(size, 0);
+            }
             if answers.is_empty() {
                 continue;
             }
@@ -84,6 +89,11 @@ impl Floor {
 
 /// The first whole frame of `bytes`, without its size.
 fn first_frame(bytes: &[u8]) -> Option<&[u8]> {
-    let (size, rest) = bytes.split_first_chunk::<4>()?;
-    rest.get(..u32::from_be_bytes(*size) as usize)
+    bytes.get(4..frame_size(bytes)?)
+}
+
+/// How many bytes the first frame of `bytes` has, its size field included.
+fn frame_size(bytes: &[u8]) -> Option<usize> {
+    let size = bytes.first_chunk::<4>()?;
+    Some(4 + u32::from_be_bytes(*size) as usize)
 }
