@@ -33,7 +33,7 @@ use ottla_storage::marker::{Marker, Markers};
 use ottla_storage::planted::Planted;
 use ottla_types::Prng;
 use producer::{Kind, Producer};
-use site::{OnSite, Site, SitePlan};
+use site::{OnSite, Site, SitePlan, in_some_runs};
 use std::sync::Arc;
 use topics::{Told, Topics};
 
@@ -68,35 +68,23 @@ impl BrokerWorld {
         trace: Trace,
     ) -> Result<RunReport, Violation> {
         let mut world = BrokerWorld::new(seed, planted, trace);
-        world.start()?;
-        for step in 0..steps {
-            world.site.report.steps = step + 1;
-            world.step()?;
-            world.after_step()?;
-        }
-        world.come_to_rest()?;
+        world.drive(steps)?;
         if seed % 16 == 7 {
             world.flip_quorum_log()?;
         }
-        world.site.note_markers();
-        world.site.report.faults = world.site.disk.counts();
-        world.site.report.trace_hash = world.site.trace.hash();
-        Ok(world.site.report)
+        Ok(world.site.into_report())
     }
 
     fn new(seed: u64, planted: Planted, trace: Trace) -> BrokerWorld {
         let mut prng = Prng::new(seed ^ 0x6272_6f6b_6572);
-        let mut faults = DiskFaults {
+        let faults = DiskFaults {
             would_block: *prng.pick(&[0, 20_000]),
+            sync_fails: 100,
+            write_fails: 50,
+            write_full: 300,
             ..DiskFaults::default()
         };
-        if prng.chance(1, 4) {
-            faults.sync_fails = 100;
-            faults.write_fails = 50;
-        }
-        if prng.chance(1, 4) {
-            faults.write_full = 300;
-        }
+        let faults = in_some_runs(faults, &mut prng);
         trace!(trace, "seed {seed}: {faults:?}");
         let mut producers = Vec::new();
         for _ in 0..prng.range(1, 4) {
@@ -125,56 +113,6 @@ impl BrokerWorld {
             consumers,
             topics,
             ledger: Ledger::default(),
-        }
-    }
-
-    fn step(&mut self) -> Result<(), Violation> {
-        if self.begin_step()? {
-            return Ok(());
-        }
-        match self.site.prng.below(100) {
-            0..25 => self.producer_turn(),
-            25..35 => self.consumer_turn(),
-            35..38 => self.admin_turn(),
-            38..60 => {
-                self.site.pump();
-                Ok(())
-            }
-            60..75 => {
-                self.core_turn();
-                Ok(())
-            }
-            75..94 => self.deliver(),
-            94..96 => {
-                let ms = *self.site.prng.pick(&[1, 30, 600, 7_000]);
-                self.site.clock.advance_ms(ms);
-                Ok(())
-            }
-            96 => {
-                let index = self.site.any_link();
-                self.disconnect(index);
-                Ok(())
-            }
-            97 if self.site.faults.write_full > 0 => {
-                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
-                Ok(())
-            }
-            98 => {
-                self.site.disk.set_ballast(0);
-                Ok(())
-            }
-            _ => self.everything_turns(),
-        }
-    }
-
-    fn after_step(&mut self) -> Result<(), Violation> {
-        if !self.end_step()? {
-            return Ok(());
-        }
-        match &self.site.node {
-            Some(node) => self.topics.check(node),
-            None => Ok(()),
         }
     }
 
@@ -229,6 +167,62 @@ impl BrokerWorld {
 impl OnSite for BrokerWorld {
     fn site(&mut self) -> &mut Site {
         &mut self.site
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        if self.begin_step()? {
+            return Ok(());
+        }
+        match self.site.prng.below(100) {
+            0..25 => self.producer_turn(),
+            25..35 => self.consumer_turn(),
+            35..38 => self.admin_turn(),
+            38..60 => {
+                self.site.pump();
+                Ok(())
+            }
+            60..75 => {
+                self.core_turn();
+                Ok(())
+            }
+            75..94 => self.deliver(),
+            94..96 => {
+                let ms = *self.site.prng.pick(&[1, 30, 600, 7_000]);
+                self.site.clock.advance_ms(ms);
+                Ok(())
+            }
+            96 => {
+                let index = self.site.any_link();
+                self.disconnect(index);
+                Ok(())
+            }
+            97 if self.site.faults.write_full > 0 => {
+                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
+                self.site.disk.leave_free(free);
+                Ok(())
+            }
+            98 => {
+                self.site.disk.set_ballast(0);
+                Ok(())
+            }
+            _ => self.everything_turns(),
+        }
+    }
+
+    fn after_step(&mut self) -> Result<(), Violation> {
+        if !self.end_step()? {
+            return Ok(());
+        }
+        match &self.site.node {
+            Some(node) => self.topics.check(node),
+            None => Ok(()),
+        }
+    }
+
+    fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.end_faults()?;
+        self.drain()?;
+        self.read_everything()
     }
 
     fn disconnected(&mut self, index: usize) {

@@ -5,7 +5,7 @@ use super::ledger::{Ledger, Sent};
 use super::link::{Frame, Ready};
 use super::node::log_dir_options;
 use super::real_client::{Machine, RealClient};
-use super::site::{OnSite, Site, SitePlan};
+use super::site::{OnSite, Site, SitePlan, in_some_runs};
 use crate::disk::{DiskFaults, SimDisk};
 use crate::hold;
 use crate::large_batches::around_bytes;
@@ -52,32 +52,20 @@ impl ClientsWorld {
         trace: Trace,
     ) -> Result<RunReport, Violation> {
         let mut world = ClientsWorld::new(seed, planted, trace);
-        world.start()?;
-        for step in 0..steps {
-            world.site.report.steps = step + 1;
-            world.step()?;
-            world.end_step()?;
-        }
-        world.come_to_rest()?;
-        world.site.note_markers();
-        world.site.report.faults = world.site.disk.counts();
-        world.site.report.trace_hash = world.site.trace.hash();
-        Ok(world.site.report)
+        world.drive(steps)?;
+        Ok(world.site.into_report())
     }
 
     fn new(seed: u64, planted: Planted, trace: Trace) -> ClientsWorld {
         let mut prng = Prng::new(seed ^ 0x0063_6c69_656e_7473);
-        let mut faults = DiskFaults {
+        let faults = DiskFaults {
             would_block: *prng.pick(&[0, 20_000]),
+            sync_fails: 60,
+            write_fails: 30,
+            write_full: 200,
             ..DiskFaults::default()
         };
-        if prng.chance(1, 4) {
-            faults.sync_fails = 60;
-            faults.write_fails = 30;
-        }
-        if prng.chance(1, 4) {
-            faults.write_full = 200;
-        }
+        let faults = in_some_runs(faults, &mut prng);
         trace!(trace, "seed {seed}: {faults:?}");
         let disk = SimDisk::new(prng.next_u64(), 64 << 20, trace.clone());
         let producers = prng.range(1, 4) as usize;
@@ -117,40 +105,6 @@ impl ClientsWorld {
             next_value: 0,
             unwritten: BTreeSet::new(),
         }
-    }
-
-    fn step(&mut self) -> Result<(), Violation> {
-        if self.begin_step()? {
-            return Ok(());
-        }
-        match self.site.prng.below(100) {
-            0..30 => {
-                let index = self.site.prng.below(self.clients.len() as u64) as usize;
-                self.produce(index);
-                return self.client_turn(index);
-            }
-            30..32 => self.make_topic(),
-            32..50 => self.site.pump(),
-            50..65 => self.core_turn(),
-            65..85 => return self.deliver(),
-            85..90 => {
-                let ms = *self.site.prng.pick(&[1, 5, 30, 300]);
-                self.site.clock.advance_ms(ms);
-            }
-            90 => self.site.clock.advance_ms(3_000),
-            91..93 => {
-                let index = self.site.any_link();
-                self.disconnect(index);
-            }
-            93 if self.site.faults.write_full > 0 => {
-                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
-            }
-            94 => self.site.disk.set_ballast(0),
-            95 => self.replace_member(),
-            _ => return self.everything_turns(),
-        }
-        Ok(())
     }
 
     /// A partition, once the topic was seen.
@@ -361,33 +315,6 @@ impl ClientsWorld {
         Ok(())
     }
 
-    /// The faults are over: every record gets its outcome, and a consumer that begins at the start reads all of them.
-    fn come_to_rest(&mut self) -> Result<(), Violation> {
-        self.end_faults()?;
-        let last = self.clients.len() - 1;
-        self.disconnect(last);
-        self.clients[last] = consumer(&mut self.site, &self.topic);
-        for _ in 0..3_000 {
-            self.site.clock.advance_ms(20);
-            self.make_topic();
-            for index in 0..self.clients.len() {
-                if let Machine::Producer(producer) = &mut self.clients[index].machine {
-                    producer.core.flush();
-                }
-                self.client_turn(index)?;
-            }
-            self.everything_turns()?;
-            self.end_step()?;
-            if self.is_over() {
-                return self.settle();
-            }
-        }
-        Err(Violation {
-            invariant: "everything drains after the faults",
-            detail: format!("3,000 rounds are not enough: {}", self.describe()),
-        })
-    }
-
     /// Where a partition ends.
     fn end(&self, partition: i32) -> Option<i64> {
         let id = self.partition(partition)?;
@@ -454,6 +381,66 @@ fn member(site: &mut Site, topic: &Arc<str>) -> RealClient {
 impl OnSite for ClientsWorld {
     fn site(&mut self) -> &mut Site {
         &mut self.site
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        if self.begin_step()? {
+            return Ok(());
+        }
+        match self.site.prng.below(100) {
+            0..30 => {
+                let index = self.site.prng.below(self.clients.len() as u64) as usize;
+                self.produce(index);
+                return self.client_turn(index);
+            }
+            30..32 => self.make_topic(),
+            32..50 => self.site.pump(),
+            50..65 => self.core_turn(),
+            65..85 => return self.deliver(),
+            85..90 => {
+                let ms = *self.site.prng.pick(&[1, 5, 30, 300]);
+                self.site.clock.advance_ms(ms);
+            }
+            90 => self.site.clock.advance_ms(3_000),
+            91..93 => {
+                let index = self.site.any_link();
+                self.disconnect(index);
+            }
+            93 if self.site.faults.write_full > 0 => {
+                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
+                self.site.disk.leave_free(free);
+            }
+            94 => self.site.disk.set_ballast(0),
+            95 => self.replace_member(),
+            _ => return self.everything_turns(),
+        }
+        Ok(())
+    }
+
+    fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.end_faults()?;
+        let last = self.clients.len() - 1;
+        self.disconnect(last);
+        self.clients[last] = consumer(&mut self.site, &self.topic);
+        for _ in 0..3_000 {
+            self.site.clock.advance_ms(20);
+            self.make_topic();
+            for index in 0..self.clients.len() {
+                if let Machine::Producer(producer) = &mut self.clients[index].machine {
+                    producer.core.flush();
+                }
+                self.client_turn(index)?;
+            }
+            self.everything_turns()?;
+            self.end_step()?;
+            if self.is_over() {
+                return self.settle();
+            }
+        }
+        Err(Violation {
+            invariant: "everything drains after the faults",
+            detail: format!("3,000 rounds are not enough: {}", self.describe()),
+        })
     }
 
     fn disconnected(&mut self, index: usize) {

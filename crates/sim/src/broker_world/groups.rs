@@ -5,7 +5,7 @@ use super::group_member::{GROUP, GroupMember, Heard, PARTITIONS, Phase, commit_e
 use super::link::{Frame, Ready};
 use super::node::log_dir_options;
 use super::producer::malformed;
-use super::site::{OnSite, Site, SitePlan};
+use super::site::{OnSite, Site, SitePlan, in_some_runs};
 use crate::disk::{DiskFaults, SimDisk};
 use crate::hold;
 use crate::oracle::Violation;
@@ -52,29 +52,19 @@ impl GroupsWorld {
         trace: Trace,
     ) -> Result<RunReport, Violation> {
         let mut world = GroupsWorld::new(seed, planted, trace);
-        world.start()?;
-        for step in 0..steps {
-            world.site.report.steps = step + 1;
-            world.step()?;
-            world.end_step()?;
-        }
-        world.come_to_rest()?;
-        world.site.note_markers();
-        world.site.report.faults = world.site.disk.counts();
-        world.site.report.trace_hash = world.site.trace.hash();
-        Ok(world.site.report)
+        world.drive(steps)?;
+        Ok(world.site.into_report())
     }
 
     fn new(seed: u64, planted: Planted, trace: Trace) -> GroupsWorld {
         let mut prng = Prng::new(seed ^ 0x6772_6f75_7073);
-        let mut faults = DiskFaults::default();
-        if prng.chance(1, 4) {
-            faults.sync_fails = 60;
-            faults.write_fails = 30;
-        }
-        if prng.chance(1, 4) {
-            faults.write_full = 200;
-        }
+        let faults = DiskFaults {
+            sync_fails: 60,
+            write_fails: 30,
+            write_full: 200,
+            ..DiskFaults::default()
+        };
+        let faults = in_some_runs(faults, &mut prng);
         trace!(trace, "seed {seed}: {faults:?}");
         let count = prng.range(2, 5) as usize;
         let members = (0..count).map(|place| match prng.chance(1, 2) {
@@ -97,38 +87,6 @@ impl GroupsWorld {
             reading: None,
             last_offset: 0,
         }
-    }
-
-    fn step(&mut self) -> Result<(), Violation> {
-        if self.begin_step()? {
-            return Ok(());
-        }
-        match self.site.prng.below(100) {
-            0..35 => {
-                let index = self.any_member();
-                self.member_turn(index);
-            }
-            35..42 => self.read_offsets(),
-            42..60 => self.site.pump(),
-            60..75 => self.core_turn(),
-            75..90 => return self.deliver(),
-            90..93 => {
-                let ms = *self.site.prng.pick(&[1, 100, 1_000, 4_000]);
-                self.site.clock.advance_ms(ms);
-            }
-            93 => {
-                let index = self.site.any_link();
-                self.disconnect(index);
-            }
-            94..96 => self.disturb(),
-            96 if self.site.faults.write_full > 0 => {
-                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
-            }
-            97 => self.site.disk.set_ballast(0),
-            _ => return self.everything_turns(),
-        }
-        Ok(())
     }
 
     fn any_member(&mut self) -> usize {
@@ -283,7 +241,55 @@ impl GroupsWorld {
         Ok(())
     }
 
-    /// The faults are over: within a bound everybody works, and everything told is there (T26).
+    fn is_at_work(&self) -> bool {
+        let generation = self.members[0].generation;
+        let works = |member: &GroupMember| {
+            member.phase == Phase::Working && member.generation == generation
+        };
+        let owned = self.members.iter().flat_map(|member| member.owned.iter());
+        let mut owned: Vec<i32> = owned.copied().collect();
+        owned.sort_unstable();
+        self.members.iter().all(works) && owned.iter().copied().eq(0..PARTITIONS)
+    }
+}
+
+impl OnSite for GroupsWorld {
+    fn site(&mut self) -> &mut Site {
+        &mut self.site
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        if self.begin_step()? {
+            return Ok(());
+        }
+        match self.site.prng.below(100) {
+            0..35 => {
+                let index = self.any_member();
+                self.member_turn(index);
+            }
+            35..42 => self.read_offsets(),
+            42..60 => self.site.pump(),
+            60..75 => self.core_turn(),
+            75..90 => return self.deliver(),
+            90..93 => {
+                let ms = *self.site.prng.pick(&[1, 100, 1_000, 4_000]);
+                self.site.clock.advance_ms(ms);
+            }
+            93 => {
+                let index = self.site.any_link();
+                self.disconnect(index);
+            }
+            94..96 => self.disturb(),
+            96 if self.site.faults.write_full > 0 => {
+                let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
+                self.site.disk.leave_free(free);
+            }
+            97 => self.site.disk.set_ballast(0),
+            _ => return self.everything_turns(),
+        }
+        Ok(())
+    }
+
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         self.end_faults()?;
         for member in &mut self.members {
@@ -305,23 +311,6 @@ impl GroupsWorld {
             invariant: "every member works after the faults",
             detail: format!("2,000 rounds are not enough: {:?}", self.members),
         })
-    }
-
-    fn is_at_work(&self) -> bool {
-        let generation = self.members[0].generation;
-        let works = |member: &GroupMember| {
-            member.phase == Phase::Working && member.generation == generation
-        };
-        let owned = self.members.iter().flat_map(|member| member.owned.iter());
-        let mut owned: Vec<i32> = owned.copied().collect();
-        owned.sort_unstable();
-        self.members.iter().all(works) && owned.iter().copied().eq(0..PARTITIONS)
-    }
-}
-
-impl OnSite for GroupsWorld {
-    fn site(&mut self) -> &mut Site {
-        &mut self.site
     }
 
     fn disconnected(&mut self, index: usize) {

@@ -236,6 +236,14 @@ impl Site {
         closed
     }
 
+    /// What the run has shown.
+    pub(super) fn into_report(mut self) -> RunReport {
+        self.note_markers();
+        self.report.faults = self.disk.counts();
+        self.report.trace_hash = self.trace.hash();
+        self.report
+    }
+
     /// Counts what was rare in the life that ends.
     pub(super) fn note_markers(&mut self) {
         let Some(node) = &self.node else { return };
@@ -250,6 +258,18 @@ impl Site {
     }
 }
 
+/// These faults in some runs: in three of four nothing fails, and in three of four the disk is never full.
+pub(super) fn in_some_runs(mut faults: DiskFaults, prng: &mut Prng) -> DiskFaults {
+    if !prng.chance(1, 4) {
+        faults.sync_fails = 0;
+        faults.write_fails = 0;
+    }
+    if !prng.chance(1, 4) {
+        faults.write_full = 0;
+    }
+    faults
+}
+
 /// A world around a site: its clients, who hear of what happens there.
 pub(super) trait OnSite {
     fn site(&mut self) -> &mut Site;
@@ -262,6 +282,28 @@ pub(super) trait OnSite {
 
     /// What was only in the page cache is gone.
     fn page_cache_lost(&mut self);
+
+    /// One step, of whoever it falls to.
+    fn step(&mut self) -> Result<(), Violation>;
+
+    /// The faults are over: everything drains within a bound, and everything told is there.
+    fn come_to_rest(&mut self) -> Result<(), Violation>;
+
+    /// Runs so many steps and then lets everything come to rest.
+    fn drive(&mut self, steps: u64) -> Result<(), Violation> {
+        self.start()?;
+        for step in 0..steps {
+            self.site().report.steps = step + 1;
+            self.step()?;
+            self.after_step()?;
+        }
+        self.come_to_rest()
+    }
+
+    /// Between two steps.
+    fn after_step(&mut self) -> Result<(), Violation> {
+        self.end_step().map(drop)
+    }
 
     /// Begins, or goes on after a crash.
     fn start(&mut self) -> Result<(), Violation> {

@@ -357,14 +357,8 @@ impl BrokerWorld {
         ends.map_or(0, |ends| ends.log_start.get())
     }
 
-    /// The faults are over: everything drains within a bound, and everything told is there.
-    pub(super) fn come_to_rest(&mut self) -> Result<(), Violation> {
-        self.end_faults()?;
-        self.drain()?;
-        self.read_everything()
-    }
-
-    fn drain(&mut self) -> Result<(), Violation> {
+    /// The producers send until nothing of theirs is open.
+    pub(super) fn drain(&mut self) -> Result<(), Violation> {
         for _ in 0..3_000 {
             self.site.clock.advance_ms(20);
             self.everything_turns()?;
@@ -408,7 +402,7 @@ impl BrokerWorld {
     }
 
     /// A consumer that begins at the start reads what there is; it is held against all that was told.
-    fn read_everything(&mut self) -> Result<(), Violation> {
+    pub(super) fn read_everything(&mut self) -> Result<(), Violation> {
         let partitions = self.partitions();
         let index = self.producers.len();
         self.disconnect(index);
