@@ -1,13 +1,16 @@
-//! Gate two: the real broker on `LogDir` and a local quorum, all on one crashing disk, with clients that
+//! Gate two: the real broker on `LogDir` and a local quorum, on one crashing disk or on several, with clients that
 //! speak encoded frames.
 
 mod clients;
 mod consumer;
+mod directories;
+mod drives;
 mod group_member;
 mod groups;
 mod ledger;
 mod link;
 mod node;
+mod offsets_topic;
 mod producer;
 mod real_client;
 mod site;
@@ -15,7 +18,7 @@ mod topics;
 mod turns;
 
 use crate::batch_maker::BatchMaker;
-use crate::disk::{CrashKind, DiskFaults, FileClass, SimDisk};
+use crate::disk::{CrashKind, DiskFaults, FileClass};
 use crate::hold;
 use crate::large_batches::around_bytes;
 use crate::oracle::Violation;
@@ -24,6 +27,7 @@ use crate::trace;
 use crate::trace::Trace;
 pub use clients::ClientsWorld;
 use consumer::Consumer;
+use drives::Drives;
 pub use groups::GroupsWorld;
 use ledger::Ledger;
 use link::Ready;
@@ -95,7 +99,7 @@ impl BrokerWorld {
             producers.push(Producer::new(Kind::Plain { acks }));
         }
         let consumers = vec![Consumer::new(true), Consumer::new(false)];
-        let disk = SimDisk::new(prng.next_u64(), 64 << 20, trace.clone());
+        let drives = Drives::draw(seed, prng.next_u64(), &trace);
         let plan = SitePlan {
             faults,
             crashes_per_mille: *prng.pick(&[2, 5, 15]),
@@ -104,10 +108,11 @@ impl BrokerWorld {
                 ..log_dir_options(planted)
             },
             clients: producers.len() + consumers.len() + 1,
+            compacts_offsets: false,
         };
         let topics = Topics::new(prng.chance(1, 3));
         BrokerWorld {
-            site: Site::new(prng, disk, plan, trace),
+            site: Site::new(prng, drives, plan, trace),
             maker: BatchMaker::new(),
             producers,
             consumers,
@@ -134,8 +139,8 @@ impl BrokerWorld {
             self.everything_turns()?; // until the last frame is proven
         }
         self.stop();
-        self.site.disk = self.site.disk.reboot(CrashKind::ProcessKill);
-        if self.site.disk.flip(FileClass::RaftLog).is_none() {
+        self.site.drives.reboot(CrashKind::ProcessKill);
+        if self.site.drives.home().flip(FileClass::RaftLog).is_none() {
             return Ok(());
         }
         let markers = Arc::new(Markers::new());
@@ -198,11 +203,11 @@ impl OnSite for BrokerWorld {
             }
             97 if self.site.faults.write_full > 0 => {
                 let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
+                self.site.drives.leave_free(free);
                 Ok(())
             }
             98 => {
-                self.site.disk.set_ballast(0);
+                self.site.drives.make_room();
                 Ok(())
             }
             _ => self.everything_turns(),
@@ -220,9 +225,13 @@ impl OnSite for BrokerWorld {
     }
 
     fn come_to_rest(&mut self) -> Result<(), Violation> {
+        if self.site.drives.are_many() {
+            self.those_there_serve()?;
+        }
         self.end_faults()?;
         self.drain()?;
-        self.read_everything()
+        self.read_everything()?;
+        self.check_copies()
     }
 
     fn disconnected(&mut self, index: usize) {

@@ -20,6 +20,7 @@ use ottla_types::Prng;
 use parking_lot::Mutex;
 use sim_file::SimFile;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tree::{Tree, TreeError};
@@ -34,12 +35,22 @@ pub struct SimDisk {
     shared: Arc<Mutex<Machine>>,
 }
 
+/// What the disks of one machine have in common: it runs, or it does not.
+#[derive(Default)]
+struct Power {
+    crashed: bool,
+    /// How many changing operations, of any disk, are left before one crashes inside.
+    crash_after: Option<u64>,
+}
+
 /// What survives reboots.
 struct Machine {
     life: u64,
-    crashed: bool,
-    /// How many changing operations are left before one crashes inside.
-    crash_after: Option<u64>,
+    power: Arc<Mutex<Power>>,
+    /// The device does not answer any more.
+    is_broken: bool,
+    /// How many operations failed because of a fault.
+    strikes: u64,
     tree: Tree,
     locked: BTreeSet<PathBuf>,
     capacity_bytes: u64,
@@ -53,6 +64,8 @@ struct Machine {
     operations: u64,
     prng: Prng,
     trace: Trace,
+    /// Which disk of its machine it is, for the trace.
+    name: String,
 }
 
 /// What becomes of an operation that passed the gate.
@@ -69,12 +82,37 @@ const CRASHED: &str = "the machine has crashed";
 impl SimDisk {
     /// An empty disk of `capacity_bytes` whose faults `seed` decides.
     pub fn new(seed: u64, capacity_bytes: u64, trace: Trace) -> SimDisk {
+        SimDisk::powered(
+            Arc::default(),
+            "disk".to_owned(),
+            seed,
+            capacity_bytes,
+            trace,
+        )
+    }
+
+    /// Another disk of the same machine, the `number`th, empty: it crashes and loses power when this one does, and otherwise has faults
+    /// of its own, which `seed` decides.
+    pub fn beside(&self, number: usize, seed: u64, capacity_bytes: u64) -> SimDisk {
+        let machine = self.shared.lock();
+        let (power, name) = (Arc::clone(&machine.power), format!("disk {number}"));
+        SimDisk::powered(power, name, seed, capacity_bytes, machine.trace.clone())
+    }
+
+    fn powered(
+        power: Arc<Mutex<Power>>,
+        name: String,
+        seed: u64,
+        capacity_bytes: u64,
+        trace: Trace,
+    ) -> SimDisk {
         SimDisk {
             life: 0,
             shared: Arc::new(Mutex::new(Machine {
                 life: 0,
-                crashed: false,
-                crash_after: None,
+                power,
+                is_broken: false,
+                strikes: 0,
                 tree: Tree::new(),
                 locked: BTreeSet::new(),
                 capacity_bytes,
@@ -86,11 +124,13 @@ impl SimDisk {
                 operations: 0,
                 prng: Prng::new(seed),
                 trace,
+                name,
             })),
         }
     }
 
-    /// Ends this life and begins the next: the returned handle sees what survived.
+    /// Ends this life and begins the next: the returned handle sees what survived. To be called for every disk of the
+    /// machine.
     pub fn reboot(&self, kind: CrashKind) -> SimDisk {
         let mut guard = self.shared.lock();
         let machine = &mut *guard;
@@ -112,14 +152,10 @@ impl SimDisk {
             }
         }
         machine.life += 1;
-        machine.crashed = false;
-        machine.crash_after = None;
+        *machine.power.lock() = Power::default();
         machine.planned.clear();
         machine.locked.clear();
-        trace!(
-            machine.trace,
-            "disk: {kind:?}, life {} begins", machine.life
-        );
+        machine.note(format_args!("{kind:?}, life {} begins", machine.life));
         SimDisk {
             life: machine.life,
             shared: self.shared.clone(),
@@ -129,12 +165,33 @@ impl SimDisk {
     /// True when this life is over.
     pub fn is_crashed(&self) -> bool {
         let machine = self.shared.lock();
-        machine.crashed || machine.life != self.life
+        machine.is_crashed() || machine.life != self.life
     }
 
     /// Crashes inside the changing operation that comes after `operations` others; `None` takes it back.
     pub fn crash_after(&self, operations: Option<u64>) {
-        self.shared.lock().crash_after = operations;
+        self.shared.lock().power.lock().crash_after = operations;
+    }
+
+    /// From now on the device answers nothing but errors, also in lives to come, or it is well again.
+    pub fn set_broken(&self, is_broken: bool) {
+        self.shared.lock().is_broken = is_broken;
+    }
+
+    /// Whether the device answers nothing but errors.
+    pub fn is_broken(&self) -> bool {
+        self.shared.lock().is_broken
+    }
+
+    /// How many operations of all lives failed because of a fault: as long as it stays, nobody has anything to complain
+    /// of but crashes.
+    pub fn strikes(&self) -> u64 {
+        self.shared.lock().strikes
+    }
+
+    /// Room that is left, in bytes.
+    pub fn free_bytes(&self) -> u64 {
+        self.shared.lock().free_bytes()
     }
 
     /// Replaces the faults.
@@ -170,7 +227,7 @@ impl SimDisk {
         let file = machine.tree.file_mut(ino).ok()?;
         let position = file.flip(&mut machine.prng)? as u64;
         machine.counts.damaged += 1;
-        trace!(machine.trace, "disk: flipped a bit of {path} at {position}");
+        machine.note(format_args!("flipped a bit of {path} at {position}"));
         Some((PathBuf::from(path), position))
     }
 
@@ -232,7 +289,7 @@ impl SimDisk {
             }
             return Err(crashed(operation, path));
         }
-        trace!(machine.trace, "disk: {operation} {}", path.display());
+        machine.note(format_args!("{operation} {}", path.display()));
         machine.planned_failure(operation, path)?;
         change(&mut machine.tree).map_err(|error| tree_error(error, operation, path))
     }
@@ -355,15 +412,13 @@ impl Machine {
         path: &Path,
     ) -> Result<Fate, DiskError> {
         self.enter_reading(life, operation, path)?;
-        match &mut self.crash_after {
+        let mut power = self.power.lock();
+        match &mut power.crash_after {
             Some(0) => {
-                self.crashed = true;
+                power.crashed = true;
+                drop(power);
                 self.counts.crashes_inside += 1;
-                trace!(
-                    self.trace,
-                    "disk: crash inside {operation} {}",
-                    path.display()
-                );
+                self.note(format_args!("crash inside {operation} {}", path.display()));
                 Ok(Fate::CrashInside)
             }
             Some(left) => {
@@ -381,10 +436,15 @@ impl Machine {
         operation: DiskOperation,
         path: &Path,
     ) -> Result<Fate, DiskError> {
-        if self.crashed || self.life != life {
+        if self.is_crashed() || self.life != life {
             return Err(crashed(operation, path));
         }
         self.operations += 1;
+        if self.is_broken {
+            self.strikes += 1;
+            self.counts.failed_operations += 1;
+            return Err(io(operation, path, "the device is gone"));
+        }
         let mut nanos = match operation {
             DiskOperation::Sync | DiskOperation::SyncDir => 400_000,
             DiskOperation::Write => 20_000,
@@ -398,6 +458,11 @@ impl Machine {
         Ok(Fate::Done)
     }
 
+    /// Adds a line to the trace.
+    fn note(&self, line: fmt::Arguments<'_>) {
+        trace!(self.trace, "{}: {line}", self.name);
+    }
+
     /// True `chance` times in 100,000.
     fn strike(&mut self, chance: u64) -> bool {
         chance > 0 && self.prng.chance(chance, 100_000)
@@ -408,11 +473,18 @@ impl Machine {
         let position = self.planned.iter().position(|planned| {
             planned.operation == operation && planned.class.is_none_or(|wanted| wanted == class)
         });
-        match position.map(|index| self.planned.remove(index).failure) {
-            None => Ok(()),
-            Some(Failure::Full) => Err(full(operation, path)),
-            Some(Failure::Io) => Err(io(operation, path, "an injected error")),
+        let Some(failure) = position.map(|index| self.planned.remove(index).failure) else {
+            return Ok(());
+        };
+        self.strikes += 1;
+        match failure {
+            Failure::Full => Err(full(operation, path)),
+            Failure::Io => Err(io(operation, path, "an injected error")),
         }
+    }
+
+    fn is_crashed(&self) -> bool {
+        self.power.lock().crashed
     }
 
     fn free_bytes(&self) -> u64 {

@@ -10,6 +10,7 @@ pub mod oracle;
 
 mod batch_maker;
 mod clock;
+mod excuse;
 mod large_batches;
 mod report;
 mod totals;

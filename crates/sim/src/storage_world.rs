@@ -13,6 +13,7 @@ pub use regime::Regime;
 use crate::batch_maker::BatchMaker;
 use crate::clock::Clock;
 use crate::disk::SimDisk;
+use crate::excuse::Excuse;
 use crate::large_batches::around_bytes;
 use crate::oracle::{OneValue, Violation};
 use crate::report::RunReport;
@@ -37,6 +38,7 @@ pub struct StorageWorld {
     maker: BatchMaker,
     /// `None` between a crash and the next successful open.
     dir: Option<LogDir>,
+    excuse: Excuse,
     partitions: BTreeMap<TopicPartition, ModelPartition>,
     /// Partitions whose drop was asked for: gone for good once it is durable.
     dropped: BTreeMap<TopicPartition, ModelPartition>,
@@ -126,6 +128,7 @@ impl StorageWorld {
             planted,
             maker,
             dir: None,
+            excuse: Excuse::default(),
             partitions: BTreeMap::new(),
             dropped: BTreeMap::new(),
             floors: Floors::default(),

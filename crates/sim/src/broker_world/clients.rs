@@ -1,12 +1,14 @@
 //! The client crate's own producers and consumers on the real broker, over connections that break, while the process is
 //! killed and the power is lost.
 
+use super::drives::Drives;
 use super::ledger::{Ledger, Sent};
 use super::link::{Frame, Ready};
 use super::node::log_dir_options;
+use super::offsets_topic;
 use super::real_client::{Machine, RealClient};
 use super::site::{OnSite, Site, SitePlan, in_some_runs};
-use crate::disk::{DiskFaults, SimDisk};
+use crate::disk::DiskFaults;
 use crate::hold;
 use crate::large_batches::around_bytes;
 use crate::oracle::Violation;
@@ -67,7 +69,7 @@ impl ClientsWorld {
         };
         let faults = in_some_runs(faults, &mut prng);
         trace!(trace, "seed {seed}: {faults:?}");
-        let disk = SimDisk::new(prng.next_u64(), 64 << 20, trace.clone());
+        let drives = Drives::draw(seed, prng.next_u64(), &trace);
         let producers = prng.range(1, 4) as usize;
         let members = prng.below(3) as usize;
         let plan = SitePlan {
@@ -82,8 +84,9 @@ impl ClientsWorld {
                 _ => log_dir_options(planted),
             },
             clients: producers + members + 3,
+            compacts_offsets: 0 < members && offsets_topic::is_compacted(seed),
         };
-        let mut site = Site::new(prng, disk, plan, trace);
+        let mut site = Site::new(prng, drives, plan, trace);
         let topic: Arc<str> = TOPIC.into();
         let mut clients = Vec::new();
         for _ in 0..producers {
@@ -117,6 +120,9 @@ impl ClientsWorld {
 
     /// The administrator makes the topic, until it is there.
     fn make_topic(&mut self) {
+        if let Some(frame) = offsets_topic::shrink(&mut self.site) {
+            return self.send(self.clients.len(), frame);
+        }
         let Some(node) = self.site.ready_node().filter(|_| self.topic_id.is_none()) else {
             return;
         };
@@ -318,8 +324,7 @@ impl ClientsWorld {
     /// Where a partition ends.
     fn end(&self, partition: i32) -> Option<i64> {
         let id = self.partition(partition)?;
-        let log_dir = &self.site.ready_node()?.log_dir;
-        Some(log_dir.ends(log_dir.slot(id)?)?.durable_end.get())
+        Some(self.site.ready_node()?.ends(id)?.durable_end.get())
     }
 
     fn is_over(&self) -> bool {
@@ -408,9 +413,9 @@ impl OnSite for ClientsWorld {
             }
             93 if self.site.faults.write_full > 0 => {
                 let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
+                self.site.drives.leave_free(free);
             }
-            94 => self.site.disk.set_ballast(0),
+            94 => self.site.drives.make_room(),
             95 => self.replace_member(),
             _ => return self.everything_turns(),
         }

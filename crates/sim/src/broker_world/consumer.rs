@@ -6,7 +6,7 @@ use ottla_protocol::messages::fetch_request::{
 use ottla_protocol::messages::fetch_response::FetchResponse;
 use ottla_protocol::{Message, Reader, Records};
 use ottla_records::{Decompressor, batches};
-use ottla_types::{ErrorCode, PartitionId, TopicId, TopicPartition};
+use ottla_types::{ErrorCode, Mono, PartitionId, TopicId, TopicPartition};
 use std::collections::BTreeMap;
 
 /// A client that reads every partition from its start.
@@ -20,6 +20,8 @@ pub(super) struct Consumer {
     told: BTreeMap<TopicPartition, i64>,
     /// The fetch that is on its way.
     pub(super) waiting: Option<i32>,
+    /// When it was sent.
+    pub(super) sent_at: Mono,
 }
 
 /// What a fetch said about one partition.
@@ -41,6 +43,7 @@ impl Consumer {
             positions: BTreeMap::new(),
             told: BTreeMap::new(),
             waiting: None,
+            sent_at: Mono::ZERO,
         }
     }
 

@@ -1,12 +1,14 @@
 //! Members of one group on the real broker: they join, stall, die and commit, while the process is
 //! killed, power is lost and connections break.
 
+use super::drives::Drives;
 use super::group_member::{GROUP, GroupMember, Heard, PARTITIONS, Phase, commit_error};
 use super::link::{Frame, Ready};
 use super::node::log_dir_options;
+use super::offsets_topic;
 use super::producer::malformed;
 use super::site::{OnSite, Site, SitePlan, in_some_runs};
-use crate::disk::{DiskFaults, SimDisk};
+use crate::disk::DiskFaults;
 use crate::hold;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -72,15 +74,16 @@ impl GroupsWorld {
             false => GroupMember::default(),
         });
         let members: Vec<GroupMember> = members.collect();
-        let disk = SimDisk::new(prng.next_u64(), 64 << 20, trace.clone());
+        let drives = Drives::draw(seed, prng.next_u64(), &trace);
         let plan = SitePlan {
             faults,
             crashes_per_mille: *prng.pick(&[0, 1, 4]),
             storage: log_dir_options(planted),
             clients: members.len() + 1,
+            compacts_offsets: offsets_topic::is_compacted(seed),
         };
         GroupsWorld {
-            site: Site::new(prng, disk, plan, trace),
+            site: Site::new(prng, drives, plan, trace),
             members,
             owners: BTreeMap::new(),
             floors: BTreeMap::new(),
@@ -171,6 +174,9 @@ impl GroupsWorld {
                 ..FindCoordinatorRequest::default()
             };
             let frame = Frame::new(ApiKey::FindCoordinator, 6, correlation, &request);
+            return self.send(admin, frame);
+        }
+        if let Some(frame) = offsets_topic::shrink(&mut self.site) {
             return self.send(admin, frame);
         }
         self.reading = Some(self.floors.clone());
@@ -282,9 +288,9 @@ impl OnSite for GroupsWorld {
             94..96 => self.disturb(),
             96 if self.site.faults.write_full > 0 => {
                 let free = *self.site.prng.pick(&[0, 50_000, 200_000]);
-                self.site.disk.leave_free(free);
+                self.site.drives.leave_free(free);
             }
-            97 => self.site.disk.set_ballast(0),
+            97 => self.site.drives.make_room(),
             _ => return self.everything_turns(),
         }
         Ok(())

@@ -1,14 +1,15 @@
-use crate::disk::SimDisk;
+use super::drives::{DRIVES_MAX, Drives, directory_id, directory_path};
+use super::site::SitePlan;
 use ottla_broker::config::{BrokerConfig, ConfigSources};
-use ottla_broker::{Broker, BrokerStart, CoreId, Directory, Wake};
+use ottla_broker::{Broker, BrokerStart, CoreId, Directory, FailedDirectory, Wake};
 use ottla_metadata::quorum::Voter;
 use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
-use ottla_storage::log_dir::{DirHealth, LogDir, LogDirOptions};
+use ottla_storage::log_dir::{DirHealth, Ends, LogDir, LogDirOptions};
 use ottla_storage::marker::Markers;
 use ottla_storage::planted::Planted;
 use ottla_storage::raft_log::RaftLogOptions;
 use ottla_storage::wal::WalOptions;
-use ottla_types::{BrokerId, DirectoryId, IncarnationId, Now, Uuid};
+use ottla_types::{BrokerId, IncarnationId, Now, PartitionSlot, TopicPartition, Uuid};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +22,26 @@ pub(super) const CORES: u16 = 2;
 /// One life of the broker with everything it stands on.
 pub(super) struct Node {
     pub(super) broker: Arc<Broker>,
-    pub(super) log_dir: Arc<LogDir>,
+    /// Those that are open.
+    pub(super) directories: Vec<OpenDirectory>,
     pub(super) quorum: Arc<LocalQuorum>,
     pub(super) wake: Arc<Flags>,
     pub(super) raft_markers: Arc<Markers>,
+}
+
+/// A log directory that is open.
+pub(super) struct OpenDirectory {
+    /// Which drive it is on.
+    pub(super) drive: usize,
+    pub(super) log_dir: Arc<LogDir>,
+    /// The broker was told that it failed.
+    is_given_up: AtomicBool,
+}
+
+impl OpenDirectory {
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self.log_dir.health(), DirHealth::Offline { .. })
+    }
 }
 
 /// Which cores were woken.
@@ -47,28 +64,46 @@ impl Flags {
 }
 
 impl Node {
-    /// Recovers the directory and the quorum, and starts a broker on them.
+    /// Recovers the directories and the quorum, and starts a broker on them. As with the server, a directory that cannot be
+    /// opened leaves the others serving, unless the metadata is there, too.
     pub(super) fn start(
-        disk: &SimDisk,
+        drives: &Drives,
         incarnation: u64,
-        storage: LogDirOptions,
+        plan: &SitePlan,
         raft_markers: Arc<Markers>,
         now: Now,
     ) -> Result<Node, String> {
-        let planted = storage.planted;
-        let opened = LogDir::open(Arc::new(disk.clone()), storage, now);
-        let (log_dir, _report) = opened.map_err(|error| error.to_string())?;
-        let log_dir = Arc::new(log_dir);
-        let config = BrokerConfig::load(&ConfigSources::default());
-        let config = config.expect("the defaults are valid").config;
+        let planted = plan.storage.planted;
+        let (mut directories, mut failed) = (Vec::new(), Vec::new());
+        for named in drives.named() {
+            match LogDir::open(Arc::new(named.disk), plan.storage.clone(), now) {
+                Ok((log_dir, _report)) => directories.push(OpenDirectory {
+                    drive: named.number,
+                    log_dir: Arc::new(log_dir),
+                    is_given_up: AtomicBool::new(false),
+                }),
+                Err(error) if named.is_home => return Err(error.to_string()),
+                Err(error) => failed.push(FailedDirectory {
+                    path: directory_path(named.number),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        if directories.is_empty() {
+            return Err(failed.swap_remove(0).reason);
+        }
+        let config = BrokerConfig::load(&ConfigSources {
+            settings: settings(plan),
+            ..ConfigSources::default()
+        });
+        let config = config.expect("the settings are valid").config;
         let mut random = [0; 16];
         random[..8].copy_from_slice(&incarnation.to_be_bytes());
         let incarnation_id = IncarnationId::new(Uuid::from_random(random));
-        let directory_id = DirectoryId::new(Uuid::from_bytes([7; 16]));
         let options = LocalQuorumOptions {
             me: Voter {
                 node: config.node_id,
-                directory: directory_id,
+                directory: directory_id(0),
             },
             snapshot_entries_size: 4 << 10,
             store: QuorumStoreOptions {
@@ -100,21 +135,15 @@ impl Node {
             records.truncate(2);
             records
         };
-        let disk = Arc::new(disk.clone());
+        let disk = Arc::new(drives.home().clone());
         let quorum = LocalQuorum::open(disk, Path::new("metadata"), &options, first_batch);
         let quorum = Arc::new(quorum.map_err(|error| error.to_string())?);
         let wake = Arc::new(Flags::default());
         let broker = Broker::new(BrokerStart {
             config,
             incarnation: incarnation_id,
-            directories: vec![(
-                Directory {
-                    id: directory_id,
-                    path: "data".to_owned(),
-                },
-                Arc::clone(&log_dir),
-            )],
-            failed_directories: Vec::new(),
+            directories: directories.iter().map(described).collect(),
+            failed_directories: failed,
             quorum: Arc::clone(&quorum) as Arc<_>,
             wake: Arc::clone(&wake) as Arc<_>,
             cores_count: usize::from(CORES),
@@ -122,17 +151,78 @@ impl Node {
         });
         Ok(Node {
             broker,
-            log_dir,
+            directories,
             quorum,
             wake,
             raft_markers,
         })
     }
 
-    /// The directory or the quorum failed: the process ends.
+    /// Every directory or the quorum failed: the process ends.
     pub(super) fn is_offline(&self) -> bool {
-        matches!(self.log_dir.health(), DirHealth::Offline { .. }) || self.quorum.has_failed()
+        self.directories.iter().all(OpenDirectory::is_offline) || self.quorum.has_failed()
     }
+
+    /// Whether a directory is missing, or failed.
+    pub(super) fn misses_some(&self) -> bool {
+        !self.broker.failed_directories().is_empty()
+            || self.directories.iter().any(OpenDirectory::is_offline)
+    }
+
+    /// Tells the broker of directories that failed since the last time.
+    pub(super) fn watch(&self, now: Now) {
+        if self.directories.len() == 1 {
+            return; // then all is over
+        }
+        for directory in &self.directories {
+            if directory.is_offline() && !directory.is_given_up.swap(true, Ordering::SeqCst) {
+                self.broker.on_directory_failure(now);
+            }
+        }
+    }
+
+    /// The log of a partition, in the directory that the metadata names.
+    pub(super) fn log_of(&self, id: TopicPartition) -> Option<(&OpenDirectory, PartitionSlot)> {
+        let directory = self.directory_of(id)?;
+        Some((directory, directory.log_dir.slot(id)?))
+    }
+
+    /// The drive that the metadata says a partition's log is on.
+    pub(super) fn drive_of(&self, id: TopicPartition) -> Option<usize> {
+        let image = self.broker.image();
+        let assigned = image.partition(id)?;
+        let assigned = assigned.directory_of(self.broker.config().node_id)?;
+        (0..DRIVES_MAX).find(|number| directory_id(*number) == assigned)
+    }
+
+    /// The directory that the metadata says a partition's log is in, if that is open.
+    pub(super) fn directory_of(&self, id: TopicPartition) -> Option<&OpenDirectory> {
+        let drive = self.drive_of(id)?;
+        let mut directories = self.directories.iter();
+        directories.find(|directory| directory.drive == drive)
+    }
+
+    /// Where a partition's log begins and ends, if its directory is there.
+    pub(super) fn ends(&self, id: TopicPartition) -> Option<Ends> {
+        let (directory, slot) = self.log_of(id)?;
+        directory.log_dir.ends(slot)
+    }
+}
+
+fn settings(plan: &SitePlan) -> Vec<String> {
+    let mut settings = Vec::new();
+    if plan.compacts_offsets {
+        settings.push("log.cleaner.backoff.ms=50".to_owned());
+    }
+    settings
+}
+
+fn described(directory: &OpenDirectory) -> (Directory, Arc<LogDir>) {
+    let described = Directory {
+        id: directory_id(directory.drive),
+        path: directory_path(directory.drive),
+    };
+    (described, Arc::clone(&directory.log_dir))
 }
 
 /// Small enough that a run turns the ring.

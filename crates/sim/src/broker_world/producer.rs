@@ -6,7 +6,7 @@ use ottla_protocol::messages::produce_request::{
 };
 use ottla_protocol::messages::produce_response::ProduceResponse;
 use ottla_protocol::{Message, Reader, Records};
-use ottla_types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, TopicPartition};
+use ottla_types::{ErrorCode, Mono, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use std::collections::VecDeque;
 
 /// How a producer sends.
@@ -29,6 +29,8 @@ pub(super) struct Batch {
     pub(super) sequence: Option<Sequence>,
     /// The request it is in, if it is on its way.
     pub(super) correlation: Option<i32>,
+    /// When it was sent last.
+    pub(super) sent_at: Mono,
 }
 
 impl Batch {
@@ -62,9 +64,15 @@ pub(super) enum Answered {
         batch: Batch,
     },
     /// It is to be sent again, later.
-    Again(ErrorCode),
+    Again {
+        code: ErrorCode,
+        sent_at: Mono,
+    },
     /// It is unknown what became of it, and it is not sent again.
-    Given,
+    Given {
+        code: ErrorCode,
+        sent_at: Mono,
+    },
     /// The answer belongs to nothing that waits.
     Stale,
 }
@@ -88,6 +96,11 @@ impl Producer {
             Kind::Idempotent => -1,
             Kind::Plain { acks } => acks,
         }
+    }
+
+    /// Whether its partition has acknowledged a batch of it.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// How the next batch is to be sent; `None` before the producer id is known.
@@ -188,14 +201,15 @@ impl Producer {
                 batch,
             });
         }
+        let sent_at = self.queue[index].sent_at;
         match self.kind {
             Kind::Idempotent => {
                 self.queue[index].correlation = None;
-                Ok(Answered::Again(code))
+                Ok(Answered::Again { code, sent_at })
             }
             Kind::Plain { .. } => {
                 self.queue.remove(index);
-                Ok(Answered::Given)
+                Ok(Answered::Given { code, sent_at })
             }
         }
     }

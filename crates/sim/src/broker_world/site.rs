@@ -1,9 +1,11 @@
 //! A broker with all it stands on and the connections to it: what every world with a broker does in the same way.
 
+use super::drives::Drives;
 use super::link::{Frame, Link, Ready};
 use super::node::{CORES, Node};
 use crate::clock::Clock;
-use crate::disk::{CrashKind, DiskFaults, SimDisk};
+use crate::disk::{CrashKind, DiskFaults};
+use crate::excuse::Excuse;
 use crate::hold;
 use crate::oracle::Violation;
 use crate::report::RunReport;
@@ -13,13 +15,15 @@ use ottla_broker::{CoreId, ResponsePart};
 use ottla_protocol::{Reader, ResponseHeader};
 use ottla_storage::log_dir::LogDirOptions;
 use ottla_storage::marker::{Marker, Markers};
-use ottla_types::Prng;
+use ottla_types::{Mono, Prng, TopicPartition};
 use std::sync::Arc;
 
-/// The broker of a run, its disk and clock, and its connections.
+/// The broker of a run, its disks and clock, and its connections.
 pub(super) struct Site {
     pub(super) prng: Prng,
-    pub(super) disk: SimDisk,
+    pub(super) drives: Drives,
+    /// For each drive.
+    excuses: Vec<Excuse>,
     pub(super) trace: Trace,
     pub(super) clock: Clock,
     pub(super) faults: DiskFaults,
@@ -28,8 +32,7 @@ pub(super) struct Site {
     /// One for each client; opened when it sends something.
     pub(super) links: Vec<Option<Link>>,
     pub(super) report: RunReport,
-    crashes_per_mille: u64,
-    storage: LogDirOptions,
+    plan: SitePlan,
     lives: u64,
     next_correlation: i32,
     /// Failed syncs before this life: a new one loses what is only in the page cache.
@@ -45,22 +48,24 @@ pub(super) struct SitePlan {
     pub(super) crashes_per_mille: u64,
     pub(super) storage: LogDirOptions,
     pub(super) clients: usize,
+    /// Segments of the topic of the offsets are small, and the cleaner has its turns.
+    pub(super) compacts_offsets: bool,
 }
 
 impl Site {
     /// Nothing runs yet.
-    pub(super) fn new(prng: Prng, disk: SimDisk, plan: SitePlan, trace: Trace) -> Site {
+    pub(super) fn new(prng: Prng, drives: Drives, plan: SitePlan, trace: Trace) -> Site {
         Site {
             prng,
-            disk,
+            excuses: vec![Excuse::default(); drives.count()],
+            drives,
             trace,
             clock: Clock::new(),
-            faults: plan.faults,
+            faults: plan.faults.clone(),
             node: None,
             links: (0..plan.clients).map(|_| None).collect(),
             report: RunReport::default(),
-            crashes_per_mille: plan.crashes_per_mille,
-            storage: plan.storage,
+            plan,
             lives: 0,
             next_correlation: 0,
             failed_syncs: 0,
@@ -68,43 +73,47 @@ impl Site {
         }
     }
 
-    /// Starts a node on what is on the disk, once.
+    /// Starts a node on what is on the disks, once.
     pub(super) fn try_start(&mut self, raft_markers: Arc<Markers>) -> Result<(), String> {
         self.lives += 1;
         let now = self.clock.now();
-        let storage = self.storage.clone();
-        let node = Node::start(&self.disk, self.lives, storage, raft_markers, now)?;
+        let node = Node::start(&self.drives, self.lives, &self.plan, raft_markers, now)?;
         trace!(self.trace, "life {} begins", self.lives);
+        for directory in &node.directories {
+            let disk = self.drives.disk(directory.drive);
+            self.excuses[directory.drive].begin(disk, now);
+        }
         self.node = Some(node);
         Ok(())
     }
 
-    /// Starts a node on what is on the disk, however often that takes.
+    /// Starts a node on what is on the disks, however often that takes.
     pub(super) fn start(&mut self) -> Result<(), Violation> {
         for attempt in 0..20 {
             let is_calm = attempt >= 3;
-            self.disk.set_ballast(0);
-            self.disk.set_faults(match is_calm {
-                true => DiskFaults::default(),
-                false => self.faults.clone(),
-            });
+            self.drives.replug();
+            self.drives.make_room();
+            match is_calm {
+                true => self.drives.set_faults(&DiskFaults::default()),
+                false => self.drives.set_faults(&self.faults),
+            }
             if !is_calm && self.prng.chance(1, 5) {
                 let operations = self.prng.below(60);
-                self.disk.crash_after(Some(operations));
+                self.drives.crash_after(Some(operations));
             }
-            match self.try_start(Arc::default()) {
+            let strikes = self.drives.strikes();
+            let started = self.try_start(Arc::default());
+            let is_struck = self.drives.are_crashed() || strikes != self.drives.strikes();
+            match started {
                 Ok(()) => {
-                    self.disk.crash_after(None);
-                    self.disk.set_faults(self.faults.clone());
+                    self.check_start(is_struck)?;
+                    self.drives.crash_after(None);
+                    self.drives.set_faults(&self.faults);
                     return Ok(());
                 }
                 Err(error) => {
                     trace!(self.trace, "start failed: {error}");
-                    hold!(
-                        !is_calm || self.disk.is_crashed(),
-                        "the node starts again",
-                        "{error}"
-                    );
+                    hold!(is_struck, "the node starts again", "{error}");
                     self.report.recovery_crashes += 1;
                     self.reboot();
                 }
@@ -116,21 +125,38 @@ impl Site {
         })
     }
 
+    /// Directories are left behind only if something is wrong with their disks.
+    fn check_start(&self, is_struck: bool) -> Result<(), Violation> {
+        let node = self.node.as_ref().expect("it was just started");
+        let failed = node.broker.failed_directories();
+        hold!(
+            failed.is_empty() || is_struck,
+            "the node starts again",
+            "without {failed:?}"
+        );
+        Ok(())
+    }
+
     fn reboot(&mut self) {
         let kind = match self.prng.chance(1, 2) {
             true => CrashKind::ProcessKill,
             false => CrashKind::PowerLoss,
         };
-        let failed_syncs = self.disk.counts().failed_syncs;
+        let failed_syncs = self.drives.counts().failed_syncs;
         self.page_cache_is_lost |= kind == CrashKind::PowerLoss || self.failed_syncs < failed_syncs;
         self.failed_syncs = failed_syncs;
         self.report.crashes += 1;
-        self.disk = self.disk.reboot(kind);
+        self.drives.reboot(kind);
     }
 
     /// The node, if it takes requests.
     pub(super) fn ready_node(&self) -> Option<&Node> {
         self.node.as_ref().filter(|node| node.broker.is_ready())
+    }
+
+    /// Whether the topic of the offsets is compacted in this run.
+    pub(super) fn compacts_offsets(&self) -> bool {
+        self.plan.compacts_offsets
     }
 
     /// The number of the next request.
@@ -168,11 +194,14 @@ impl Site {
         let now = self.clock.now();
         let which = self.prng.below(20);
         let Some(node) = &self.node else { return };
+        let directory = &node.directories[self.drives.turn(node.directories.len())];
+        let (log_dir, drive) = (&directory.log_dir, directory.drive);
         match which {
             0..9 => {
-                let step = node.log_dir.commit_step(now);
+                let step = log_dir.commit_step(now);
                 trace!(self.trace, "commit: {step:?}");
                 node.broker.on_commit(now);
+                self.excuses[drive].pumped(now);
             }
             9..14 => {
                 for event in node.quorum.step() {
@@ -180,25 +209,75 @@ impl Site {
                 }
             }
             14..18 => {
-                let step = node.log_dir.flush_step(now);
+                let step = log_dir.flush_step(now);
                 trace!(self.trace, "flush: {step:?}");
+                self.excuses[drive].pumped(now);
             }
-            18 => drop(node.log_dir.zero_step(now)),
-            _ => drop(node.log_dir.retention_step(now)),
+            18 => drop(log_dir.zero_step(now)),
+            _ => {
+                log_dir.retention_step(now);
+                if self.plan.compacts_offsets {
+                    log_dir.clean_step(now);
+                }
+                node.watch(now);
+            }
         }
     }
 
     /// One step of every pump that nothing can do without.
-    fn pump_all(&self) {
+    fn pump_all(&mut self) {
         let now = self.clock.now();
         let Some(node) = &self.node else { return };
-        node.log_dir.commit_step(now);
+        for directory in &node.directories {
+            directory.log_dir.commit_step(now);
+        }
         node.broker.on_commit(now);
         for event in node.quorum.step() {
             node.broker.on_quorum_event(&event, now);
         }
-        node.log_dir.flush_step(now);
-        node.log_dir.zero_step(now);
+        for directory in &node.directories {
+            directory.log_dir.flush_step(now);
+            directory.log_dir.zero_step(now);
+            if self.plan.compacts_offsets {
+                directory.log_dir.clean_step(now);
+            }
+            self.excuses[directory.drive].pumped(now);
+        }
+        node.watch(now);
+    }
+
+    /// What the directories must leave true between two steps.
+    fn look_at_directories(&mut self) -> Result<(), Violation> {
+        let now = self.clock.now();
+        let Some(node) = &self.node else {
+            return Ok(());
+        };
+        for (number, excuse) in self.excuses.iter_mut().enumerate() {
+            let mut directories = node.directories.iter();
+            match directories.find(|directory| directory.drive == number) {
+                Some(open) => excuse.look(self.drives.disk(number), &open.log_dir, now)?,
+                None => excuse.is_away(now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the directory of a partition is in trouble, or was at some time since `since`: then it may refuse what came
+    /// since.
+    pub(super) fn is_excused(&self, id: TopicPartition, since: Mono) -> bool {
+        let Some(node) = self.node.as_ref().filter(|_| !self.drives.are_crashed()) else {
+            return true;
+        };
+        let Some(drive) = node.drive_of(id) else {
+            return true;
+        };
+        match node.directory_of(id) {
+            Some(open) => {
+                let disk = self.drives.disk(drive);
+                self.excuses[drive].is_good(disk, &open.log_dir, since)
+            }
+            None => true,
+        }
     }
 
     /// A core's thread runs when it is woken or its time has come, never otherwise. Returns the connections that it
@@ -239,7 +318,7 @@ impl Site {
     /// What the run has shown.
     pub(super) fn into_report(mut self) -> RunReport {
         self.note_markers();
-        self.report.faults = self.disk.counts();
+        self.report.faults = self.drives.counts();
         self.report.trace_hash = self.trace.hash();
         self.report
     }
@@ -247,7 +326,9 @@ impl Site {
     /// Counts what was rare in the life that ends.
     pub(super) fn note_markers(&mut self) {
         let Some(node) = &self.node else { return };
-        for markers in [node.log_dir.markers(), &*node.raft_markers] {
+        let directories = node.directories.iter();
+        let markers = directories.map(|directory| directory.log_dir.markers());
+        for markers in markers.chain([&*node.raft_markers]) {
             for &marker in Marker::ALL {
                 let count = markers.count(marker);
                 if count > 0 {
@@ -334,12 +415,13 @@ pub(super) trait OnSite {
     fn begin_step(&mut self) -> Result<bool, Violation> {
         let site = self.site();
         site.clock.advance_nanos(site.prng.below(2_000_000));
-        if !site.prng.chance(site.crashes_per_mille, 1000) {
+        site.drives.disturb();
+        if !site.prng.chance(site.plan.crashes_per_mille, 1000) {
             return Ok(false);
         }
         if site.prng.chance(1, 2) {
             let operations = site.prng.below(40);
-            site.disk.crash_after(Some(operations));
+            site.drives.crash_after(Some(operations));
         } else {
             self.crash()?;
         }
@@ -349,26 +431,39 @@ pub(super) trait OnSite {
     /// After a step the process may turn out to be dead, or good for nothing. Returns whether it lives on.
     fn end_step(&mut self) -> Result<bool, Violation> {
         let site = self.site();
-        site.clock.advance_nanos(site.disk.take_elapsed_nanos());
+        site.clock.advance_nanos(site.drives.take_elapsed_nanos());
+        site.look_at_directories()?;
         let is_offline = site.node.as_ref().is_some_and(Node::is_offline);
-        let is_over = site.disk.is_crashed() || is_offline && site.prng.chance(1, 10);
+        let misses_some = site.node.as_ref().is_some_and(Node::misses_some);
+        let is_over = site.drives.are_crashed()
+            || is_offline && site.prng.chance(1, 10)
+            || misses_some && !is_offline && site.drives.are_looked_after();
         if is_over {
             self.crash()?;
         }
         Ok(!is_over)
     }
 
-    /// From now on nothing goes wrong; what does not work any more, or by chance, begins anew.
-    fn end_faults(&mut self) -> Result<(), Violation> {
+    /// From now on no disk has faults; what is missing stays so.
+    fn end_disk_faults(&mut self) {
         let site = self.site();
         site.faults = DiskFaults::default();
-        site.disk.crash_after(None);
-        site.disk.set_faults(DiskFaults::default());
-        site.disk.set_ballast(0);
+        site.drives.crash_after(None);
+        site.drives.set_faults(&DiskFaults::default());
+        site.drives.make_room();
+        site.drives.hold_still();
+    }
+
+    /// From now on nothing goes wrong; what does not work any more, or by chance, begins anew.
+    fn end_faults(&mut self) -> Result<(), Violation> {
+        self.end_disk_faults();
+        let site = self.site();
+        site.drives.put_back();
         let is_offline = site.node.as_ref().is_none_or(Node::is_offline);
-        if is_offline || site.disk.is_crashed() || site.prng.chance(1, 2) {
+        let begins_anew = is_offline || site.drives.are_crashed() || site.prng.chance(1, 2);
+        if begins_anew || site.drives.are_many() {
             self.crash()?;
-            self.site().disk.crash_after(None);
+            self.site().drives.crash_after(None);
         }
         Ok(())
     }
@@ -446,7 +541,7 @@ pub(super) trait OnSite {
             for index in 0..self.site().links.len() {
                 self.deliver_to(index)?;
             }
-            if self.site().disk.is_crashed() {
+            if self.site().drives.are_crashed() {
                 break;
             }
         }

@@ -13,14 +13,14 @@ use ottla_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use ottla_protocol::messages::init_producer_id_response::InitProducerIdResponse;
 use ottla_protocol::{ApiKey, Message, Reader};
 use ottla_storage::partition::Durability;
-use ottla_types::{ErrorCode, ProducerEpoch, ProducerId, TopicPartition};
-use std::collections::BTreeMap;
+use ottla_types::{ErrorCode, Mono, ProducerEpoch, ProducerId, TopicPartition};
+use std::collections::{BTreeMap, BTreeSet};
 
 const INIT_VERSION: i16 = 4;
 
 impl BrokerWorld {
     /// Every partition that clients may use, with its high watermark.
-    fn partitions(&self) -> BTreeMap<TopicPartition, i64> {
+    pub(super) fn partitions(&self) -> BTreeMap<TopicPartition, i64> {
         let mut found = BTreeMap::new();
         let Some(node) = self.site.ready_node() else {
             return found;
@@ -31,10 +31,7 @@ impl BrokerWorld {
                     topic_id: topic.id,
                     partition,
                 };
-                let ends = node
-                    .log_dir
-                    .slot(id)
-                    .and_then(|slot| node.log_dir.ends(slot));
+                let ends = node.ends(id);
                 found.insert(id, ends.map_or(0, |ends| ends.durable_end.get()));
             }
         }
@@ -53,6 +50,11 @@ impl BrokerWorld {
             let nth = self.site.prng.below(partitions.len() as u64) as usize;
             self.producers[index].target = partitions.keys().nth(nth).copied();
         }
+        self.write_to_target(index)
+    }
+
+    /// A producer makes a batch for its partition and sends one.
+    pub(super) fn write_to_target(&mut self, index: usize) -> Result<(), Violation> {
         if self.producers[index].kind == Kind::Idempotent && self.producers[index].id.is_none() {
             return self.ask_for_id(index);
         }
@@ -86,10 +88,10 @@ impl BrokerWorld {
         let records = self.site.prng.range(1, 6);
         let value_size = self.site.prng.range(8, 1_500) as usize;
         let first = self.maker.next_value();
-        let now = self.site.clock.now().wall;
+        let now = self.site.clock.now();
         let batch = self
             .maker
-            .make(&mut self.site.prng, sender, records, value_size, now);
+            .make(&mut self.site.prng, sender, records, value_size, now.wall);
         let values: Vec<u64> = (first..first + records).collect();
         let producer = &mut self.producers[index];
         if sender.is_some() {
@@ -106,6 +108,7 @@ impl BrokerWorld {
         producer.queue.push_back(Batch {
             values,
             number: producer.batches_count,
+            sent_at: now.mono,
             sequence: sender.map(|sender| sender.base_sequence),
             bytes: batch.bytes,
             correlation: None,
@@ -122,6 +125,7 @@ impl BrokerWorld {
             return Ok(());
         };
         batch.correlation = Some(correlation);
+        batch.sent_at = self.site.clock.now().mono;
         let bytes = batch.bytes.clone();
         trace!(
             self.site.trace,
@@ -147,8 +151,8 @@ impl BrokerWorld {
     /// What an acknowledgement means depends on the topic.
     fn note_durability(&mut self, id: TopicPartition) {
         let Some(node) = &self.site.node else { return };
-        let slot = node.log_dir.slot(id);
-        let durability = slot.and_then(|slot| node.log_dir.durability(slot));
+        let log = node.log_of(id);
+        let durability = log.and_then(|(directory, slot)| directory.log_dir.durability(slot));
         if durability == Some(Durability::Os) && !self.ledger.is_os(id) {
             self.ledger.set_os(id);
         }
@@ -176,6 +180,7 @@ impl BrokerWorld {
         let bytes = *self.site.prng.pick(&[1_000, 20_000, 1 << 20]);
         let consumer = &mut self.consumers[number];
         consumer.waiting = Some(correlation);
+        consumer.sent_at = self.site.clock.now().mono;
         let request = consumer.request(max_wait_ms, bytes);
         let frame = Frame::new(ApiKey::Fetch, FETCH_VERSION, correlation, &request);
         self.send(self.producers.len() + number, frame);
@@ -241,9 +246,35 @@ impl BrokerWorld {
                 }
                 Ok(())
             }
-            Answered::Again(code) => self.check_refusal(number, code),
-            Answered::Given | Answered::Stale => Ok(()),
+            Answered::Again { code, sent_at } => {
+                self.check_storage_error(code, target, sent_at)?;
+                self.check_refusal(number, code)
+            }
+            Answered::Given { code, sent_at } => self.check_storage_error(code, target, sent_at),
+            Answered::Stale => Ok(()),
         }
+    }
+
+    /// Only a directory in trouble refuses for its own sake.
+    fn check_storage_error(
+        &self,
+        code: ErrorCode,
+        partition: Option<TopicPartition>,
+        sent_at: Mono,
+    ) -> Result<(), Violation> {
+        let refuses = matches!(
+            code,
+            ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower
+        );
+        let Some(id) = partition.filter(|_| refuses) else {
+            return Ok(());
+        };
+        hold!(
+            self.site.is_excused(id, sent_at),
+            "refusals have a reason",
+            "{id} refuses with {code:?}, and nothing was wrong with its directory since {sent_at:?}"
+        );
+        Ok(())
     }
 
     fn check_refusal(&mut self, number: usize, code: ErrorCode) -> Result<(), Violation> {
@@ -260,6 +291,10 @@ impl BrokerWorld {
             ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
         ) && self.topics.may_be_gone(target.topic_id)
         {
+            producer.retarget();
+            return Ok(());
+        }
+        if code == ErrorCode::KafkaStorageError && self.site.drives.gives_up_waiting() {
             producer.retarget();
             return Ok(());
         }
@@ -319,7 +354,13 @@ impl BrokerWorld {
                 self.consumers[number].positions.insert(id, start);
                 return Ok(());
             }
-            _ => return Ok(()),
+            code => {
+                let sent_at = self.consumers[number].sent_at;
+                return match may_be_gone {
+                    true => Ok(()),
+                    false => self.check_storage_error(code, Some(id), sent_at),
+                };
+            }
         }
         let mut next = position;
         for (offset, value) in fetched.records {
@@ -347,13 +388,8 @@ impl BrokerWorld {
     }
 
     fn log_start(&self, id: TopicPartition) -> i64 {
-        let Some(node) = &self.site.node else {
-            return 0;
-        };
-        let ends = node
-            .log_dir
-            .slot(id)
-            .and_then(|slot| node.log_dir.ends(slot));
+        let node = self.site.node.as_ref();
+        let ends = node.and_then(|node| node.ends(id));
         ends.map_or(0, |ends| ends.log_start.get())
     }
 
@@ -403,7 +439,17 @@ impl BrokerWorld {
 
     /// A consumer that begins at the start reads what there is; it is held against all that was told.
     pub(super) fn read_everything(&mut self) -> Result<(), Violation> {
-        let partitions = self.partitions();
+        let all = self.partitions().into_keys().collect();
+        self.read_all_of(&all)
+    }
+
+    /// Likewise, of these partitions.
+    pub(super) fn read_all_of(
+        &mut self,
+        wanted: &BTreeSet<TopicPartition>,
+    ) -> Result<(), Violation> {
+        let mut partitions = self.partitions();
+        partitions.retain(|id, _| wanted.contains(id));
         let index = self.producers.len();
         self.disconnect(index);
         self.consumers[0] = Consumer::new(true);
@@ -422,11 +468,8 @@ impl BrokerWorld {
             }
         }
         for (id, start) in starts {
-            let end = self.consumers[0]
-                .positions
-                .get(&id)
-                .copied()
-                .unwrap_or(start);
+            let position = self.consumers[0].positions.get(&id);
+            let end = position.copied().unwrap_or(start);
             hold!(
                 partitions[&id] <= end,
                 "consumers reach the end after the faults",

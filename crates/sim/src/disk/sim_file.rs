@@ -1,6 +1,5 @@
 use super::tree::Ino;
 use super::{Fate, Machine, SimDisk, crashed, full, io, tree_error};
-use crate::trace;
 use ottla_storage::disk::{DiskError, DiskFile, DiskOperation};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +27,9 @@ impl SimFile {
         let operation = DiskOperation::Read;
         machine.planned_failure(operation, &self.path)?;
         if machine.faults.strikes(&self.path) && machine.strike(machine.faults.read_fails) {
+            machine.strikes += 1;
             machine.counts.failed_operations += 1;
-            trace!(machine.trace, "disk: read of {} fails", self.path.display());
+            machine.note(format_args!("read of {} fails", self.path.display()));
             return Err(io(operation, &self.path, "an injected error"));
         }
         let file = machine.tree.file(self.ino);
@@ -61,9 +61,11 @@ impl SimFile {
         let grows = end.saturating_sub(allocated);
         if grows > 0 && (machine.free_bytes() < grows || machine.strike(machine.faults.write_full))
         {
+            machine.strikes += 1;
             return Some(full(operation, &self.path));
         }
         if machine.faults.strikes(&self.path) && machine.strike(machine.faults.write_fails) {
+            machine.strikes += 1;
             return Some(io(operation, &self.path, "an injected error"));
         }
         None
@@ -78,9 +80,11 @@ impl SimFile {
             return None;
         }
         if machine.strike(machine.faults.sync_fails) {
+            machine.strikes += 1;
             return Some(io(operation, &self.path, "an injected error"));
         }
         if machine.strike(machine.faults.sync_full) {
+            machine.strikes += 1;
             return Some(full(operation, &self.path));
         }
         None
@@ -116,11 +120,10 @@ impl DiskFile for SimFile {
             self.write_some(machine, position, parts, written);
             return Err(crashed(operation, &self.path));
         }
-        trace!(
-            machine.trace,
-            "disk: write {} at {position}, {size} bytes",
+        machine.note(format_args!(
+            "write {} at {position}, {size} bytes",
             self.path.display()
-        );
+        ));
         if let Some(error) = self.write_failure(machine, position + size) {
             // What fits is written before the error shows.
             let allocated = machine.tree.file(self.ino).map_or(0, |file| file.allocated);
@@ -131,7 +134,7 @@ impl DiskFile for SimFile {
                 true => machine.counts.full_writes += 1,
                 false => machine.counts.failed_operations += 1,
             }
-            trace!(machine.trace, "disk: {error}; {written} bytes were written");
+            machine.note(format_args!("{error}; {written} bytes were written"));
             return Err(error);
         }
         self.write_some(machine, position, parts, size);
@@ -143,7 +146,7 @@ impl DiskFile for SimFile {
         let mut guard = self.disk.shared.lock();
         let machine = &mut *guard;
         let fate = machine.enter(self.disk.life, operation, &self.path)?;
-        trace!(machine.trace, "disk: sync {}", self.path.display());
+        machine.note(format_args!("sync {}", self.path.display()));
         let failure = match fate {
             Fate::Done => self.sync_failure(machine),
             Fate::CrashInside => None,
@@ -158,7 +161,7 @@ impl DiskFile for SimFile {
         if let Some(error) = failure {
             file.fail_sync(&mut machine.prng);
             machine.counts.failed_syncs += 1;
-            trace!(machine.trace, "disk: {error}");
+            machine.note(format_args!("{error}"));
             return Err(error);
         }
         let damage = match strikes {
@@ -173,11 +176,10 @@ impl DiskFile for SimFile {
         let operation = DiskOperation::SetLen;
         let mut machine = self.disk.shared.lock();
         let fate = machine.enter(self.disk.life, operation, &self.path)?;
-        trace!(
-            machine.trace,
-            "disk: set length of {} to {size}",
+        machine.note(format_args!(
+            "set length of {} to {size}",
             self.path.display()
-        );
+        ));
         let happens = fate == Fate::Done || machine.prng.chance(1, 2);
         if fate == Fate::Done {
             machine.planned_failure(operation, &self.path)?;
@@ -206,6 +208,7 @@ impl DiskFile for SimFile {
         let grows = (position + size).saturating_sub(allocated);
         let strikes = machine.faults.write_full;
         if grows > free || (grows > 0 && machine.strike(strikes)) {
+            machine.strikes += 1;
             machine.counts.full_writes += 1;
             return Err(full(operation, &self.path));
         }

@@ -345,3 +345,25 @@ fn same_seed_same_faults() {
     assert_eq!(run(9), run(9));
     assert_ne!(run(9).0, run(10).0);
 }
+
+#[test]
+fn disks_of_one_machine_crash_together_and_have_their_own_faults() {
+    let first = disk(1);
+    let second = first.beside(1, 2, CAPACITY);
+    synced(&first, "a", 1, 100);
+    synced(&second, "b", 2, 100);
+    first.set_broken(true);
+    assert!(first.open(path("a"), OpenMode::Read).is_err());
+    assert_eq!(read_all(&second, "b"), vec![2; 100]);
+    assert_eq!((first.strikes(), second.strikes()), (1, 0));
+
+    second.crash_after(Some(0));
+    assert!(second.create_dir(path("d")).is_err());
+    assert!(first.is_crashed() && second.is_crashed());
+    let first = first.reboot(CrashKind::PowerLoss);
+    let second = second.reboot(CrashKind::PowerLoss);
+    assert_eq!(read_all(&second, "b"), vec![2; 100]);
+    assert!(first.open(path("a"), OpenMode::Read).is_err());
+    first.set_broken(false);
+    assert_eq!(read_all(&first, "a"), vec![1; 100]);
+}

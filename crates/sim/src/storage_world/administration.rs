@@ -3,7 +3,7 @@ use super::model::{ModelPartition, ModelProducer};
 use crate::hold;
 use crate::oracle::{Change, History, Violation};
 use crate::trace;
-use ottla_storage::log_dir::{Durability, Ends, LogConfig, LogDir};
+use ottla_storage::log_dir::{Durability, Ends, LogConfig, LogDir, StorageError};
 use ottla_types::{LeaderEpoch, Offset, PartitionId, ProducerId, TopicId, TopicPartition, Uuid};
 
 impl StorageWorld {
@@ -37,7 +37,10 @@ impl StorageWorld {
             let config = draw_config(&mut self.prng, &self.regime);
             let created = dir.create_partition(id, &topic_name, config);
             trace!(self.trace, "create {id} as {topic_name}: {created:?}");
-            let Ok(slot) = created else { return Ok(()) };
+            let slot = match created {
+                Ok(slot) => slot,
+                Err(error) => return self.check_storage_refusal(id, &error),
+            };
             let mut partition = ModelPartition {
                 topic_name,
                 slot,
@@ -102,9 +105,32 @@ impl StorageWorld {
         let to = Offset::new(to as i64);
         let result = dir.delete_records(partition.slot, to);
         trace!(self.trace, "delete records of {id} below {to}: {result:?}");
-        if let Ok(lsn) = result {
-            partition.history.push(Change::LogStart(to), Some(lsn));
+        match result {
+            Ok(lsn) => {
+                partition.history.push(Change::LogStart(to), Some(lsn));
+                Ok(())
+            }
+            Err(error) => self.check_storage_refusal(id, &error),
         }
+    }
+
+    /// Only a directory in trouble refuses to do what is asked of it.
+    fn check_storage_refusal(
+        &self,
+        id: TopicPartition,
+        error: &StorageError,
+    ) -> Result<(), Violation> {
+        let allowed = match error {
+            StorageError::Offline | StorageError::Fault(_) => self.is_excused(),
+            StorageError::Undurable { .. }
+            | StorageError::UnknownPartition
+            | StorageError::OutOfRange { .. } => false,
+        };
+        hold!(
+            allowed || self.damaged,
+            "refusals have a reason",
+            "{id}: {error}"
+        );
         Ok(())
     }
 
@@ -136,7 +162,10 @@ impl StorageWorld {
         let to = *self.prng.pick(&bases);
         let result = dir.truncate(partition.slot, to);
         trace!(self.trace, "truncate {id} to {to}: {result:?}");
-        let Ok(lsn) = result else { return Ok(()) };
+        let lsn = match result {
+            Ok(lsn) => lsn,
+            Err(error) => return self.check_storage_refusal(id, &error),
+        };
         partition.history.push(Change::Truncate(to), Some(lsn));
         partition.acknowledgements.retain(|(_, last)| *last < to);
         // A new epoch, or the same offset and epoch would have two values; and producers that lost
@@ -153,7 +182,10 @@ impl StorageWorld {
         let Some(dir) = &self.dir else { return Ok(()) };
         let result = dir.drop_partition(self.partitions[&id].slot, self.clock.now());
         trace!(self.trace, "drop {id}: {result:?}");
-        let Ok(lsn) = result else { return Ok(()) };
+        let lsn = match result {
+            Ok(lsn) => lsn,
+            Err(error) => return self.check_storage_refusal(id, &error),
+        };
         let mut partition = self.partitions.remove(&id).expect("it was just picked");
         partition.history.push(Change::Drop, Some(lsn));
         partition.drop_lsn = Some(lsn);

@@ -1,11 +1,12 @@
 use super::StorageWorld;
 use super::model::ModelProducer;
 use crate::batch_maker::{Sender, SentBatch};
+use crate::excuse::Excuse;
 use crate::hold;
 use crate::oracle::{Change, SequenceVerdict, StoredBatch, Violation};
 use crate::trace;
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin, Appended, LargeBatch};
-use ottla_types::{ProducerEpoch, Sequence, TopicPartition};
+use ottla_types::{Mono, ProducerEpoch, Sequence, TopicPartition};
 use std::sync::Arc;
 
 /// A large batch on its way to its partition.
@@ -13,6 +14,8 @@ pub(super) struct LargeAppend {
     id: TopicPartition,
     batch: SentBatch,
     large: LargeBatch,
+    /// When it was begun.
+    since: Mono,
 }
 
 /// What an idempotent producer tries.
@@ -140,21 +143,23 @@ impl StorageWorld {
                 Err(error) => format!("{error}"),
             }
         );
-        self.judge(id, batch, verdict, result)
+        self.judge(id, batch, verdict, result, now.mono)
     }
 
+    /// Holds the answer to a batch that was begun at `since` against the rules.
     fn judge(
         &mut self,
         id: TopicPartition,
         batch: &SentBatch,
         verdict: SequenceVerdict,
         result: Result<Appended, AppendError>,
+        since: Mono,
     ) -> Result<(), Violation> {
         match result {
             Ok(done) if done.duplicate => self.check_duplicate(id, batch, verdict, &done),
             Ok(done) => self.note_append(id, batch, verdict, &done),
             Err(error) => {
-                self.check_refusal(id, verdict, &error)?;
+                self.check_refusal(id, verdict, &error, since)?;
                 if let AppendError::RecordListTooLarge { .. } = error {
                     self.give_up_batch(id, batch);
                 }
@@ -191,8 +196,10 @@ impl StorageWorld {
                 id,
                 batch: batch.clone(),
                 large,
+                since: self.clock.now().mono,
             }),
-            Err(error) => self.check_refusal(id, verdict, &error)?,
+            Err(AppendError::Full) if Excuse::is_short_for(dir, size) => {}
+            Err(error) => self.check_refusal(id, verdict, &error, self.clock.now().mono)?,
         }
         Ok(())
     }
@@ -228,7 +235,7 @@ impl StorageWorld {
                 "append the {} bytes to {id}: {result:?}",
                 batch.bytes.len()
             );
-            self.judge(id, batch, verdict, result)?;
+            self.judge(id, batch, verdict, result, written.since)?;
         }
         Ok(())
     }
@@ -319,6 +326,7 @@ impl StorageWorld {
         id: TopicPartition,
         verdict: SequenceVerdict,
         error: &AppendError,
+        since: Mono,
     ) -> Result<(), Violation> {
         let allowed = match error {
             AppendError::OutOfOrderSequence { .. } => {
@@ -329,9 +337,8 @@ impl StorageWorld {
             }
             AppendError::InvalidProducerEpoch { .. } => verdict == SequenceVerdict::Fenced,
             AppendError::RecordListTooLarge { .. } => true,
-            AppendError::Full | AppendError::Offline => true,
-            AppendError::Fault(_) => {
-                self.regime.disk_fails || self.damaged || self.disk.is_crashed()
+            AppendError::Full | AppendError::Offline | AppendError::Fault(_) => {
+                self.damaged || self.is_excused_since(since)
             }
             AppendError::Damaged { .. } => self.damaged,
             _ => false,

@@ -39,6 +39,9 @@ impl StorageWorld {
         self.note_floors()?;
         self.check_step()?;
         let Some(dir) = &self.dir else { return Ok(()) };
+        if !self.damaged {
+            self.excuse.look(&self.disk, dir, self.clock.now())?;
+        }
         let is_offline = matches!(dir.health(), DirHealth::Offline { .. });
         match is_offline && self.prng.chance(1, 10) {
             true => self.recover(Trouble::Allowed),
@@ -128,15 +131,15 @@ impl StorageWorld {
             }
             let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
             let options = self.options();
+            let strikes = self.disk.strikes();
             let opened = LogDir::open(disk, options, self.clock.now());
             self.clock.advance_nanos(self.disk.take_elapsed_nanos());
             match opened {
                 Ok(opened) => break opened,
                 Err(error) => {
                     trace!(self.trace, "open failed: {error}");
-                    let excused = self.disk.is_crashed()
-                        || self.damaged
-                        || (attempts < 4 && (self.regime.disk_fails || self.regime.disk_fills));
+                    let is_struck = strikes != self.disk.strikes();
+                    let excused = self.disk.is_crashed() || self.damaged || is_struck;
                     hold!(excused, "the directory opens again", "{error}");
                     hold!(
                         attempts < 20,
@@ -158,6 +161,7 @@ impl StorageWorld {
             "what was never damaged is not called damaged",
             "{report:?}"
         );
+        self.excuse.begin(&self.disk, self.clock.now());
         self.dir = Some(dir);
         let checked = self.check_recovered();
         self.power_lost = false;

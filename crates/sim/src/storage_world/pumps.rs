@@ -25,10 +25,12 @@ impl StorageWorld {
             0..9 => {
                 let step = dir.commit_step(now);
                 trace!(self.trace, "commit: {step:?}");
+                self.excuse.pumped(now);
             }
             9..16 => {
                 let step = dir.flush_step(now);
                 trace!(self.trace, "flush: {step:?}");
+                self.excuse.pumped(now);
             }
             16 => {
                 let step = dir.zero_step(now);
@@ -70,6 +72,7 @@ impl StorageWorld {
             let Some(dir) = &self.dir else { return Ok(()) };
             let commit = dir.commit_step(now);
             let flush = dir.flush_step(now);
+            self.excuse.pumped(now);
             if self.regime.compaction.is_some() {
                 dir.clean_step(now);
             }

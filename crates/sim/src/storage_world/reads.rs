@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ottla_records::batches;
 use ottla_storage::log_dir::{LogDir, Part, ReadError, ReadLimit, ReadPlan};
 use ottla_storage::segment::{Access, ReadFault};
-use ottla_types::{Offset, PartitionSlot, TopicPartition};
+use ottla_types::{Mono, Offset, PartitionSlot, TopicPartition};
 use std::sync::Arc;
 
 /// A reply that was planned and is not sent yet: its bytes must stay what they were.
@@ -186,15 +186,25 @@ impl StorageWorld {
                 Ok(())
             }
             Loaded::Refused(error) => {
-                let excused = self.disk.is_crashed() || self.regime.disk_fails || self.damaged;
                 hold!(
-                    excused,
+                    self.damaged || self.is_excused(),
                     "what is safe can be read",
                     "{id} from {from}: {error}"
                 );
                 Ok(())
             }
         }
+    }
+
+    /// Whether the directory may refuse what is asked of it now.
+    pub(super) fn is_excused(&self) -> bool {
+        self.is_excused_since(self.clock.now().mono)
+    }
+
+    /// Likewise, what was begun at `since`.
+    pub(super) fn is_excused_since(&self, since: Mono) -> bool {
+        let dir = self.dir.as_ref();
+        dir.is_none_or(|dir| self.excuse.is_good(&self.disk, dir, since))
     }
 
     fn check_read_refusal(
@@ -208,10 +218,7 @@ impl StorageWorld {
         let allowed = match error {
             ReadError::OutOfRange { .. } => from < state.log_start || state.end < from,
             ReadError::Fault(ReadFault::Corrupt { .. }) => self.damaged,
-            ReadError::Fault(ReadFault::Disk(_)) => {
-                self.disk.is_crashed() || self.regime.disk_fails
-            }
-            ReadError::Offline => true,
+            ReadError::Fault(ReadFault::Disk(_)) | ReadError::Offline => self.is_excused(),
             ReadError::WouldBlock(_)
             | ReadError::UnknownPartition
             | ReadError::Fault(ReadFault::NewerVersion { .. }) => false,

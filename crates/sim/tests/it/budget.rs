@@ -1,4 +1,5 @@
 use ottla_sim::{Run, STEPS_DEFAULT, Totals, Trace, World};
+use ottla_storage::marker::Marker;
 use ottla_storage::planted::Planted;
 
 /// Seeds of each world in CI: together under two minutes of one core.
@@ -36,7 +37,21 @@ fn run_all(world: World) -> Totals {
             Err(failure) => panic!("{}\nrepeat with: {}", failure.violation, run.command()),
         }
     }
+    for &marker in demanded(world) {
+        let count = totals.sums.markers.get(&marker).copied().unwrap_or(0);
+        assert!(count > 0, "{} never reaches {marker:?}", world.name());
+    }
     totals
+}
+
+/// What a world reaches by itself, whatever the others do.
+fn demanded(world: World) -> &'static [Marker] {
+    match world {
+        World::Compaction | World::Groups | World::Clients => {
+            &[Marker::LogCompacted, Marker::SegmentsSwapped]
+        }
+        World::Journal | World::Storage | World::Broker => &[],
+    }
 }
 
 /// Every promise holds in every seed, and everything rare happened at least once.
