@@ -10,6 +10,7 @@
 
 pub mod config;
 
+mod counter;
 mod error_map;
 mod loggers;
 mod metrics;

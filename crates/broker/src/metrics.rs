@@ -1,3 +1,4 @@
+use crate::counter::add;
 use crate::ratio_histogram::RatioHistogram;
 use crate::size_histogram::SizeHistogram;
 use ottla_records::{Codec, ValidBatch};
@@ -145,11 +146,6 @@ impl Default for BrokerMetrics {
             groups_unreadable_records: AtomicU64::new(0),
         }
     }
-}
-
-/// Adds to a counter.
-pub(crate) fn add(counter: &AtomicU64, amount: u64) {
-    counter.fetch_add(amount, Ordering::Relaxed);
 }
 
 impl BrokerMetrics {

@@ -1,8 +1,8 @@
 use crate::broker::Broker;
 use crate::connection::Connection;
+use crate::counter::add;
 use crate::fetch::ParkedFetch;
 use crate::groups::OFFSETS_TOPIC;
-use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};

@@ -1,4 +1,4 @@
-use crate::metrics::add;
+use crate::counter::add;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the buckets in thousandths, inclusive; the last bucket is everything above.

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser};
 
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 
 /// How Kafka's tools reach a cluster.

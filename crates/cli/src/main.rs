@@ -3,6 +3,7 @@
 //! Data goes to stdout, hints and logs to stderr. Exit code 0: done; 1: something failed; 2: the
 //! command line was wrong.
 
+mod client_arguments;
 mod failure;
 
 mod output;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ottla_client::{Client, ClientOptions};
 
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::profiles::Profiles;
 use crate::properties::{Properties, read_file};

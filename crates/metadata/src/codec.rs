@@ -14,6 +14,7 @@ mod broker;
 mod cluster;
 mod config;
 mod entry;
+mod frame;
 mod image;
 mod partition;
 mod producer_ids;

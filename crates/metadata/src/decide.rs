@@ -7,6 +7,7 @@ mod delete_topics;
 mod directories;
 mod directory_loads;
 mod elect_leaders;
+mod leadership;
 mod placement;
 mod producer_ids;
 mod reassign_partitions;

@@ -1,7 +1,7 @@
 use super::OFFSETS_TOPIC;
 use super::shard::GroupShard;
 use crate::broker::{BlockingWork, Broker};
-use crate::metrics::add;
+use crate::counter::add;
 use crate::partition::LocalPartition;
 use crate::view::View;
 use ottla_records::{Decompressor, batches};

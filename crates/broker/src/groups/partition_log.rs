@@ -1,5 +1,5 @@
 use crate::broker::Broker;
-use crate::metrics::add;
+use crate::counter::add;
 use crate::partition::LocalPartition;
 use crate::response::CoreId;
 use crate::waiting::JournalPlace;

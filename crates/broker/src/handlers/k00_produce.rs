@@ -6,7 +6,7 @@ use answer::Answer;
 use large::{Writing, write_large};
 use result::{PartitionResult, refused_append, refused_batch};
 
-use crate::metrics::add;
+use crate::counter::add;
 use crate::parking::Keep;
 use crate::partition::{LocalPartition, ProduceView};
 use crate::request::{Handled, Request};

@@ -1,12 +1,12 @@
 use super::leader_hints::LeaderHints;
 use crate::broker::{BlockingWork, Broker};
+use crate::counter::add;
 use crate::error_map;
 use crate::fetch::{
     ColdRead, Coverage, Evaluation, FetchItem, FetchLimits, FetchPosition, FetchReply,
     FetchSession, FetchSet, FetchSetState, Look, Looked, ParkedFetch, SessionUse, TopicKey,
     find_target, look,
 };
-use crate::metrics::add;
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::{Outcome, Response, ResponsePart, Token};
 use crate::view::View;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::group::partitions_of;
 use super::produce;
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::load::{
     ConsumeLoad, EndToEndLoad, Latencies, LatencySince, ProduceLoad, megabytes,

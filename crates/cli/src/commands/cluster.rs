@@ -4,7 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use ottla_client::{Admin, ApiRange, BrokerVersions, QuorumReplica};
 use serde_json::{Value, json};
 
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 use crate::session::with_client;

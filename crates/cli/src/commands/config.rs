@@ -8,7 +8,7 @@ use ottla_client::{
 use ottla_types::BrokerId;
 use serde_json::json;
 
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 use crate::session::with_client;

@@ -11,7 +11,7 @@ use ottla_client::{
 use ottla_types::{ErrorCode, Offset, Timestamp};
 
 use super::topic::{matching_topics, missing};
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::offset_range::{End, OffsetRange, Start};
 use crate::record_format::{FORMAT_HELP, OutputFormat, Printed};

@@ -5,7 +5,7 @@ use ottla_server::{DataPlace, Greeting};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::start;
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::logs;
 use crate::session::with_client;

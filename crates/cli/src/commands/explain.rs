@@ -5,7 +5,7 @@ use clap::Args;
 use ottla_types::ErrorCode;
 use serde_json::json;
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::print_json;
 

@@ -8,7 +8,7 @@ use ottla_types::Timestamp;
 use serde_json::json;
 
 use super::topic;
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::properties::Properties;
 use crate::record_format::{FORMAT_HELP, InputFormat, InputRecord};

@@ -1,7 +1,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 use crate::profiles::Profiles;

@@ -8,7 +8,7 @@ use ottla_client::{Admin, ClusterDescription, LogDirDescription, TopicDescriptio
 use ottla_types::BrokerId;
 use serde_json::{Value, json};
 
-use crate::arguments::{ClientArguments, Format};
+use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::output::{Table, counted, format_bytes, print_json};
 use crate::session::with_lazy_client;

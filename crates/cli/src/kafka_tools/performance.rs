@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use ottla_client::{Acks, ConsumerOptions, GroupOptions, OffsetReset};
 
 use super::Connection;
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::commands::{bench, produce as produce_command};
 use crate::failure::Failure;
 use crate::load::{

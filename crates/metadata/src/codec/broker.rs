@@ -1,5 +1,5 @@
 use super::CodecError;
-use super::record::{Body, encode_message};
+use super::frame::{Body, encode_message};
 use crate::broker_registration::{
     BrokerRegistration, Endpoint, FeatureRange, Fencing, SecurityProtocol,
 };

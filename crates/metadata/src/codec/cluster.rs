@@ -1,5 +1,5 @@
 use super::CodecError;
-use super::record::{Body, encode_frame};
+use super::frame::{Body, encode_frame};
 use crate::record::Record;
 use ottla_protocol::Writer;
 

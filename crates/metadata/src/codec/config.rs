@@ -1,5 +1,5 @@
 use super::CodecError;
-use super::record::{Body, encode_message};
+use super::frame::{Body, encode_message};
 use crate::config_resource::{ConfigResource, ResourceKind};
 use crate::record::Record;
 use ottla_protocol::messages::config_record::ConfigRecord;

@@ -1,5 +1,5 @@
 use super::CodecError;
-use super::record::{Body, encode_message};
+use super::frame::{Body, encode_message};
 use crate::partition::{LeaderRecovery, Partition};
 use crate::record::{PartitionChange, Record};
 use ottla_protocol::messages::partition_change_record::PartitionChangeRecord;

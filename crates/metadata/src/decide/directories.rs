@@ -1,7 +1,7 @@
 //! Log directories that fail or come back, and replicas that are in another one than was known (KIP-858).
 
 use super::Decision;
-use super::register_broker::{Change, lead_again, lose};
+use super::leadership::{Change, is_online, lead_again, lose};
 use crate::broker_registration::BrokerRegistration;
 use crate::command::Reply;
 use crate::controller_error::ControllerError;
@@ -96,11 +96,6 @@ pub(super) fn assign(
         records,
         reply: Reply::DirectoriesAssigned,
     })
-}
-
-/// Whether a replica in `directory` is there when these are online. One that is not assigned may be in any.
-pub(super) fn is_online(directory: DirectoryId, online: &[DirectoryId]) -> bool {
-    directory == DirectoryId::default() || online.contains(&directory)
 }
 
 fn registered(

@@ -1,12 +1,11 @@
 use super::Decision;
-use super::directories::is_online;
+use super::leadership::{is_online, lead_again, leave_isr, lose};
 use crate::broker_registration::BrokerRegistration;
 use crate::command::{DirectoryVerdict, RegisterBroker, Reply};
 use crate::controller_error::ControllerError;
 use crate::image::Image;
-use crate::partition::{BrokerIds, Partition};
-use crate::record::{PartitionChange, Record};
-use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, PartitionId, TopicId};
+use crate::record::Record;
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId};
 
 /// A new incarnation takes the place of the one before it, at once when it has a directory of it.
 ///
@@ -159,66 +158,6 @@ fn is_lossy(command: &RegisterBroker, directory: DirectoryId) -> bool {
         let is_meant = directory == DirectoryId::default() || report.id == directory;
         is_meant && report.verdict == DirectoryVerdict::Lossy
     })
-}
-
-/// A replica that may have lost what it had acknowledged is not in sync, unless nobody else is.
-fn leave_isr(partition: &Partition, broker: BrokerId, image: &Image) -> Option<Change> {
-    if !partition.isr.contains(&broker) {
-        return None;
-    }
-    let isr: BrokerIds = partition
-        .isr
-        .iter()
-        .copied()
-        .filter(|id| *id != broker)
-        .collect();
-    let next_leader = partition
-        .replicas
-        .iter()
-        .copied()
-        .find(|id| isr.contains(id) && image.may_lead(partition, *id))?;
-    let leader = (partition.leader == Some(broker)).then_some(Some(next_leader));
-    Some(Change {
-        isr: Some(isr),
-        leader,
-    })
-}
-
-/// The replica is not there: another in-sync one leads, or nobody.
-pub(super) fn lose(partition: &Partition, broker: BrokerId, image: &Image) -> Option<Change> {
-    leave_isr(partition, broker, image).or_else(|| {
-        (partition.leader == Some(broker)).then_some(Change {
-            isr: None,
-            leader: Some(None),
-        })
-    })
-}
-
-/// Leading goes on, in a new epoch; a leaderless partition is led again by who is in sync.
-pub(super) fn lead_again(partition: &Partition, broker: BrokerId) -> Option<Change> {
-    let leads = partition.leader == Some(broker)
-        || (partition.leader.is_none() && partition.isr.contains(&broker));
-    leads.then_some(Change {
-        isr: None,
-        leader: Some(Some(broker)),
-    })
-}
-
-pub(super) struct Change {
-    isr: Option<BrokerIds>,
-    leader: Option<Option<BrokerId>>,
-}
-
-impl Change {
-    pub(super) fn of(self, topic_id: TopicId, partition: PartitionId) -> Record {
-        Record::PartitionChange(PartitionChange {
-            topic_id,
-            partition,
-            isr: self.isr,
-            leader: self.leader,
-            ..PartitionChange::default()
-        })
-    }
 }
 
 /// Takes a broker out; partitions it leads are led by another in-sync replica, or by nobody.

@@ -1,6 +1,6 @@
 use super::place_of;
+use crate::counter::add;
 use crate::error_map;
-use crate::metrics::add;
 use crate::partition::LocalPartition;
 use crate::request::Request;
 use crate::waiting::JournalPlace;

@@ -6,7 +6,7 @@ use ottla_client::Admin;
 use serde_json::{Value, json};
 
 use super::node::{Connected, Node};
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, format_bytes, print_json};
 use crate::time_text::{format_span, parse_span};

@@ -5,7 +5,7 @@ mod node;
 
 use clap::Subcommand;
 
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::session::with_client;
 

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 
 /// Prints what is in a directory, and counts what is wrong with it.
 pub struct Findings {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use findings::Findings;
 use read_only_disk::ReadOnlyDisk;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::lag::{Lag, measure};
 use super::look_up;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, counted, print_json, printable};
 use crate::time_text::format_span;

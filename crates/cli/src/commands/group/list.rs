@@ -2,7 +2,7 @@ use clap::Args;
 use ottla_client::Admin;
 use serde_json::json;
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use ottla_client::{Admin, IsolationLevel, OffsetQuery, PartitionKey};
 
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::session::with_client;
 

@@ -3,7 +3,7 @@ use ottla_client::{Admin, PartitionKey};
 use serde_json::json;
 
 use super::partitions_of;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::print_json;
 

@@ -6,7 +6,7 @@ use ottla_types::{Offset, Timestamp};
 use serde_json::json;
 
 use super::{look_up, partitions_of};
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::offset_range::{OffsetRange, Start};
 use crate::output::{Table, print_json};

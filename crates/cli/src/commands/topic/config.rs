@@ -1,7 +1,7 @@
 use clap::Args;
 use ottla_client::{Admin, ConfigResource};
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::commands::config::{Changes, run_on};
 use crate::failure::Failure;
 

@@ -3,7 +3,7 @@ use ottla_client::Admin;
 use serde_json::json;
 
 use super::report_failures;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::print_json;
 

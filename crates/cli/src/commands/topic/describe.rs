@@ -6,7 +6,7 @@ use ottla_types::BrokerId;
 use serde_json::{Value, json};
 
 use super::report_failures;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, counted, print_json};
 

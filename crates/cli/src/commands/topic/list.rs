@@ -4,7 +4,7 @@ use regex_lite::Regex;
 use serde_json::json;
 
 use super::report_failures;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 

@@ -17,7 +17,7 @@ use ottla_client::{Admin, ApiError};
 use ottla_types::ErrorCode;
 use regex_lite::Regex;
 
-use crate::arguments::ClientArguments;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::session::with_client;
 

@@ -6,7 +6,7 @@ use ottla_types::Timestamp;
 use serde_json::json;
 
 use super::report_failures;
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 use crate::time_text::{format_millis, now_millis, parse_millis};

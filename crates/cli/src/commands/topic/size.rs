@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use ottla_client::Admin;
 use serde_json::json;
 
-use crate::arguments::Format;
+use crate::client_arguments::Format;
 use crate::failure::Failure;
 use crate::output::{Table, print_json};
 
