@@ -12,16 +12,21 @@ import re
 import sys
 import time
 
+import parity_case
 import parity_cases
 import wire
 
 #: What both brokers are started with.
-SETTINGS = {"node.id": 1, "num.partitions": 4, "broker.rack": "rack1", "min.insync.replicas": 1}
+SETTINGS = {
+    **{"node.id": 1, "num.partitions": 4, "broker.rack": "rack1", "min.insync.replicas": 1},
+    **{"offsets.topic.num.partitions": 5, "offsets.topic.replication.factor": 1},
+    **{"group.initial.rebalance.delay.ms": 0, "group.max.size": 4},
+}
 RECORDED = pathlib.Path(__file__).resolve().parent / "parity-kafka-4.4.json"
 OWN = RECORDED.with_name("parity-own.json")
 #: What differs from run to run and means nothing here.
 UNSTEADY = {
-    *("FinalizedFeaturesEpoch", "ProducerId", "Documentation", "TotalBytes", "UsableBytes"),
+    *("FinalizedFeaturesEpoch", "ProducerId", "TotalBytes", "UsableBytes"),
     *("HighWatermark", "LogEndOffset", "LastFetchTimestamp", "LastCaughtUpTimestamp", "Port"),
     *("LeaderEpoch", "LogAppendTimeMs", "LastTimestamp", "PartitionSize", "ReplicaDirectoryId"),
 }
@@ -30,8 +35,13 @@ UNSTEADY = {
 FIRST_ID = {"TransactionalId": None, "TransactionTimeoutMs": 60000, "ProducerId": -1, "ProducerEpoch": -1}
 CLOSED = "the connection is closed"
 SILENT = "no answer"
+SENT = "sent"
+LATE = "too late"
+UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b"
 #: Requests wait for 5 seconds at most, so nothing comes after this.
 PATIENCE_SECONDS = 7
+#: Requests that must not wait could wait for 4 seconds.
+PROMPT_SECONDS_MAX = 3
 
 
 class Session:
@@ -40,6 +50,9 @@ class Session:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
         self.client = wire.Client(bootstrap, timeout=PATIENCE_SECONDS)
+        self.clients = {"main": self.client}
+        self.sent = {}
+        self.kept = {}
         self.topic_ids = {}
         described = self.client.call("DescribeLogDirs", 4, {"Topics": []})
         self.log_dir = described["Results"][0]["LogDir"]
@@ -49,21 +62,49 @@ class Session:
         """The answer in the form in which it is compared."""
         if case.api == "raw":
             return self._ask_raw(*case.request)
+        begun = time.monotonic()
         try:
-            answer = self.client.call(case.api, case.version, self._resolved(case.request))
+            answer = self._answered(case)
         except wire.Closed:
             return CLOSED
         except wire.Silent:
             return SILENT
+        if answer is None:
+            return SENT
+        for name, field in case.keeps.items():
+            self.kept[name] = _at(answer, field)
         if case.api == "CreateTopics" and case.version == 7:
             for topic in answer["Topics"]:
                 if topic["TopicId"] != wire.NO_UUID:
                     self.topic_ids[topic["Name"]] = topic["TopicId"]
+        if case.only:
+            answer = {name: value for name, value in answer.items() if name in case.only}
+        if case.prompt and time.monotonic() - begun > PROMPT_SECONDS_MAX:
+            return LATE
         return self._steady(answer, case)
+
+    def _answered(self, case):
+        if case.connection not in self.clients:
+            self.clients[case.connection] = wire.Client(self.bootstrap, timeout=PATIENCE_SECONDS)
+        client = self.clients[case.connection]
+        if case.api == "answer":
+            return client.receive(*self.sent.pop(case.connection))
+        request = self._resolved(case.request)
+        if not case.waits:
+            self.sent[case.connection] = (case.api, case.version)
+            return client.send(case.api, case.version, request)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = client.call(case.api, case.version, request)
+            is_there = all(_at(answer, field) == value for field, value in case.until.items())
+            if is_there or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.02)
 
     def _ask_raw(self, key, version, is_flexible, body):
         try:
             answer = self.client.exchange(key, version, is_flexible, body).hex()
+            answer = answer.replace(self.cluster.encode().hex(), "<cluster>")
             port = int(self.bootstrap.rpartition(":")[2])
             return answer.replace(f"{port:08x}", "<port>")
         except wire.Closed:
@@ -72,6 +113,8 @@ class Session:
             return SILENT
 
     def _resolved(self, value):
+        if isinstance(value, parity_case.Kept):
+            return self.kept[value.name]
         if isinstance(value, dict):
             return {name: self._resolved(inner) for name, inner in value.items()}
         if isinstance(value, list):
@@ -83,14 +126,17 @@ class Session:
     def _steady(self, value, case, name=None):
         if isinstance(value, dict):
             rows = value.items()
-            return {k: self._steady(v, case, k) for k, v in rows if k not in UNSTEADY}
+            is_known = lambda k, v: k not in UNSTEADY and (k != "Documentation" or v is not None)
+            return {k: self._steady(v, case, k) for k, v in rows if is_known(k, v)}
         if isinstance(value, list):
             items = [self._steady(inner, case, name) for inner in value if not _is_ours(inner)]
             is_set = name not in ("Synonyms", "ReplicaNodes", "IsrNodes", "RecordErrors")
             key = lambda item: json.dumps(item, sort_keys=True)
-            return sorted(items, key=key) if is_set else items
+            return sorted(items, key=key) if is_set and not case.in_order else items
         if isinstance(value, bytes):
-            return f"{len(value)} bytes" if name != "Records" else _read_batches(value)
+            return f"bytes {value.hex()}" if name != "Records" else _read_batches(value)
+        if name == "Documentation":
+            return bool(value)
         if isinstance(value, str):
             return self._steady_text(value)
         if name == "SessionId" and value:
@@ -100,12 +146,23 @@ class Session:
     def _steady_text(self, text):
         for topic, topic_id in self.topic_ids.items():
             text = text.replace(topic_id, f"<id of {topic}>")
+        for name, value in self.kept.items():
+            text = f"<{name}>" if text == value and value else text
         text = text.replace(self.log_dir, "<log directory>").replace(self.cluster, "<cluster>")
         text = re.sub(r"\b1[67]\d{11}\b|-92233702\d{11}\b", "<time>", text)
         text = re.sub(r"127\.0\.0\.1:\d{4,5}", "<address>", text)
+        text = re.sub(UUID, "<uuid>", text)
         if re.fullmatch(r"[A-Za-z0-9_-]{22}", text):
             return "<id>"
         return text
+
+
+def _at(answer, path):
+    """A field of an answer: `Groups.0.GroupState`."""
+    for step in path.split("."):
+        rows = isinstance(answer, list)
+        answer = (answer[int(step)] if int(step) < len(answer) else {}) if rows else answer.get(step)
+    return answer
 
 
 def _is_ours(row):
@@ -114,13 +171,16 @@ def _is_ours(row):
 
 
 def _read_batches(data):
-    """How many batches there are and where the first one begins."""
-    count, at, first = 0, 0, None
+    """How many batches there are, where the first one begins, and their codecs."""
+    at, first, codecs = 0, None, []
     while at + 12 <= len(data):
         first = int.from_bytes(data[at : at + 8], "big") if first is None else first
-        at += 12 + int.from_bytes(data[at + 8 : at + 12], "big")
-        count += at <= len(data)
-    return f"{count} batches from {first}"
+        end = at + 12 + int.from_bytes(data[at + 8 : at + 12], "big")
+        if end <= len(data):
+            codecs.append(data[at + 22] & 7)
+        at = end
+    said = f", of codecs {codecs}" if any(codecs) else ""
+    return f"{len(codecs)} batches from {first}{said}"
 
 
 def answers(bootstrap, patience_seconds=0):

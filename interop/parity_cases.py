@@ -4,27 +4,18 @@ They are sent in this order on one broker that begins empty, so a later one sees
 did. `parity.py` records Kafka's answers, `test_parity.py` holds Ottla's against them.
 """
 
-import dataclasses
 import struct
-import typing
 
 import batches
+import parity_edges
+import parity_groups
 import wire
+from parity_case import Case
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = range(4)
 #: Java reads some of these as regular expressions, and others not.
 EXPRESSIONS = ("a(b", "(?<name>a)b*+", "(?P<x>a)", "*a", "a{2;1}", "[a&&[^b]]", "[z-a]", r"\p{Foo}", r"\y", r"\Qa(")
-
-
-@dataclasses.dataclass
-class Case:
-    """One request."""
-
-    title: str
-    api: str
-    version: int
-    request: typing.Any
 
 
 def _create(name, **fields):
@@ -715,5 +706,5 @@ def _protocol():
 def cases():
     """All of them, in order."""
     parts = (_creations, _partitions, _metadata, _produce, _fetch, _records, _configs, _cluster)
-    for part in (*parts, _deletions, _protocol):
+    for part in (*parts, _deletions, _protocol, parity_edges.cases, parity_groups.cases):
         yield from part()

@@ -273,11 +273,21 @@ class Client:
 
     def call(self, name, version, request=None):
         """The answer as a dict; raises `Closed`."""
+        self.send(name, version, request)
+        return self.receive(name, version)
+
+    def send(self, name, version, request=None):
+        """Sends a request; `receive` gives the answer. One at a time."""
         schema = schemas()["request", name]
         is_flexible = version in schema.flexible
         writer = Writer(version, is_flexible)
         writer.struct(schema.fields, request or {})
-        body = self.exchange(schema.key, version, is_flexible, bytes(writer.out))
+        self.exchange(schema.key, version, is_flexible, bytes(writer.out), answered=False)
+
+    def receive(self, name, version):
+        """The answer to what was sent."""
+        is_flexible = version in schemas()["request", name].flexible
+        body = self._answer()
         response = schemas()["response", name]
         has_tags = is_flexible and name != "ApiVersions"
         reader = Reader(body, version, is_flexible)
@@ -297,8 +307,14 @@ class Client:
             if self.socket is None:
                 self.socket = socket.create_connection(self.address, timeout=self.timeout)
             self.socket.sendall(struct.pack(">i", len(frame)) + frame)
-            if not answered:
-                return None
+        except (ConnectionError, BrokenPipeError):
+            self.close()
+            raise Closed from None
+        return self._answer() if answered else None
+
+    def _answer(self):
+        """What comes back behind the correlation id of the last request."""
+        try:
             (size,) = struct.unpack(">i", self._receive(4))
             answer = self._receive(size)
         except (ConnectionError, BrokenPipeError):

@@ -250,7 +250,16 @@ impl Definition {
                 .parse_integer(text, i64::MIN, i64::MAX, "LONG")
                 .map_err(refuse)?,
             Kind::Double => self.parse_double(text).map_err(refuse)?,
-            Kind::List => self.parse_list(text).map_err(refuse)?,
+            Kind::List => {
+                if let Some((item, allowed)) = self.stranger(text) {
+                    let refusal = refuse(format!("String must be one of: {}", allowed.join(", ")));
+                    return Err(InvalidValue {
+                        value: item.to_owned(),
+                        ..refusal
+                    });
+                }
+                self.parse_list(text).map_err(refuse)?
+            }
             Kind::String | Kind::Class | Kind::Password => self.parse_text(text).map_err(refuse)?,
         };
         if self.support == Support::Refused && !self.is_default(&printed) {
@@ -336,17 +345,22 @@ impl Definition {
         }
     }
 
+    /// The first item of a list that is not one of those that may be in it, and those.
+    fn stranger<'a>(&self, text: &'a str) -> Option<(&'a str, &'static [&'static str])> {
+        let (Valid::Subset(allowed) | Valid::NonEmptySubset(allowed)) = self.valid else {
+            return None;
+        };
+        let items = split_list(text);
+        let stranger = items.into_iter().find(|item| !allowed.contains(item))?;
+        Some((stranger, allowed))
+    }
+
     fn parse_list(&self, text: &str) -> Result<String, String> {
         let mut items = split_list(text);
         if !matches!(self.valid, Valid::Any | Valid::ThrottledReplicas) {
             items = distinct(&items);
         }
         match self.valid {
-            Valid::Subset(allowed) | Valid::NonEmptySubset(allowed)
-                if items.iter().any(|item| !allowed.contains(item)) =>
-            {
-                return Err(format!("String must be one of: {}", allowed.join(", ")));
-            }
             Valid::Voters => {
                 for item in &items {
                     check_voter(item)?;

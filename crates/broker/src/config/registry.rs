@@ -191,6 +191,11 @@ mod tests {
                 "Invalid value x for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime",
             ),
             (
+                "cleanup.policy",
+                "delete, x",
+                "Invalid value x for configuration cleanup.policy: String must be one of: compact, delete",
+            ),
+            (
                 "compression.gzip.level",
                 "0",
                 "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1",

@@ -37,18 +37,10 @@ pub(crate) fn look(item: &FetchItem, budget: Budget, cold: &mut Vec<ColdRead>) -
     };
     let read = match target.read_view(item.position.current_leader_epoch) {
         Ok(read) => read,
-        Err(code) => return Look::error(named(item, code)),
+        Err(code) => return Look::error(code),
     };
     let looked = look_at(target, &read, item, budget, cold);
-    looked.unwrap_or_else(|code| Look::error(named(item, target.error_unless_gone(code))))
-}
-
-/// An unknown topic in the words of who named it by id.
-fn named(item: &FetchItem, code: ErrorCode) -> ErrorCode {
-    match (&item.topic, code) {
-        (TopicKey::Id(_), ErrorCode::UnknownTopicOrPartition) => ErrorCode::UnknownTopicId,
-        (TopicKey::Id(_) | TopicKey::Name(_), code) => code,
-    }
+    looked.unwrap_or_else(|code| Look::error(target.error_unless_gone(code)))
 }
 
 fn resolve(view: &View, item: &FetchItem) -> Result<Arc<LocalPartition>, ErrorCode> {
@@ -61,7 +53,7 @@ fn resolve(view: &View, item: &FetchItem) -> Result<Arc<LocalPartition>, ErrorCo
                 (Err(ErrorCode::UnknownTopicId), Some(before)) => {
                     Err(match view.image.topic_by_name(&before.topic) {
                         Some(_) => ErrorCode::InconsistentTopicId,
-                        None => ErrorCode::UnknownTopicId,
+                        None => ErrorCode::UnknownTopicOrPartition,
                     })
                 }
                 _ => found,

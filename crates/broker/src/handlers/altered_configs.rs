@@ -45,6 +45,11 @@ pub(super) fn resource(broker: &Broker, kind: i8, name: &str) -> Result<ConfigRe
     let known = ResourceKind::from_wire(kind);
     let kind = known.ok_or_else(|| invalid(format!("Unknown resource type {kind}")))?;
     match kind {
+        ResourceKind::Topic if name.is_empty() => {
+            return Err(invalid(
+                "Default topic resources are not allowed.".to_owned(),
+            ));
+        }
         ResourceKind::Topic => validate_topic_name(name).map_err(|error| {
             let message = error.to_string();
             (ErrorCode::InvalidTopicException, Some(message))

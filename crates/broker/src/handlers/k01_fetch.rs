@@ -136,10 +136,11 @@ fn update_session(
     });
     let (size, superseded) = {
         let mut state = session.set.state.lock();
+        // What is named in both is forgotten, as by Kafka.
+        upsert_all(&mut state, &message.topics, uses_topic_ids);
         for item in state.remove(forgotten) {
             unwatch(&session.set, &item);
         }
-        upsert_all(&mut state, &message.topics, uses_topic_ids);
         (state.len(), state.take_parked())
     };
     // An earlier request of the session that still waits is nobody's any more: it is answered at once.
@@ -441,7 +442,9 @@ impl Broker {
                 leader_epoch: hint.leader_epoch,
             }),
             // What does not exist has an empty list in Kafka's answers too.
-            aborted_transactions: (reply.is_read_committed || looked.target.is_none())
+            aborted_transactions: (reply.is_read_committed
+                || looked.target.is_none()
+                || look.error == ErrorCode::UnknownTopicOrPartition)
                 .then(Vec::new),
             records: Some(Records::External {
                 id: records.len() as u32,

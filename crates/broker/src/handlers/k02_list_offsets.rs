@@ -124,6 +124,9 @@ impl Query {
                 }
                 answers.push(wire_answer(partition.partition_index, version, found));
             }
+            if answers.is_empty() && !partitions.is_empty() {
+                continue;
+            }
             topics.push(ListOffsetsTopicResponse {
                 name: name.as_str().into(),
                 partitions: answers,

@@ -185,7 +185,8 @@ fn describe_named<'a>(
         },
         topic_id: named.topic_id,
         is_internal: name.is_some_and(is_internal_topic),
-        topic_authorized_operations: OPERATIONS_UNKNOWN,
+        // A name may be asked about before there is a topic of that name.
+        topic_authorized_operations: name.map_or(OPERATIONS_UNKNOWN, |_| operations),
         ..MetadataResponseTopic::default()
     }
 }

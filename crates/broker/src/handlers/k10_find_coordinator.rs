@@ -171,9 +171,12 @@ fn answer(
             host: found.host.into(),
             port: found.port,
             error_code: code.code(),
-            error_message: missing
-                .and_then(|missing| missing.message)
-                .map(Cow::Borrowed),
+            error_message: Some(Cow::Borrowed(match missing {
+                Some(missing) => missing.message.unwrap_or(""),
+                // Kafka's words for the absence of an error.
+                None if reply_to.version < VERSION_OF_MANY => "NONE",
+                None => "",
+            })),
         }
     });
     let mut coordinators: Vec<Coordinator<'_>> = coordinators.collect();

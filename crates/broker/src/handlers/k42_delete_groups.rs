@@ -3,7 +3,7 @@ use crate::broker::Broker;
 use crate::groups::Answered;
 use crate::request::{Handled, ReplyTo, Request};
 use crate::response::Outcome;
-use ottla_coordinator::group::{GroupCommand, GroupError, GroupReply};
+use ottla_coordinator::group::{GroupCommand, GroupReply};
 use ottla_protocol::messages::delete_groups_request::DeleteGroupsRequest;
 use ottla_protocol::messages::delete_groups_response::{
     DeletableGroupResult, DeleteGroupsResponse,
@@ -29,18 +29,16 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
 
 fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answered>) -> Handled {
     let results = ids.iter().zip(answers).map(|(id, answered)| {
-        let (code, message) = match answered {
-            Ok(GroupReply::Delete(result)) => {
-                let error = result.err();
-                (code_of(broker, error), message(error))
-            }
-            Ok(other) => (mixed_up(&other), None),
-            Err(refusal) => (refused(broker, refusal), None),
+        let code = match answered {
+            Ok(GroupReply::Delete(result)) => code_of(broker, result.err()),
+            Ok(other) => mixed_up(&other),
+            Err(refusal) => refused(broker, refusal),
         };
+        // Kafka has no words for classic groups: the code says it.
         DeletableGroupResult {
             group_id: Cow::Borrowed(id),
             error_code: code.code(),
-            error_message: message.map(Cow::Borrowed),
+            error_message: None,
         }
     });
     let response = DeleteGroupsResponse {
@@ -48,12 +46,4 @@ fn finish(broker: &Broker, reply_to: ReplyTo, ids: &[String], answers: Vec<Answe
         ..DeleteGroupsResponse::default()
     };
     reply_to.encode(&response).map(Outcome::Reply)
-}
-
-/// Kafka has no words for a group that does not exist.
-fn message(error: Option<GroupError>) -> Option<&'static str> {
-    match error? {
-        GroupError::NonEmptyGroup => Some("The group is not empty."),
-        _ => None,
-    }
 }

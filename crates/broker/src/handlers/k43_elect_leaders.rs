@@ -25,6 +25,9 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         });
         pairs.collect::<Vec<_>>()
     });
+    let topics = message.topic_partitions.iter().flatten();
+    let bare = topics.filter(|topic| topic.partitions.is_empty());
+    let bare: Vec<String> = bare.map(|topic| topic.topic.to_string()).collect();
     let election = match message.election_type {
         PREFERRED => Election::Preferred,
         UNCLEAN => Election::Unclean,
@@ -45,7 +48,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             .map_or(ElectionScope::All, ElectionScope::Some),
     };
     let answer = move |broker: &Broker, result: ControllerResult| {
-        PromisedAnswer::Done(outcome(answer(broker, reply_to, named, result)))
+        PromisedAnswer::Done(outcome(answer(broker, reply_to, named, bare, result)))
     };
     let core = request.connection.core;
     Ok(request
@@ -60,6 +63,7 @@ fn answer(
     broker: &Broker,
     reply_to: ReplyTo,
     named: Option<Vec<(String, i32)>>,
+    bare: Vec<String>,
     result: ControllerResult,
 ) -> Handled {
     let is_everything = named.is_none() && result.is_ok();
@@ -78,6 +82,9 @@ fn answer(
         }
     };
     let mut topics = by_topic(broker, results);
+    for topic in bare {
+        topics.entry(topic).or_default();
+    }
     if is_everything {
         // Every topic is named, none with a partition: what needs no election is not spoken of.
         let image = broker.image();

@@ -10,33 +10,49 @@ use ottla_protocol::messages::offset_delete_response::{
 };
 use ottla_types::ErrorCode;
 
-/// A topic of the request; only those that exist are for the coordinator.
+/// A topic of the request.
 struct Asked {
     name: String,
+    partitions: Vec<AskedPartition>,
+}
+
+/// Only those that exist are for the coordinator.
+struct AskedPartition {
+    number: i32,
     exists: bool,
-    partitions: Vec<i32>,
+}
+
+impl Asked {
+    fn existing(&self) -> impl Iterator<Item = i32> {
+        let existing = self.partitions.iter().filter(|partition| partition.exists);
+        existing.map(|partition| partition.number)
+    }
 }
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: OffsetDeleteRequest<'_> = request.decode()?;
-    let asked: Vec<Asked> = message
-        .topics
-        .iter()
-        .map(|topic| {
-            let partitions = topic.partitions.iter();
-            Asked {
-                name: topic.name.to_string(),
-                exists: request.view.image.topic_by_name(&topic.name).is_some(),
-                partitions: partitions
-                    .map(|partition| partition.partition_index)
-                    .collect(),
-            }
-        })
-        .collect();
-    let existing = asked.iter().filter(|topic| topic.exists);
-    let topics = existing.map(|topic| TopicPartitions {
+    if message.group_id.is_empty() {
+        // Unlike a commit: what was committed under no name stays until it expires.
+        return refuse(request.reply_to(), ErrorCode::InvalidGroupId);
+    }
+    let asked = message.topics.iter().map(|topic| {
+        let known = request.view.image.topic_by_name(&topic.name);
+        let count = known.map_or(0, |topic| topic.partitions.len() as i32);
+        let partitions = topic.partitions.iter();
+        Asked {
+            name: topic.name.to_string(),
+            partitions: partitions
+                .map(|partition| AskedPartition {
+                    number: partition.partition_index,
+                    exists: (0..count).contains(&partition.partition_index),
+                })
+                .collect(),
+        }
+    });
+    let asked: Vec<Asked> = asked.collect();
+    let topics = asked.iter().map(|topic| TopicPartitions {
         name: shared(&topic.name),
-        partitions: topic.partitions.clone(),
+        partitions: topic.existing().collect(),
     });
     let command = DeleteOffsets {
         group: (&*message.group_id).into(),
@@ -58,19 +74,15 @@ fn finish(broker: &Broker, reply_to: ReplyTo, asked: Vec<Asked>, answered: Answe
         Ok(other) => return refuse(reply_to, mixed_up(&other)),
         Err(refusal) => return refuse(reply_to, refused(broker, refusal)),
     };
-    let mut results = results.into_iter();
-    let topics = asked.into_iter().map(|topic| {
-        let result = match topic.exists {
-            true => results.next().expect("one for each topic that exists"),
-            false => Vec::new(),
-        };
-        let partitions = topic.partitions.iter().enumerate().map(|(index, number)| {
-            let code = match topic.exists {
-                true => code_of(broker, result[index]),
+    let topics = asked.into_iter().zip(results).map(|(topic, results)| {
+        let mut results = results.into_iter();
+        let partitions = topic.partitions.iter().map(|partition| {
+            let code = match partition.exists {
+                true => code_of(broker, results.next().expect("one for each that exists")),
                 false => ErrorCode::UnknownTopicOrPartition,
             };
             OffsetDeleteResponsePartition {
-                partition_index: *number,
+                partition_index: partition.number,
                 error_code: code.code(),
             }
         });

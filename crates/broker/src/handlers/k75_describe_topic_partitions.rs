@@ -27,6 +27,10 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             .collect(),
         false => message.topics.iter().map(|topic| &*topic.name).collect(),
     };
+    let is_named = message.topics.is_empty() || requested.contains(first_topic);
+    if message.cursor.is_some() && !is_named {
+        return refuse_cursor(&request, &message);
+    }
     let limit_max = request.broker.config.requests.described_partitions_max;
     let limit = usize::try_from(message.response_partition_limit).unwrap_or(0);
     let mut left = limit.clamp(1, limit_max.max(1));
@@ -76,7 +80,7 @@ fn cursor<'a>(name: &'a str, partition: usize) -> Cursor<'a> {
     }
 }
 
-/// A cursor before the first partition: nothing of the request is answered.
+/// A cursor before the first partition, or in a topic that was not asked for: nothing of the request is answered.
 fn refuse_cursor(request: &Request<'_>, message: &DescribeTopicPartitionsRequest<'_>) -> Handled {
     let code = ErrorCode::InvalidRequest;
     request.broker.metrics.error(code);

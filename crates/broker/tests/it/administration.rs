@@ -148,6 +148,7 @@ fn a_leader_needs_no_election() {
         harness.call(ApiKey::ElectLeaders, version, &request, |body| {
             let response: ElectLeadersResponse<'_> = read(body, version);
             let results = response.replica_election_results.iter();
+            assert_eq!(results.len(), 1, "a topic without partitions is named too");
             let results = results.flat_map(|topic| &topic.partition_result);
             let codes = results.map(|result| result.error_code);
             (response.error_code, codes.collect::<Vec<_>>())
@@ -159,6 +160,7 @@ fn a_leader_needs_no_election() {
     }
     assert_eq!(elect(&mut harness, 2, 1, Some(vec![0])), (0, vec![84]));
     assert_eq!(elect(&mut harness, 2, 0, None), (0, vec![]));
+    assert_eq!(elect(&mut harness, 2, 0, Some(vec![])), (0, vec![]));
     assert_eq!(elect(&mut harness, 2, 9, Some(vec![0])), (42, vec![42]));
     assert_eq!(harness.produce("t", 0, &batch(&["x"])), Ok(0));
 }

@@ -181,6 +181,11 @@ fn a_session_answers_with_what_changed() {
         [(2, 0, 1)],
         "added again"
     );
+    assert_eq!(
+        consumer.fetch(&mut harness, &[(2, 0)], &[2]).partitions,
+        [],
+        "forgotten, whatever else is said of it"
+    );
 }
 
 #[test]
@@ -295,7 +300,7 @@ fn a_topic_made_again_is_not_the_one_of_the_session() {
     let gone = consumer
         .taken(&mut harness, token)
         .expect("its partition is gone");
-    assert_eq!(gone.partitions, [(0, 100, 0)]);
+    assert_eq!(gone.partitions, [(0, 3, 0)]);
     harness.create_topic("t", 1, &[]);
     let stale = consumer.fetch(&mut harness, &[], &[]);
     assert_eq!(stale.partitions, [(0, 103, 0)]);

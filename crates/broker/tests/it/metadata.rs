@@ -229,6 +229,36 @@ fn partitions_are_described_page_by_page() {
 }
 
 #[test]
+fn a_page_begins_in_a_topic_that_was_asked_for() {
+    let mut harness = Harness::new();
+    harness.create_topic("a", 1, &[]);
+    harness.create_topic("c", 1, &[]);
+    for (cursor, codes) in [
+        ("a", vec![0, 0]),
+        ("b", vec![42, 42]),
+        ("c", vec![0]),
+        ("d", vec![42, 42]),
+    ] {
+        let request = dtp::DescribeTopicPartitionsRequest {
+            topics: ["a", "c"]
+                .map(|name| dtp::TopicRequest { name: name.into() })
+                .to_vec(),
+            response_partition_limit: 10,
+            cursor: Some(dtp::Cursor {
+                topic_name: cursor.into(),
+                partition_index: 0,
+            }),
+        };
+        let found = harness.call(ApiKey::DescribeTopicPartitions, 0, &request, |body| {
+            let response: DescribeTopicPartitionsResponse<'_> = read(body, 0);
+            let topics = response.topics.iter();
+            topics.map(|topic| topic.error_code).collect::<Vec<_>>()
+        });
+        assert_eq!(found, codes, "from {cursor}");
+    }
+}
+
+#[test]
 fn advertised_addresses_are_as_configured() {
     for (advertised, host, port) in [
         ("auto", "127.0.0.1", 9092),
