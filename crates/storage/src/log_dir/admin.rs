@@ -1,11 +1,13 @@
-use super::{LogDir, StorageError, changes};
+use super::changes::CutFacts;
+use super::cut_producers::{FoundProducers, Left, Moment, place_for_fewer};
+use super::{LogDir, StorageError};
 use crate::partition::{Cut, Durability, LogConfig, Partition, PartitionState, Standing, dir_name};
 use crate::planted::PlantedBug;
 use crate::producer_state::ProducerEntry;
 use crate::segment::{Access, SegmentFile};
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind, WalError};
 use bytes::Bytes;
-use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, TopicPartition};
+use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp, TopicPartition};
 use std::sync::Arc;
 
 /// Bytes of a partition.
@@ -195,13 +197,17 @@ impl LogDir {
     ///
     /// Refused with [`StorageError::Undurable`] until all entries of the partition are durable: before, no checkpoint
     /// could tell what is cut off from what is not, and a full ring would wait for one. The caller waits and tries again.
+    /// Also when more producers lose batches than the entry can name: then a part is cut off already.
     pub fn truncate(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        let mut found = FoundProducers::default();
         loop {
-            let (generation, swaps_count, place) = {
+            // What producers lose is known to those in memory.
+            self.load_snapshot(&partition, Timestamp::from_millis(0))?;
+            let (moment, place) = {
                 let mut state = partition.lock();
                 let place = self.place_of_cut(&partition, &mut state, to)?;
-                (state.generation, state.swaps_count, place)
+                (Moment::of(&state), place)
             };
             let in_file = match place {
                 Place::Tail => None,
@@ -213,8 +219,7 @@ impl LogDir {
                 }),
             };
             let mut state = partition.lock();
-            let is_other = state.generation != generation || state.swaps_count != swaps_count;
-            if is_other || in_file.is_none() != (state.written_end() <= to) {
+            if Moment::of(&state) != moment || in_file.is_none() != (state.written_end() <= to) {
                 continue; // flushed or truncated meanwhile: look again
             }
             self.check_cut(&state, to)?;
@@ -223,7 +228,21 @@ impl LogDir {
                 position: 0,
                 largest_timestamp: None,
             });
-            return Ok(self.truncate_at(&partition, &mut state, cut)?);
+            let left = match found.left_at(&partition, &mut state, cut.end) {
+                Left::Known(left) => left,
+                Left::Unknown(search) => {
+                    drop(state);
+                    found = self.find_producers(&partition, search)?;
+                    continue;
+                }
+            };
+            let size_max = self.options.wal.entry_size_max / 2;
+            if let Some(higher) = place_for_fewer(&state, &left, size_max) {
+                drop(state);
+                let durability = self.truncate(slot, higher)?;
+                return Err(StorageError::Undurable { durability });
+            }
+            return Ok(self.truncate_at(&partition, &mut state, cut, left)?);
         }
     }
 
@@ -309,6 +328,7 @@ impl LogDir {
         partition: &Partition,
         state: &mut PartitionState,
         cut: Cut,
+        producers: Vec<ProducerEntry>,
     ) -> Result<Lsn, WalError> {
         let index = state.segment_index(cut.end);
         let header = EntryHeader {
@@ -318,15 +338,18 @@ impl LogDir {
             end_offset: index.map_or(Offset::ZERO, |index| state.segments[index].base_offset),
             argument: u64::from(cut.position),
         };
-        let body = changes::encode_largest(cut.largest_timestamp);
+        let facts = CutFacts {
+            largest_timestamp: cut.largest_timestamp,
+            producers,
+        };
         let lsn = if self.options.planted.is(PlantedBug::TruncationNotJournaled) {
             self.wal.durable_lsn()
         } else {
-            let entry = Entry::new(header, DurabilityClass::Fsync, body);
+            let entry = Entry::new(header, DurabilityClass::Fsync, facts.encode());
             self.wal.enqueue(entry)?
         };
         let had_pin = state.pin;
-        let (freed, forgotten) = state.truncate_to(cut);
+        let (freed, forgotten) = state.truncate_to(cut, facts.producers);
         if state.producers.snapshot_offset().is_none() {
             self.keep_old_snapshots(state);
         }

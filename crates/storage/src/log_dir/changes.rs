@@ -1,6 +1,7 @@
 //! What journal entries of kind `Segments` say in their argument (docs/formats/segment.md has the table), and those of
 //! kind `Truncate` in their body.
 
+use crate::producer_state::{ProducerEntry, record};
 use bytes::Bytes;
 use ottla_types::Timestamp;
 
@@ -14,16 +15,83 @@ pub(super) const SEGMENTS_REPLACED: u64 = 3;
 /// From `base_offset` on, what lay in one segment lies in one of its own: what is before it is damaged.
 pub(super) const SEGMENT_SPLIT: u64 = 4;
 
-/// The body of a `Truncate` entry: the largest timestamp before the cut in the segment file that it goes through, little
-/// endian; nothing when that is not known.
-pub(super) fn encode_largest(timestamp: Option<Timestamp>) -> Bytes {
-    timestamp.map_or(Bytes::new(), |timestamp| {
-        Bytes::copy_from_slice(&timestamp.as_millis().to_le_bytes())
-    })
+/// In the place of a timestamp that is not known.
+const UNKNOWN: i64 = i64::MIN;
+
+/// What a `Truncate` entry says beside the place of the cut.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CutFacts {
+    /// The largest timestamp before the cut in the segment file that it goes through, if that is known.
+    pub(super) largest_timestamp: Option<Timestamp>,
+    /// The producers that lost batches, as the log that is left knows them. Older releases did not say.
+    pub(super) producers: Vec<ProducerEntry>,
 }
 
-/// Reads what [`encode_largest`] wrote.
-pub(super) fn decode_largest(body: &[u8]) -> Option<Timestamp> {
-    let millis = i64::from_le_bytes(body.try_into().ok()?);
-    Some(Timestamp::from_millis(millis))
+impl CutFacts {
+    /// The body of the entry: the timestamp, then, if there are any, the number of producers and the producers, little
+    /// endian; nothing when nothing is known.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut body = Vec::new();
+        if self.largest_timestamp.is_some() || !self.producers.is_empty() {
+            let millis = self.largest_timestamp.map_or(UNKNOWN, Timestamp::as_millis);
+            body.extend_from_slice(&millis.to_le_bytes());
+        }
+        if !self.producers.is_empty() {
+            body.extend_from_slice(&(self.producers.len() as u32).to_le_bytes());
+        }
+        for producer in &self.producers {
+            record::encode(&mut body, producer);
+        }
+        Bytes::from(body)
+    }
+
+    /// Reads what [`CutFacts::encode`] wrote.
+    pub(super) fn decode(body: &[u8]) -> CutFacts {
+        let mut facts = CutFacts {
+            largest_timestamp: None,
+            producers: Vec::new(),
+        };
+        let Some((millis, rest)) = body.split_first_chunk() else {
+            return facts;
+        };
+        let millis = i64::from_le_bytes(*millis);
+        facts.largest_timestamp = (millis != UNKNOWN).then(|| Timestamp::from_millis(millis));
+        if let Some((count, mut rest)) = rest.split_first_chunk() {
+            let decoded = (0..u32::from_le_bytes(*count)).map_while(|_| record::decode(&mut rest));
+            facts.producers.extend(decoded);
+        }
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_types::{ProducerEpoch, ProducerId};
+
+    #[test]
+    fn what_a_cut_says_comes_back() {
+        let producer = |id| {
+            let now = Timestamp::from_millis(7);
+            ProducerEntry::new(ProducerId::new(id), ProducerEpoch::new(2), now)
+        };
+        for largest_timestamp in [None, Some(Timestamp::from_millis(-1))] {
+            for producers in [vec![], vec![producer(4), producer(9)]] {
+                let facts = CutFacts {
+                    largest_timestamp,
+                    producers,
+                };
+                assert_eq!(CutFacts::decode(&facts.encode()), facts);
+            }
+        }
+    }
+
+    #[test]
+    fn what_older_releases_wrote_is_read() {
+        let timestamp = Some(Timestamp::from_millis(500));
+        let read = CutFacts::decode(&500i64.to_le_bytes());
+        assert_eq!(read.largest_timestamp, timestamp);
+        assert_eq!(read.producers, []);
+        assert_eq!(CutFacts::decode(&[]).largest_timestamp, None);
+    }
 }

@@ -29,6 +29,8 @@ pub(super) struct FileHistory {
     pub(super) cuts: BTreeSet<Offset>,
     /// Segments were synced up to here.
     pub(super) synced_end: Offset,
+    /// Base offsets of segments that were synced.
+    synced: BTreeSet<Offset>,
 }
 
 /// Files that an entry made superfluous.
@@ -70,7 +72,10 @@ impl FileHistory {
         let header = &entry.header;
         let (base, end) = (header.base_offset, header.end_offset);
         match header.kind {
-            EntryKind::Synced => self.synced_end = self.synced_end.max(end),
+            EntryKind::Synced => {
+                self.synced_end = self.synced_end.max(end);
+                self.synced.insert(base);
+            }
             EntryKind::Truncate => {
                 self.cuts.insert(base);
                 // A segment that begins where the log was cut stays, empty.
@@ -107,6 +112,12 @@ impl FileHistory {
         if bases.start < bases.end {
             self.left_behind.push(LeftBehind { lsn, bases, kept });
         }
+    }
+
+    /// Whether a segment that begins at one of these offsets was synced, and nothing made it superfluous.
+    pub(super) fn has_synced_segment(&self, bases: &Range<Offset>) -> bool {
+        let mut synced = self.synced.range(bases.clone());
+        synced.any(|base| !self.is_left_behind(*base))
     }
 
     /// Whether the files with this base offset are what an entry left behind.

@@ -23,6 +23,7 @@ mod timestamps;
 
 mod checkpointing;
 mod cleaner;
+mod cut_producers;
 mod deletion;
 mod file_history;
 mod healing;
@@ -362,6 +363,8 @@ impl LogDir {
     /// coordinator writes goes into half of the reserve.
     pub fn admit(&self, origin: AppendOrigin) -> Result<(), AppendError> {
         match self.health.get() {
+            // Others look at the disk now and then; a burst is faster.
+            DirHealth::Online if self.wal.is_full() => Err(AppendError::Full),
             DirHealth::Online => Ok(()),
             DirHealth::Full if origin == AppendOrigin::Coordinator && self.has_reserve() => Ok(()),
             DirHealth::Full => Err(AppendError::Full),

@@ -2,8 +2,8 @@
 
 use crate::leader_epochs::{EpochStart, LeaderEpochs};
 use crate::partition::{LogConfig, NO_TIMESTAMP, PartitionState, Segment, Standing, Tail};
-use crate::producer_state::{ProducedBatch, ProducerEntry, ProducerState};
-use ottla_types::{LeaderEpoch, Lsn, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use crate::producer_state::{ProducerEntry, ProducerState, record};
+use ottla_types::{LeaderEpoch, Lsn, Offset, Timestamp};
 use std::sync::Arc;
 
 const VERSION: u16 = 2;
@@ -108,18 +108,7 @@ fn put_producers(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
         .collect();
     put_count(out, entries.len());
     for entry in &entries {
-        put(out, &entry.id().get().to_le_bytes());
-        put(out, &entry.epoch().get().to_le_bytes());
-        put(out, &entry.last_used().as_millis().to_le_bytes());
-        let transaction = entry.transaction_start().map_or(-1, Offset::get);
-        put(out, &transaction.to_le_bytes());
-        out.push(entry.batches().len() as u8);
-        for batch in entry.batches() {
-            put(out, &batch.last_sequence.get().to_le_bytes());
-            put(out, &batch.last_offset.get().to_le_bytes());
-            put(out, &batch.offset_delta.to_le_bytes());
-            put(out, &batch.timestamp.as_millis().to_le_bytes());
-        }
+        record::encode(out, entry);
     }
 }
 
@@ -261,20 +250,7 @@ impl Reader<'_> {
     fn producers(&mut self) -> Result<ProducerState, RecordFault> {
         let mut producers = ProducerState::restored(Offset::from_wire(self.long()?));
         for _ in 0..self.count()? {
-            let id = ProducerId::from_wire(self.long()?).ok_or(RecordFault::Contradiction)?;
-            let epoch = ProducerEpoch::new(i16::from_le_bytes(self.take()?));
-            let used = Timestamp::from_millis(self.long()?);
-            let mut entry = ProducerEntry::new(id, epoch, used);
-            entry.set_transaction_start(Offset::from_wire(self.long()?));
-            for _ in 0..self.take::<1>()?[0] {
-                let batch = ProducedBatch {
-                    last_sequence: Sequence::new(i32::from_le_bytes(self.take()?)),
-                    last_offset: self.offset()?,
-                    offset_delta: i32::from_le_bytes(self.take()?),
-                    timestamp: Timestamp::from_millis(self.long()?),
-                };
-                entry.push(epoch, batch, used);
-            }
+            let entry = record::decode(&mut self.rest).ok_or(RecordFault::Contradiction)?;
             producers.restore(entry);
         }
         Ok(producers)

@@ -19,6 +19,7 @@ use crate::segment::{Access, read_exact};
 use ottla_records::BatchView;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionId, Timestamp, TopicPartition};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,9 +76,15 @@ pub(super) fn rebuild(
         }
         let none = FileHistory::default();
         let history = histories.of(*id).unwrap_or(&none);
-        let mut reading = Reading::new(dir);
+        let mut reading = Reading::new(dir, None);
         reading.read(disk, dir, history, now)?;
         bytes_read += reading.bytes_read;
+        if let Some(missing) = reading.lost_between(history) {
+            // Whether it was lost shows only when all the others were read.
+            reading = Reading::new(dir, Some(missing));
+            reading.read(disk, dir, history, now)?;
+            bytes_read += reading.bytes_read;
+        }
         partitions.push(reading.rebuilt(*id, history));
     }
     Ok((partitions, bytes_read))
@@ -114,13 +121,19 @@ pub(super) fn owner(disk: &dyn Disk, dir: &str) -> Result<Option<TopicPartition>
 struct Reading {
     state: PartitionState,
     walk: Walk,
+    /// Offsets that no segment has, although the log goes on behind them: it ends here.
+    missing: Option<Range<Offset>>,
+    /// Likewise where that was not known before.
+    between: Vec<Range<Offset>>,
+    /// Somewhere offsets or records are missing inside a segment.
+    is_compacted: bool,
     promise: Option<Promise>,
     cuts: Cuts,
     bytes_read: u64,
 }
 
 impl Reading {
-    fn new(dir: &Arc<str>) -> Reading {
+    fn new(dir: &Arc<str>, missing: Option<Range<Offset>>) -> Reading {
         let mut state = PartitionState::new(LogConfig::default());
         state.dir = Some(Arc::clone(dir));
         state.has_dir = true;
@@ -131,6 +144,9 @@ impl Reading {
                 next_offset: Offset::ZERO,
                 epoch: None,
             },
+            missing,
+            between: Vec::new(),
+            is_compacted: false,
             promise: None,
             cuts: Cuts::new(),
             bytes_read: 0,
@@ -154,6 +170,12 @@ impl Reading {
         bases.sort_unstable();
         let first = bases.first().copied();
         self.state.log_start = first.unwrap_or(history.settled_end);
+        if let Some(first) =
+            first.filter(|first| history.has_synced_segment(&(Offset::ZERO..*first)))
+        {
+            let reason = format!("a segment before offset {first} is missing");
+            self.state.damage(reason);
+        }
         for (index, base) in bases.iter().enumerate() {
             if *base < self.walk.next_offset {
                 if history.cuts.range(..=*base).next().is_some() {
@@ -165,6 +187,17 @@ impl Reading {
                 self.state.damage(reason);
                 break;
             }
+            let between = self.walk.next_offset..*base;
+            if self.missing.as_ref() == Some(&between) {
+                let end = promised_end(disk, dir, &bases[index..])?;
+                let Range { start, end: behind } = between;
+                let reason = format!("the segment with offsets {start}..{behind} is missing");
+                self.promise = Some(Promise { end, reason });
+                break;
+            }
+            if 0 < index && !between.is_empty() {
+                self.between.push(between);
+            }
             let (position, is_whole) = self.read_segment(disk, dir, *base, history, now)?;
             if !is_whole {
                 let end = promised_end(disk, dir, &bases[index..])?;
@@ -174,6 +207,16 @@ impl Reading {
             }
         }
         disk.sync_dir(Path::new(dir))
+    }
+
+    /// The first offsets between two segments that were lost with a segment: the journal knows that segment, or it has to
+    /// be one, because nothing but compaction leaves room between segments, and there was none.
+    fn lost_between(&self, history: &FileHistory) -> Option<Range<Offset>> {
+        let is_lost = |between: &&Range<Offset>| {
+            let is_explained = self.is_compacted || between.end <= history.settled_end;
+            history.has_synced_segment(between) || !is_explained
+        };
+        self.between.iter().find(is_lost).cloned()
     }
 
     /// Returns where the segment's batches end, and whether that is all it should have.
@@ -196,6 +239,7 @@ impl Reading {
         let last = last_unit(disk, dir, base)?;
         let mut believed = Believed::up_to(base, last);
         let mut cuts = history.cuts.range(base..).copied().peekable();
+        let mut next_offset = base;
         let is_walked = walk_segment(&*file, &mut self.walk, &mut |position, batch| {
             if !believed.takes(position, batch) {
                 return;
@@ -205,6 +249,8 @@ impl Reading {
             while let Some(cut) = cuts.next_if(|cut| *cut <= batch.last_offset()) {
                 self.cuts.insert(cut, place);
             }
+            self.is_compacted |= next_offset < batch.base_offset() || has_lost_records(batch);
+            next_offset = batch.last_offset().next();
             take(&mut self.state, batch, now);
         })?;
         let segment = self.state.segments.last().expect("it was just pushed");
@@ -342,6 +388,12 @@ fn walk_segment(
         }
     }
     Ok(true)
+}
+
+/// Compaction takes records away and leaves the batch's offsets.
+fn has_lost_records(batch: &BatchView<'_>) -> bool {
+    let offsets_count = batch.base_offset().distance_to(batch.last_offset()) + 1;
+    u64::from(batch.records_count()) < offsets_count
 }
 
 fn take(state: &mut PartitionState, batch: &BatchView<'_>, now: Now) {

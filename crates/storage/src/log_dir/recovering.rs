@@ -1,16 +1,18 @@
 //! One partition while the journal's entries are applied to it.
 
-use super::changes;
+use super::changes::{self, CutFacts};
 use super::checkpointing::RestoredPartition;
 use super::cleaner::swap::Replacement;
 use super::rebuild::{Cuts, Promise, Rebuilt};
 use crate::partition::{
     Cut, NO_TIMESTAMP, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch,
 };
+use crate::producer_state::ProducerEntry;
 use crate::wal::{EntryHeader, EntryKind, ReplayedEntry};
 use bytes::Bytes;
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A partition while its entries are applied.
@@ -191,7 +193,8 @@ impl Recovering {
     pub(super) fn cut_after_damage(&mut self, end: Offset) {
         let state = &mut self.state;
         state.epochs.truncate_to(end);
-        state.producers.truncate_to(end);
+        let left = state.producers.cut_at(end);
+        state.producers.truncate_to(end, left);
         state.segments.retain(|segment| segment.base_offset <= end);
         state.log_start = state.log_start.min(end);
     }
@@ -227,18 +230,21 @@ impl Recovering {
                 if self.is_rebuilt && header.argument == changes::SEGMENTS_REPLACED => {}
             EntryKind::Synced => self.synced(header),
             EntryKind::Truncate => {
-                let told = (header.argument as u32, changes::decode_largest(&entry.body));
+                let facts = CutFacts::decode(&entry.body);
+                let told = (header.argument as u32, facts.largest_timestamp);
                 let known = self.cuts.get(&header.base_offset).copied();
                 let (position, largest_timestamp) = known.unwrap_or(told);
                 if let Some(promise) = &mut self.promise {
                     promise.end = promise.end.min(header.base_offset);
                 }
                 if header.base_offset <= self.state.appended_end() {
-                    self.state.truncate_to(Cut {
+                    let cut = Cut {
                         end: header.base_offset,
                         position,
                         largest_timestamp,
-                    });
+                    };
+                    let producers = self.left_of_producers(cut.end, facts.producers);
+                    self.state.truncate_to(cut, producers);
                 }
             }
             EntryKind::LogStart => {
@@ -248,6 +254,16 @@ impl Recovering {
             EntryKind::Segments => self.segments(entry),
             EntryKind::Drop => {}
         }
+    }
+
+    /// What a cut at `end` leaves of the producers that lose batches: what its entry `told`, and else what is known here.
+    /// That is of one that was forgotten when the log was cut, or an older release cut it.
+    fn left_of_producers(&self, end: Offset, told: Vec<ProducerEntry>) -> Vec<ProducerEntry> {
+        let ids: BTreeSet<_> = told.iter().map(ProducerEntry::id).collect();
+        let mut left = told;
+        let known = self.state.producers.cut_at(end).into_iter();
+        left.extend(known.filter(|it| it.is_exact() && !ids.contains(&it.id())));
+        left
     }
 
     pub(super) fn append(&mut self, entry: &ReplayedEntry, now: Now) {

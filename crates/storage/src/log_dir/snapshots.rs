@@ -165,17 +165,7 @@ impl LogDir {
             (offset, dir)
         };
         let path = names::file(&dir, offset, FileKind::Snapshot);
-        // A file that is not there is as bad as one that cannot be read: both fail their check.
-        let mut bytes = Vec::new();
-        match self.disk.open(&path, OpenMode::Read) {
-            Ok(file) => {
-                bytes = vec![0; file.size()? as usize];
-                let size = file.read_at(0, &mut bytes)?;
-                bytes.truncate(size);
-            }
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
+        let bytes = self.snapshot_bytes(&path)?;
         let entries = match snapshot::decode(&bytes, now) {
             Ok(_) if self.options.planted.is(PlantedBug::SnapshotDropped) => Vec::new(),
             Ok(entries) => entries,
@@ -199,5 +189,33 @@ impl LogDir {
         drop(state);
         self.count_producers(after - before, 0);
         Ok(())
+    }
+    /// What a snapshot holds, if it can be read.
+    pub(super) fn read_snapshot(
+        &self,
+        partition: &Partition,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Vec<ProducerEntry>>, ReadFault> {
+        let Some(dir) = partition.lock().dir.clone() else {
+            return Ok(None);
+        };
+        let path = names::file(&dir, offset, FileKind::Snapshot);
+        let bytes = self.snapshot_bytes(&path)?;
+        Ok(snapshot::decode(&bytes, now).ok())
+    }
+
+    /// A file that is not there is as bad as one that cannot be read: both fail their check.
+    fn snapshot_bytes(&self, path: &Path) -> Result<Vec<u8>, ReadFault> {
+        match self.disk.open(path, OpenMode::Read) {
+            Ok(file) => {
+                let mut bytes = vec![0; file.size()? as usize];
+                let size = file.read_at(0, &mut bytes)?;
+                bytes.truncate(size);
+                Ok(bytes)
+            }
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }

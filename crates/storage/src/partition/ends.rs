@@ -54,6 +54,12 @@ impl PendingAppends {
             .map_or(appended_end, |append| append.base_offset)
     }
 
+    /// The same as far as somebody looked.
+    pub(crate) fn known_durable_end(&self, appended_end: Offset) -> Offset {
+        let first = self.queue.front();
+        first.map_or(appended_end, |append| append.base_offset)
+    }
+
     /// The entry that must be durable before the record at `offset` is; [`Lsn::ZERO`] when it is already.
     pub(crate) fn lsn_of(&self, offset: Offset) -> Lsn {
         let above = self

@@ -275,8 +275,10 @@ impl PartitionState {
             timestamp,
         };
         let transactional = is_transactional.then_some(base_offset);
+        let durable_end = self.pending.known_durable_end(self.appended_end());
+        let (id, epoch) = (producer.id, producer.epoch);
         self.producers
-            .push(producer.id, producer.epoch, batch, transactional, used)
+            .push(id, epoch, batch, transactional, used, durable_end)
     }
 
     /// The log starts at `start` now: epochs before it go. Segments are removed by retention.

@@ -1,4 +1,5 @@
 use super::{Cut, NO_TIMESTAMP, PartitionState};
+use crate::producer_state::ProducerEntry;
 use ottla_types::Offset;
 
 /// Cutting the log's end off.
@@ -9,8 +10,13 @@ impl PartitionState {
         holder.map_or(offset, |batch| batch.base_offset.min(offset))
     }
 
-    /// Everything behind `cut` is gone. Returns the tail bytes freed and the producers forgotten.
-    pub(crate) fn truncate_to(&mut self, cut: Cut) -> (usize, usize) {
+    /// Everything behind `cut` is gone, and `producers` is what is left to be known of those that lost batches. Returns the
+    /// tail bytes freed and how many producers were forgotten.
+    pub(crate) fn truncate_to(
+        &mut self,
+        cut: Cut,
+        producers: Vec<ProducerEntry>,
+    ) -> (usize, usize) {
         let end = self.end_in_tail(cut.end);
         let tail_base = self.tail.base();
         let mut sizes: Vec<(Offset, u32)> = Vec::new();
@@ -47,7 +53,7 @@ impl PartitionState {
         self.pending.truncate_to(end);
         self.epochs.truncate_to(end);
         self.epochs_are_dirty = true;
-        let forgotten = self.producers.truncate_to(end);
+        let forgotten = self.producers.truncate_to(end, producers);
         self.generation += 1;
         // Its entry holds what is gone; the original entries hold the rest.
         self.rewritten = None;

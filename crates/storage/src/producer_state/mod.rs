@@ -1,8 +1,10 @@
 //! What a partition remembers of idempotent producers (KIP-98; Kafka's `ProducerStateManager`).
 
 mod entry;
+pub(crate) mod record;
 pub(crate) mod snapshot;
 
+use entry::Below;
 pub use entry::{ProducedBatch, ProducerEntry, WINDOW_BATCHES_COUNT};
 
 use ottla_records::ProducerBatch;
@@ -56,7 +58,7 @@ pub struct ProducerState {
     base: Base,
     /// Truncations that the unloaded base has not seen: it must not bring such batches back.
     base_end: Option<Offset>,
-    /// Producers that a truncation made unknown; the unloaded base knows them, but only as they were long before.
+    /// Producers that a truncation took batches from: what the unloaded base says of them does not count any more.
     masked: BTreeSet<ProducerId>,
 }
 
@@ -127,7 +129,7 @@ impl ProducerState {
         let is_unloaded = self.base != Base::Loaded;
         let entry = match self.entries.get(&batch.id) {
             // What came after the snapshot is not the whole window: the rest is in the snapshot.
-            Some(entry) if is_unloaded && entry.batches().len() < WINDOW_BATCHES_COUNT => {
+            Some(entry) if is_unloaded && entry.needs_snapshot() => {
                 return SequenceCheck::SnapshotNeeded;
             }
             Some(entry) if expired_before <= entry.last_used() => entry,
@@ -163,7 +165,7 @@ impl ProducerState {
         }
     }
 
-    /// Notes an appended batch. Returns whether the producer is new in memory.
+    /// Notes a batch appended to a log that is durable up to `durable_end`. Returns whether the producer is new in memory.
     pub fn push(
         &mut self,
         id: ProducerId,
@@ -171,13 +173,20 @@ impl ProducerState {
         batch: ProducedBatch,
         transactional: Option<Offset>,
         used: Timestamp,
+        durable_end: Offset,
     ) -> bool {
         let mut is_new = false;
+        let below = match self.base {
+            Base::Unloaded(_) if !self.masked.contains(&id) => Below::Snapshot,
+            Base::Unloaded(_) | Base::Loaded => Below::Nothing,
+        };
         let entry = self.entries.entry(id).or_insert_with(|| {
             is_new = true;
-            Box::new(ProducerEntry::new(id, epoch, used))
+            let mut entry = ProducerEntry::new(id, epoch, used);
+            entry.set_below(below);
+            Box::new(entry)
         });
-        entry.push(epoch, batch, used);
+        entry.push_beyond(epoch, batch, used, durable_end);
         if entry.transaction_start().is_none() {
             entry.set_transaction_start(transactional);
         }
@@ -186,7 +195,16 @@ impl ProducerState {
     }
 
     /// Takes over an entry of a checkpoint.
-    pub fn restore(&mut self, entry: ProducerEntry) {
+    pub fn restore(&mut self, mut entry: ProducerEntry) {
+        // A whole window may have left others behind. One that is not whole may be that of a new epoch, or what came since
+        // the snapshot, if that was not loaded either when the checkpoint was written.
+        if self.base != Base::Loaded && entry.batches().len() < WINDOW_BATCHES_COUNT {
+            entry.set_below(Below::SnapshotOfEpoch);
+        }
+        self.insert(entry);
+    }
+
+    fn insert(&mut self, entry: ProducerEntry) {
         self.changed.insert(entry.id());
         self.entries.insert(entry.id(), Box::new(entry));
     }
@@ -201,16 +219,19 @@ impl ProducerState {
         let masked = std::mem::take(&mut self.masked);
         let is_cut = self.base_end.is_some_and(|end| end < snapshot) || !masked.is_empty();
         for mut older in entries {
-            let is_gone = self.base_end.is_some_and(|end| !older.truncate_to(end));
+            let is_gone = self.base_end.is_some_and(|end| !older.rewind_to(end));
             if is_gone || masked.contains(&older.id()) {
                 continue;
             }
             match self.entries.get_mut(&older.id()) {
-                Some(entry) => entry.merge_older(&older),
+                Some(entry) => entry.join_snapshot(&older),
                 None => {
                     self.entries.insert(older.id(), Box::new(older));
                 }
             }
+        }
+        for entry in self.entries.values_mut() {
+            entry.snapshot_is_loaded();
         }
         if is_cut {
             self.forget_snapshot();
@@ -244,29 +265,45 @@ impl ProducerState {
         });
     }
 
-    /// The log now ends at `end` (exclusive). Returns how many producers went.
-    pub fn truncate_to(&mut self, end: Offset) -> usize {
+    /// Producers in memory that lose batches when the log ends at `end` (exclusive), as far back as memory knows them
+    /// then: see [`ProducerEntry::is_exact`].
+    pub fn cut_at(&self, end: Offset) -> Vec<ProducerEntry> {
+        let reaches = |entry: &&ProducerEntry| reaches(entry, end);
+        let mut cut: Vec<ProducerEntry> = self.entries().filter(reaches).cloned().collect();
+        for entry in &mut cut {
+            entry.rewind_to(end);
+        }
+        cut
+    }
+
+    /// The log now ends at `end` (exclusive), and `left` is what it still says of the producers that lost batches: of one
+    /// that it does not name any more, nothing. Returns how many producers went.
+    pub fn truncate_to(&mut self, end: Offset, left: Vec<ProducerEntry>) -> usize {
         let before = self.entries.len();
-        let is_unloaded = self.base != Base::Loaded;
-        let masked = &mut self.masked;
+        let mut cut: BTreeSet<ProducerId> = left.iter().map(ProducerEntry::id).collect();
         self.entries.retain(|id, entry| {
-            // A window that is not full holds all since the snapshot: then the base says what was before.
-            let is_full = entry.batches().len() == WINDOW_BATCHES_COUNT;
-            let is_left = entry.truncate_to(end);
-            if !is_left && is_unloaded && is_full {
-                masked.insert(*id);
+            let is_cut = reaches(entry, end);
+            if is_cut {
+                cut.insert(*id);
             }
-            is_left
+            !is_cut
         });
+        for entry in left {
+            if entry.last().is_some() {
+                self.insert(entry);
+            }
+        }
         let entries = &self.entries;
         self.changed.retain(|id| entries.contains_key(id));
+        let forgotten = before.saturating_sub(self.entries.len());
         if self.base != Base::Loaded {
             self.base_end = Some(self.base_end.map_or(end, |known| known.min(end)));
+            self.masked.append(&mut cut);
+            return forgotten;
         }
-        let forgotten = before - self.entries.len();
         let is_cut = self.snapshot_offset.is_some_and(|snapshot| end < snapshot);
         // Whoever is unknown now must not come back with a restart as the snapshot knew it, long before.
-        if (is_cut || 0 < forgotten) && self.base == Base::Loaded {
+        if is_cut || 0 < forgotten {
             self.forget_snapshot();
         }
         forgotten
@@ -283,6 +320,11 @@ impl ProducerState {
         }
         before - self.entries.len()
     }
+}
+
+/// Whether a log that ends at `end` lacks batches of the producer.
+fn reaches(entry: &ProducerEntry, end: Offset) -> bool {
+    entry.last().is_some_and(|last| end <= last.last_offset)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ fn batch(epoch: i16, base: i32, count: i32) -> ProducerBatch {
 struct Log {
     state: ProducerState,
     end: i64,
+    /// A crash takes nothing below it.
+    durable: i64,
 }
 
 impl Log {
@@ -30,9 +32,17 @@ impl Log {
                 timestamp: Timestamp::from_millis(5),
             };
             let now = Timestamp::from_millis(self.end);
-            self.state.push(batch.id, batch.epoch, produced, None, now);
+            let (id, epoch, durable_end) = (batch.id, batch.epoch, Offset::new(self.durable));
+            self.state.push(id, epoch, produced, None, now, durable_end);
         }
         check
+    }
+
+    /// As memory knows it.
+    fn cut(&mut self, end: i64) -> usize {
+        let left = self.state.cut_at(Offset::new(end));
+        self.end = end;
+        self.state.truncate_to(Offset::new(end), left)
     }
 }
 
@@ -97,12 +107,12 @@ fn truncation_takes_batches_back() {
     for index in 0..3 {
         log.offer(batch(0, index, 1), 1);
     }
-    assert_eq!(log.state.truncate_to(Offset::new(1)), 0);
+    assert_eq!(log.cut(1), 0);
     assert_eq!(
         log.state.check(&batch(0, 1, 1), false, NEVER),
         SequenceCheck::New
     );
-    assert_eq!(log.state.truncate_to(Offset::new(0)), 1);
+    assert_eq!(log.cut(0), 1);
     assert_eq!(log.state.count(), 0);
 }
 
@@ -144,7 +154,8 @@ fn a_snapshot_is_asked_for_and_merged() {
         timestamp: Timestamp::from_millis(5),
     };
     let (id, epoch) = (ProducerId::new(7), ProducerEpoch::new(0));
-    state.push(id, epoch, produced, None, Timestamp::from_millis(6));
+    let used = Timestamp::from_millis(6);
+    state.push(id, epoch, produced, None, used, Offset::new(6));
     // Its own window is not whole either: the retry of an older batch must be known.
     assert_eq!(
         state.check(&batch(0, 3, 1), false, NEVER),
@@ -174,10 +185,71 @@ fn a_snapshot_does_not_bring_back_whom_a_truncation_forgot() {
         log.offer(batch(0, index, 1), 1);
     }
     log.state.snapshot_written(Offset::new(2));
+    log.durable = 20;
     for index in 2..20 {
         log.offer(batch(0, index, 1), 1);
     }
-    // The batches before those that are remembered stay in the log.
-    assert_eq!(log.state.truncate_to(Offset::new(4)), 1);
+    // The batches before those that are remembered stay in the log: somebody has to look there.
+    let left = log.state.cut_at(Offset::new(4));
+    assert!(!left[0].is_exact());
+    assert_eq!(log.cut(4), 1);
     assert_eq!(log.state.snapshot_offset(), None);
+}
+
+fn sequences(entry: &ProducerEntry) -> Vec<i32> {
+    let batches = entry.batches().iter();
+    batches.map(|batch| batch.last_sequence.get()).collect()
+}
+
+/// However many batches are not durable: a crash that takes them back leaves a whole window, and the right epoch.
+#[test]
+fn what_is_not_durable_is_taken_back_exactly() {
+    let mut log = Log::default();
+    for epoch in 0..3 {
+        for index in 0..8 {
+            log.offer(batch(epoch, index, 1), 1);
+        }
+    }
+    for durable in 0..24 {
+        log.durable = durable;
+        let mut entry = log.state.entries().next().expect("known").clone();
+        assert_eq!(entry.rewind_to(Offset::new(durable)), 0 < durable);
+        assert!(entry.is_exact());
+        let count = (durable as i32 - 1).rem_euclid(8) + 1;
+        let expected: Vec<i32> = ((count - 5).max(0)..count).collect();
+        match durable {
+            0 => assert_eq!(sequences(&entry), []),
+            _ => assert_eq!(sequences(&entry), expected, "{durable} durable"),
+        }
+    }
+    // What is durable is forgotten with the next batch, but for what a leader may take back.
+    log.offer(batch(2, 8, 1), 1);
+    let entry = log.state.entries().next().expect("known");
+    assert_eq!(sequences(entry), [4, 5, 6, 7, 8]);
+    let mut entry = entry.clone();
+    entry.rewind_to(Offset::new(18));
+    assert_eq!(sequences(&entry), [0, 1]);
+    assert!(entry.is_exact());
+    entry.rewind_to(Offset::new(16));
+    assert_eq!(sequences(&entry), [7]);
+    assert!(!entry.is_exact());
+}
+
+/// A producer all of whose batches are known needs nobody to look for others.
+#[test]
+fn a_new_producer_is_known_whole() {
+    let mut log = Log {
+        durable: 100,
+        ..Log::default()
+    };
+    for index in 0..10 {
+        log.offer(batch(0, index, 1), 1);
+    }
+    for end in 0..10 {
+        assert!(log.state.cut_at(Offset::new(end))[0].is_exact(), "{end}");
+    }
+    log.offer(batch(0, 10, 1), 1);
+    let is_exact = |end| log.state.cut_at(Offset::new(end))[0].is_exact();
+    let exact: Vec<bool> = (3..8).map(is_exact).collect();
+    assert_eq!(exact, [false, false, false, true, true]);
 }

@@ -516,6 +516,7 @@ impl Wal {
                 let mut ring = self.ring.lock();
                 ring.refused_until = until.as_nanos();
                 ring.is_refused = true;
+                self.was_growth_refused.store(true, Ordering::Relaxed);
             }
         }
         Ok(true)

@@ -62,6 +62,8 @@ pub struct Wal {
     is_closing: AtomicBool,
     /// The last write found no room.
     is_full: AtomicBool,
+    /// The ring may be one that cannot grow: whoever asks looks.
+    was_growth_refused: AtomicBool,
     /// When a frame was written last whose fsync somebody waits for, in nanoseconds of the pump's clock.
     last_awaited: AtomicU64,
 }
@@ -264,9 +266,18 @@ impl Wal {
     }
 
     /// True while the disk has no room for what is queued: the last write was refused, or the ring cannot grow and has
-    /// just enough left for deletions.
+    /// just enough left for deletions, or will have when all that is queued is written.
     pub fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed) || self.ring.lock().is_short()
+        if self.is_full.load(Ordering::Relaxed) {
+            return true;
+        }
+        if !self.was_growth_refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        let ring = self.ring.lock();
+        self.was_growth_refused
+            .store(ring.is_refused, Ordering::Relaxed);
+        ring.is_short(self.queue.queued_bytes())
     }
 
     /// Asks for an fsync of entries that were written without one: a topic became durable.

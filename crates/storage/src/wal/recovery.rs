@@ -129,6 +129,7 @@ pub(super) fn open(
         is_sync_wanted: AtomicBool::new(false),
         is_closing: AtomicBool::new(false),
         is_full: AtomicBool::new(false),
+        was_growth_refused: AtomicBool::new(false),
         last_awaited: AtomicU64::new(0),
     };
     Ok((wal, outcome.report))

@@ -320,11 +320,11 @@ impl Ring {
         is_needed.then_some((self.next_number, size))
     }
 
-    /// The disk has no room for another file, and what is left of this one should be kept for what frees some:
-    /// deletions are journaled before they happen.
-    pub(crate) fn is_short(&self) -> bool {
-        let active = self.live.back();
-        let is_half_full = active.is_some_and(|live| live.file.size / 2 < self.head.position);
+    /// The disk has no room for another file, and what is left of this one when `queued` bytes are written should be kept
+    /// for what frees some: deletions are journaled before they happen.
+    pub(crate) fn is_short(&self, queued: u64) -> bool {
+        let (active, position) = (self.live.back(), self.head.position + queued);
+        let is_half_full = active.is_some_and(|live| live.file.size / 2 < position);
         self.is_refused && self.free.is_empty() && is_half_full
     }
 

@@ -627,12 +627,12 @@ fn a_ring_that_got_files_back_does_not_stay_short() {
     }
     ring.is_refused = true;
     ring.refused_until = u64::MAX;
-    assert!(ring.is_short());
+    assert!(ring.is_short(0));
     assert_eq!(ring.growth(1), None);
     assert_eq!(ring.release(&place(2, 2), &place(2, 2)), 1);
     let again = ring.take_free(size).expect("one was released");
     ring.add_live(again, place(1, 3));
     ring.add_frame(place(1, 3), 40 << 10, Lsn::new(4));
-    assert!(!ring.is_short());
+    assert!(!ring.is_short(64 << 10));
     assert!(ring.growth(1).is_some(), "it is tried at once");
 }

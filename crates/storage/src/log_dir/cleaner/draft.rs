@@ -7,7 +7,7 @@ use crate::planted::PlantedBug;
 use crate::segment::names::{self, FileKind};
 use crate::segment::sidecar::{self, FlushedBatch};
 use crate::segment::{Units, UnitsCursor};
-use ottla_records::{BatchView, RecordsError};
+use ottla_records::{BatchView, RecordsError, write_empty_batch};
 use ottla_types::{Lsn, Offset, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub(super) struct Draft {
     pub(super) log: Arc<dyn DiskFile>,
     /// Batches that are not written yet.
     buffer: Vec<u8>,
+    /// The header of the last batch, if nothing of it was left: it stays when nothing comes behind it, so that between
+    /// segments no offsets are without a file. Otherwise empty.
+    end: Vec<u8>,
     pub(super) units: Units,
     /// Something differs from what was read.
     pub(super) is_changed: bool,
@@ -47,6 +50,7 @@ impl Draft {
             dir: Arc::clone(name),
             log,
             buffer: Vec::new(),
+            end: Vec::new(),
             units: Units::default(),
             is_changed: false,
             records_kept: 0,
@@ -63,7 +67,14 @@ impl Draft {
     ) -> Result<(), RecordsError> {
         let start = self.buffer.len();
         let cleaned = filter.clean(rules, batch, &mut self.buffer)?;
-        self.is_changed |= cleaned != Cleaned::Whole;
+        // An empty batch that goes was that of the end before, and changes nothing as long as it stays that.
+        let was_empty = cleaned == Cleaned::Gone && batch.records_count() == 0;
+        self.is_changed |= cleaned != Cleaned::Whole && !was_empty;
+        self.is_changed |= !self.end.is_empty();
+        self.end.clear();
+        if cleaned == Cleaned::Gone {
+            write_empty_batch(batch, &mut self.end);
+        }
         let written = &self.buffer[start..];
         let mut kept = 0;
         if !written.is_empty() {
@@ -81,6 +92,15 @@ impl Draft {
         self.records_kept += u64::from(kept);
         self.records_removed += u64::from(batch.records_count() - kept);
         Ok(())
+    }
+
+    /// Nothing comes behind what was added.
+    pub(super) fn close(&mut self) {
+        if !self.end.is_empty() {
+            self.segment
+                .push(self.end.len(), NO_TIMESTAMP, NO_TIMESTAMP);
+            self.buffer.append(&mut self.end);
+        }
     }
 
     /// Whether enough has gathered for a write.

@@ -368,6 +368,7 @@ impl Job {
                 group.read(source);
                 return Ok(GroupDone::No(JobStep::Moved { bytes: 0 }));
             }
+            group.draft.close();
             let bytes = group.draft.write()?;
             self.bytes_written += bytes as u64;
             let is_same = group.sources.len() == 1 && !group.draft.is_changed;

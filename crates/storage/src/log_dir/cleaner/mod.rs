@@ -7,7 +7,7 @@
 mod draft;
 mod job;
 mod selection;
-mod source;
+pub(super) mod source;
 pub(super) mod swap;
 
 use super::LogDir;

@@ -9,15 +9,15 @@ use std::sync::Arc;
 const READ_BYTES_MAX: u32 = 1 << 20;
 
 /// A segment that is compacted, as it was when the round began.
-pub(super) struct Source {
-    pub(super) segment: Segment,
-    pub(super) file: Arc<SegmentFile>,
+pub(in crate::log_dir) struct Source {
+    pub(in crate::log_dir) segment: Segment,
+    pub(in crate::log_dir) file: Arc<SegmentFile>,
     /// Where it ended: the next one's base.
-    pub(super) end: Offset,
+    pub(in crate::log_dir) end: Offset,
 }
 
 /// The segments of a log below `end`.
-pub(super) fn sources(partition: &Partition, end: Offset) -> Vec<Source> {
+pub(in crate::log_dir) fn sources(partition: &Partition, end: Offset) -> Vec<Source> {
     let mut state = partition.lock();
     let count = state.segments.partition_point(|it| it.base_offset < end);
     let count = count.min(state.segments.len().saturating_sub(1));
@@ -31,7 +31,7 @@ pub(super) fn sources(partition: &Partition, end: Offset) -> Vec<Source> {
 }
 
 /// Reads the batches of one segment, in order.
-pub(super) struct Reader {
+pub(in crate::log_dir) struct Reader {
     file: Arc<SegmentFile>,
     size: u32,
     units: Option<Arc<Units>>,
@@ -40,7 +40,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// From the beginning of `source`.
-    pub(super) fn new(source: &Source) -> Reader {
+    pub(in crate::log_dir) fn new(source: &Source) -> Reader {
         Reader {
             file: Arc::clone(&source.file),
             size: source.segment.size,
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     /// The next whole batches, checked; `None` at the end. Units that hold nothing at or above `from` are passed over.
-    pub(super) fn next(
+    pub(in crate::log_dir) fn next(
         &mut self,
         dir: &LogDir,
         from: Offset,

@@ -9,13 +9,7 @@ use ottla_types::{Lsn, Offset, PartitionId, PartitionSlot, TopicPartition};
 use std::path::{Path, PathBuf};
 
 fn read(h: &Harness, path: &str) -> Vec<u8> {
-    let file = h
-        .disk
-        .open(Path::new(path), OpenMode::Read)
-        .expect("the file exists");
-    let mut bytes = vec![0; file.size().expect("a size") as usize];
-    file.read_at(0, &mut bytes).expect("readable");
-    bytes
+    content(&h.disk, Path::new(path))
 }
 
 #[test]
@@ -482,4 +476,41 @@ fn an_empty_partition_on_its_way_out_does_not_keep_its_name_from_others() {
     let lsn = h.dir.drop_partition(slot, h.now).expect("there");
     h.settle();
     assert!(lsn <= h.dir.durable_lsn());
+}
+
+/// A process cut the sidecar and died before the sync. To the next one it looks right; a power cut brings back what was cut
+/// off, unless that one syncs it before it writes.
+#[test]
+fn what_a_process_cut_from_a_sidecar_before_it_died_stays_away() {
+    const SUMS: &str = "topic1-1/00000000000000000000.sums";
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, LogConfig::default());
+    for value in [1, 2] {
+        h.append(slot, &batch(None, &[1], &[value; 500]));
+        h.flush(slot);
+    }
+    let stale = read(&h, SUMS);
+
+    let (mut h, disk) = h.interrupted();
+    let slot = h.create(1, LogConfig::default());
+    h.dir.truncate(slot, Offset::new(1)).expect("durable");
+    h.append(slot, &batch(None, &[1], &[3; 500]));
+    disk.fail_sync_of(SUMS);
+    h.flush(slot);
+    assert!(matches!(h.dir.health(), DirHealth::Offline { .. }));
+    assert!(read(&h, SUMS).len() < stale.len());
+
+    let (mut h, disk) = h.interrupted();
+    disk.on_device(SUMS, stale.clone());
+    let slot = h.create(1, LogConfig::default());
+    let before = h.read_all(slot, 0, 1 << 20);
+    assert_eq!(before.len(), 2);
+    h.flush(slot);
+    assert_eq!(h.dir.ends(slot).expect("there").synced_end, Offset::new(2));
+    assert_eq!(read(&h, SUMS).len(), stale.len());
+    disk.cut_power(&h.disk);
+    let h = h.restart();
+    let slot = h.create(1, LogConfig::default());
+    assert_eq!(h.dir.ends(slot).expect("there").written_end, Offset::new(2));
+    assert_eq!(h.read_all(slot, 0, 1 << 20), before);
 }

@@ -43,6 +43,14 @@ pub(super) fn partition(number: u8) -> TopicPartition {
     }
 }
 
+/// All bytes of a file.
+pub(super) fn content(disk: &MemoryDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path, OpenMode::Read).expect("there");
+    let mut bytes = vec![0; file.size().expect("a size") as usize];
+    file.read_at(0, &mut bytes).expect("readable");
+    bytes
+}
+
 pub(super) const EPOCH: LeaderEpoch = LeaderEpoch::new(1);
 
 /// What an idempotent producer says: id, epoch, first sequence.

@@ -1,5 +1,6 @@
 use super::harness::*;
-use crate::disk::{DiskError, DiskOperation};
+use crate::disk::{Disk, DiskError, DiskOperation, OpenMode};
+use crate::memory_disk::MemoryDisk;
 use crate::watched_disk::WatchedDisk;
 use parking_lot::Mutex;
 use std::ops::Deref;
@@ -14,6 +15,8 @@ pub(super) struct Interruptions {
     meanwhile: Mutex<Option<(PathBuf, Meanwhile)>>,
     forbidden: Mutex<Option<(PathBuf, bool)>>,
     synced: Mutex<Vec<PathBuf>>,
+    unsyncable: Mutex<Option<PathBuf>>,
+    on_device: Mutex<Option<(PathBuf, Vec<u8>)>>,
 }
 
 /// A disk on which something is to happen.
@@ -55,7 +58,45 @@ impl Interruptions {
         self.synced.lock().iter().any(|it| it == Path::new(path))
     }
 
-    fn before(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
+    /// The device fails when this file is synced.
+    pub(super) fn fail_sync_of(&self, path: &str) {
+        *self.unsyncable.lock() = Some(PathBuf::from(path));
+    }
+
+    /// The device holds these bytes of a file, and until a sync no others.
+    pub(super) fn on_device(&self, path: &str, bytes: Vec<u8>) {
+        *self.on_device.lock() = Some((PathBuf::from(path), bytes));
+    }
+
+    /// What the device has of that file takes the place of what was written.
+    pub(super) fn cut_power(&self, disk: &MemoryDisk) {
+        let (path, bytes) = self.on_device.lock().take().expect("it holds something");
+        let file = disk.open(&path, OpenMode::ReadWrite).expect("there");
+        file.set_len(bytes.len() as u64).expect("cut");
+        file.write_at(0, &[&bytes]).expect("written");
+    }
+
+    fn sync(&self, disk: &MemoryDisk, path: &Path) -> Result<(), DiskError> {
+        self.synced.lock().push(path.to_owned());
+        if let Some((_, bytes)) = self.on_device.lock().as_mut().filter(|it| it.0 == path) {
+            *bytes = content(disk, path);
+        }
+        match self.unsyncable.lock().as_deref() == Some(path) {
+            true => Err(DiskError::Io {
+                operation: DiskOperation::Sync,
+                path: path.to_owned(),
+                message: "the device is gone".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn before(
+        &self,
+        disk: &MemoryDisk,
+        operation: DiskOperation,
+        path: &Path,
+    ) -> Result<(), DiskError> {
         match operation {
             DiskOperation::Open => {
                 let due = self.meanwhile.lock().take_if(|(at, _)| at == path);
@@ -64,10 +105,7 @@ impl Interruptions {
                 }
             }
             DiskOperation::List | DiskOperation::Rename | DiskOperation::Remove => {}
-            DiskOperation::Sync => {
-                self.synced.lock().push(path.to_owned());
-                return Ok(());
-            }
+            DiskOperation::Sync => return self.sync(disk, path),
             _ => return Ok(()),
         }
         let path = path.to_owned();
@@ -96,8 +134,9 @@ impl Harness {
         drop(dir);
         let interruptions = Arc::<Interruptions>::default();
         let asked = Arc::clone(&interruptions);
+        let memory = disk.clone();
         let watched = WatchedDisk::new(Arc::new(disk.clone()), move |operation, path| {
-            asked.before(operation, path)
+            asked.before(&memory, operation, path)
         });
         let watched = Arc::new(watched);
         let through = InterruptedDisk {

@@ -11,6 +11,16 @@ use crate::wal::CommitStep;
 use ottla_types::Offset;
 use std::path::Path;
 
+impl Harness {
+    /// Somebody else takes all the room.
+    fn fill_up(&self) {
+        let ballast = self.disk.open(Path::new("ballast"), OpenMode::Create);
+        let free = self.disk.space().expect("asked").free_bytes;
+        let taken = ballast.and_then(|ballast| ballast.set_len(free));
+        taken.expect("there is room");
+    }
+}
+
 #[test]
 fn a_journal_without_room_refuses_records_until_there_is_some() {
     let mut h = Harness::new(small_options());
@@ -73,11 +83,7 @@ fn a_deletion_is_journaled_when_nothing_else_has_room() {
         h.append(doomed, &batch(None, &[1], &[7; 15_000]));
         h.flush(doomed);
     }
-    let ballast = h.disk.open(Path::new("ballast"), OpenMode::Create);
-    let free = h.disk.space().expect("asked").free_bytes;
-    ballast
-        .and_then(|ballast| ballast.set_len(free))
-        .expect("there is room");
+    h.fill_up();
     let mut count = 0;
     while let Ok(appended) = h.try_append(slot, &batch(None, &[1], &[1; 1_000])) {
         h.commit();
@@ -89,6 +95,44 @@ fn a_deletion_is_journaled_when_nothing_else_has_room() {
     assert!(0 < h.dir.markers().count(Marker::RingGrowthRefused));
 
     let doomed = h.dir.slot(partition(2)).expect("recovered");
+    let dropped = h.dir.drop_partition(doomed, h.now).expect("there");
+    h.commit();
+    assert!(dropped <= h.dir.durable_lsn());
+    for _ in 0..10 {
+        h.pass(1_000);
+        h.settle();
+    }
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    h.append(slot, &batch(None, &[1], &[1; 1_000]));
+    h.settle();
+    let h = h.restart();
+    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), count + 1);
+}
+
+/// The ring cannot grow, and a burst is queued before any of it is written: it ends where the half for deletions begins.
+#[test]
+fn a_burst_leaves_deletions_their_half_of_the_ring() {
+    let mut h = Harness::on(MemoryDisk::with_size(1 << 20), small_options());
+    let slot = h.create(1, LogConfig::default());
+    let doomed = h.create(2, LogConfig::default());
+    for _ in 0..20 {
+        h.append(doomed, &batch(None, &[1], &[7; 15_000]));
+        h.flush(doomed);
+    }
+    h.fill_up();
+    let mut count = 0;
+    while h.dir.markers().count(Marker::RingGrowthRefused) == 0 {
+        h.append(slot, &batch(None, &[1], &[1; 1_000]));
+        h.commit();
+        count += 1;
+    }
+    // Nobody looks at the disk, nor at the journal, meanwhile.
+    while h.try_append(slot, &batch(None, &[1], &[1; 1_000])) != Err(AppendError::Full) {
+        count += 1;
+        assert!(count < 1_000, "the ring never ends");
+    }
+    h.commit();
+    assert_eq!(h.dir.markers().count(Marker::RingStalled), 0);
     let dropped = h.dir.drop_partition(doomed, h.now).expect("there");
     h.commit();
     assert!(dropped <= h.dir.durable_lsn());

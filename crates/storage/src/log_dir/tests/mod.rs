@@ -2,11 +2,13 @@ mod harness;
 
 mod appends;
 mod compaction;
+mod cut_producers;
 mod damage;
 mod files;
 mod interrupted_disk;
 mod large;
 mod limits;
+mod missing_segments;
 mod model;
 mod races;
 mod rebuild;

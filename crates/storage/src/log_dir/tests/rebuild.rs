@@ -42,7 +42,7 @@ fn keyed(key: &str, value: Option<&str>, at: i64) -> Vec<u8> {
 
 impl Harness {
     /// The process ends, and every checkpoint is unreadable.
-    fn lose_checkpoints(mut self) -> Harness {
+    pub(super) fn lose_checkpoints(mut self) -> Harness {
         self.commit();
         let mut checkpoints = self.checkpoints();
         if checkpoints.is_empty() {

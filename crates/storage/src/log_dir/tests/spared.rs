@@ -2,7 +2,7 @@
 
 use super::damage::{produce, value};
 use super::harness::*;
-use crate::disk::{Disk, OpenMode};
+use crate::disk::Disk;
 use crate::marker::Marker;
 use crate::partition::LogConfig;
 use ottla_types::Offset;
@@ -12,10 +12,7 @@ const LOG: &str = "topic1-1/00000000000000000000.log";
 
 impl Harness {
     fn content(&self, path: &Path) -> Vec<u8> {
-        let file = self.disk.open(path, OpenMode::Read).expect("there");
-        let mut bytes = vec![0; file.size().expect("a size") as usize];
-        file.read_at(0, &mut bytes).expect("readable");
-        bytes
+        content(&self.disk, path)
     }
 
     fn spared(&self) -> Vec<PathBuf> {

@@ -16,7 +16,7 @@ fn config() -> LogConfig {
 
 impl Harness {
     /// As a follower does: waits, cuts, waits.
-    fn cut(&mut self, slot: PartitionSlot, to: i64) -> Result<(), StorageError> {
+    pub(super) fn cut(&mut self, slot: PartitionSlot, to: i64) -> Result<(), StorageError> {
         for _ in 0..100 {
             match self.dir.truncate(slot, Offset::new(to)) {
                 Ok(_) => {
