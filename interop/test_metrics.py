@@ -18,7 +18,8 @@ metadata_commit_seconds metadata_applied_offset group_lag_records group_lag_seco
 group_lag_max_seconds group_members group_state group_rebalances_total groups_load_failures_total producer_ids
 out_of_sequence_total fsync_seconds disk_read_bytes_total disk_write_bytes_total disk_free_bytes disk_total_bytes
 disk_state memory_bytes cpu_seconds_total compression_ratio groups group_status group_commits_total
-group_rebalance_seconds http_request_duration_seconds
+group_rebalance_seconds http_request_duration_seconds cache_hit_ratio warm_reads_total cold_reads_total
+tokio_busy_seconds_total tokio_parks_total
 """.split()
 
 #: Promised with what comes with later releases, or not yet.
@@ -35,7 +36,6 @@ LATER = {
     "txn_oldest_open_seconds": "transactions",
     "throttle_seconds": "quotas",
     "quota_throughput": "quotas",
-    "cache_hit_ratio": "reads do not say yet where they came from",
     "tls_cert_expiry_timestamp_seconds": "TLS",
     "e2e_roundtrip_seconds": "the probe",
 }

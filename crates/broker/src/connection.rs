@@ -1,9 +1,10 @@
-use crate::client_identity::{ClientIdentity, SaidByClient};
+use crate::client_identity::{ClientIdentity, SaidByClient, TOPICS_PER_CLIENT_MAX};
 use crate::config::{AdvertisedHost, BrokerConfig};
 use crate::metrics::ClientSoftware;
 use crate::response::CoreId;
 use core::net::SocketAddr;
-use ottla_metadata::Endpoint;
+use ottla_metadata::{Endpoint, Image};
+use ottla_types::TopicId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,8 +31,24 @@ pub struct Connection {
     said: SaidByClient,
     /// and where others look it up.
     identity: Arc<ClientIdentity>,
+    /// The topics it uses that others are told of already.
+    topics: Vec<UsedTopic>,
     /// Shared with its copies: whether the client has gone.
     is_gone: Arc<AtomicBool>,
+}
+
+/// A topic that a client uses. Not the topic itself: its partitions change, and would be kept as they were.
+#[derive(Debug)]
+struct UsedTopic {
+    id: TopicId,
+    name: Arc<str>,
+}
+
+/// A topic as a request names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NamedTopic<'a> {
+    ByName(&'a str),
+    ById(TopicId),
 }
 
 /// Where a client reached us: it is told addresses of the same listener.
@@ -52,6 +69,7 @@ impl Connection {
             peer: info.peer,
             said: SaidByClient::default(),
             identity: Arc::default(),
+            topics: Vec::new(),
             is_gone: Arc::default(),
         }
     }
@@ -64,6 +82,7 @@ impl Connection {
             peer: self.peer,
             said: self.said.clone(),
             identity: Arc::clone(&self.identity),
+            topics: Vec::new(),
             is_gone: Arc::clone(&self.is_gone),
         }
     }
@@ -105,6 +124,28 @@ impl Connection {
     pub(crate) fn introduced(&mut self, software: ClientSoftware) {
         self.said.software = Some(Arc::new(software));
         self.identity.says(&self.said);
+    }
+
+    /// The client writes to a topic or reads from it; what does not exist nobody uses.
+    pub(crate) fn uses(&mut self, topic: NamedTopic<'_>, image: &Image) {
+        let is_it = |known: &UsedTopic| match topic {
+            NamedTopic::ByName(name) => *known.name == *name,
+            NamedTopic::ById(id) => known.id == id,
+        };
+        if self.topics.len() == TOPICS_PER_CLIENT_MAX || self.topics.iter().any(is_it) {
+            return;
+        }
+        let found = match topic {
+            NamedTopic::ByName(name) => image.topic_by_name(name),
+            NamedTopic::ById(id) => image.topic(id),
+        };
+        if let Some(topic) = found {
+            self.identity.uses(&topic.name);
+            self.topics.push(UsedTopic {
+                id: topic.id,
+                name: Arc::clone(&topic.name),
+            });
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl Failure {
     /// Tells the person, unless that was done already.
     pub fn report(&self) {
         if self.kind != Kind::Reported {
-            eprintln!("{self}");
+            errln!("{self}");
         }
     }
 }

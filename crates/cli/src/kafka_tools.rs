@@ -11,6 +11,7 @@ mod consumer_groups;
 mod delete_records;
 mod get_offsets;
 mod groups;
+mod leader_election;
 mod log_dirs;
 mod performance;
 mod storage;
@@ -32,7 +33,11 @@ struct Connection {
     #[arg(long = "bootstrap-server", value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
     /// A file of client properties.
-    #[arg(long = "command-config", aliases = ["consumer.config", "producer.config"], value_name = "FILE")]
+    #[arg(
+        long = "command-config",
+        aliases = ["consumer.config", "producer.config", "admin.config"],
+        value_name = "FILE"
+    )]
     command_config: Option<String>,
     /// A client property.
     #[arg(
@@ -68,38 +73,32 @@ fn current_word(tool: &str, word: &OsString) -> OsString {
 pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(arguments.first()?).file_name()?.to_str()?;
     let name = name.strip_suffix(".sh").unwrap_or(name);
-    let rest = arguments.iter().map(|word| current_word(name, word));
+    let words: Vec<OsString> = arguments
+        .iter()
+        .map(|word| current_word(name, word))
+        .collect();
+    if name.starts_with("kafka-") && words.iter().any(|word| word == "--version") {
+        outln!("{KAFKA_VERSION}");
+        return Some(ExitCode::SUCCESS);
+    }
     let done = match name {
-        "kafka-topics" => topics::run(topics::Topics::parse_from(rest)),
-        "kafka-consumer-groups" => {
-            consumer_groups::run(consumer_groups::ConsumerGroups::parse_from(rest))
-        }
-        "kafka-configs" => configs::run(configs::Configs::parse_from(rest)),
-        "kafka-delete-records" => {
-            delete_records::run(delete_records::DeleteRecords::parse_from(rest))
-        }
-        "kafka-log-dirs" => log_dirs::run(log_dirs::LogDirs::parse_from(rest)),
-        "kafka-broker-api-versions" => {
-            broker_api_versions::run(broker_api_versions::BrokerApiVersions::parse_from(rest))
-        }
-        "kafka-groups" => groups::run(groups::Groups::parse_from(rest)),
-        "kafka-producer-perf-test" => {
-            performance::produce(performance::ProducerPerformance::parse_from(rest))
-        }
-        "kafka-consumer-perf-test" => {
-            performance::consume(performance::ConsumerPerformance::parse_from(rest))
-        }
-        "kafka-e2e-latency" => {
-            performance::end_to_end(performance::EndToEndLatency::parse_from(rest))
-        }
-        "kafka-get-offsets" => get_offsets::run(get_offsets::GetOffsets::parse_from(rest)),
-        "kafka-cluster" => cluster::run(cluster::Cluster::parse_from(rest)),
-        "kafka-storage" => storage::run(storage::Storage::parse_from(rest)),
-        "kafka-console-producer" => console::produce(&console::ConsoleProducer::parse_from(rest)),
-        "kafka-console-consumer" => console::consume(&console::ConsoleConsumer::parse_from(rest)),
-        other if other.starts_with("kafka-") => Err(Failure::usage(format!(
-            "this binary cannot stand in for {other}; docs/command-line.md names the tools it can"
-        ))),
+        "kafka-topics" => topics::run(parsed(words)),
+        "kafka-consumer-groups" => consumer_groups::run(parsed(words)),
+        "kafka-configs" => configs::run(parsed(words)),
+        "kafka-delete-records" => delete_records::run(parsed(words)),
+        "kafka-log-dirs" => log_dirs::run(parsed(words)),
+        "kafka-leader-election" => leader_election::run(parsed(words)),
+        "kafka-broker-api-versions" => broker_api_versions::run(parsed(words)),
+        "kafka-groups" => groups::run(parsed(words)),
+        "kafka-producer-perf-test" => performance::produce(parsed(words)),
+        "kafka-consumer-perf-test" => performance::consume(parsed(words)),
+        "kafka-e2e-latency" => performance::end_to_end(parsed(words)),
+        "kafka-get-offsets" => get_offsets::run(parsed(words)),
+        "kafka-cluster" => cluster::run(parsed(words)),
+        "kafka-storage" => storage::run(parsed(words)),
+        "kafka-console-producer" => console::produce(&parsed(words)),
+        "kafka-console-consumer" => console::consume(&parsed(words)),
+        other if other.starts_with("kafka-") => Err(not_here(other)),
         _ => return None,
     };
     Some(match done {
@@ -109,6 +108,45 @@ pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
             failure.exit_code()
         }
     })
+}
+
+/// Whose tools these are like.
+const KAFKA_VERSION: &str = "4.4.0";
+
+/// The command line as Kafka's tools read theirs: the beginning of a flag is enough, if no other begins so.
+/// A wrong one ends the process.
+fn parsed<T: Parser>(words: Vec<OsString>) -> T {
+    let command = T::command().infer_long_args(true);
+    let mut matches = command.get_matches_from(words);
+    T::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
+/// A tool that this binary does not have, and what there is instead.
+fn not_here(tool: &str) -> Failure {
+    if tool == "kafka-acls" {
+        let what = "Error while executing ACL command: ACLs are not built yet";
+        return Failure::failed(what).with_hint(Some(
+            "whoever reaches a listener may do everything: have it listen where only friends are",
+        ));
+    }
+    let instead = match tool {
+        "kafka-metadata-quorum" => "ottla cluster quorum",
+        "kafka-features" => "ottla cluster features",
+        "kafka-dump-log" => "ottla debug log",
+        "kafka-client-metrics" => "ottla config client-metrics",
+        "kafka-server-start" => "ottla start -c server.properties",
+        "kafka-server-stop" => "kill -TERM of its process id",
+        "kafka-transactions" => "nothing: transactions are not built yet",
+        "kafka-share-groups"
+        | "kafka-console-share-consumer"
+        | "kafka-share-consumer-perf-test" => "nothing: share groups are not built yet",
+        "kafka-streams-groups" => "nothing: streams groups are not built yet",
+        "kafka-delegation-tokens" => "nothing: delegation tokens are not built yet",
+        "kafka-reassign-partitions" => "Apache Kafka's own kafka-reassign-partitions",
+        _ => "docs/command-line.md names the tools it can",
+    };
+    let failure = Failure::usage(format!("this binary cannot stand in for {tool}"));
+    failure.with_hint(Some(&format!("instead: {instead}")))
 }
 
 #[cfg(test)]
@@ -128,6 +166,7 @@ mod tests {
             delete_records::DeleteRecords::command(),
             get_offsets::GetOffsets::command(),
             groups::Groups::command(),
+            leader_election::LeaderElection::command(),
             log_dirs::LogDirs::command(),
             performance::ConsumerPerformance::command(),
             performance::EndToEndLatency::command(),

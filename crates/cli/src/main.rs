@@ -3,10 +3,15 @@
 //! Data goes to stdout, hints and logs to stderr. Exit code 0: done; 1: something failed; 2: the
 //! command line was wrong.
 
+// They panic when the other end is closed.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod output;
+
 mod client_arguments;
 mod failure;
 
-mod output;
 mod properties;
 
 mod profiles;

@@ -1,4 +1,59 @@
+//! What commands print. Data goes to stdout by `out!` and `outln!`, all else to stderr by `err!` and
+//! `errln!`; a server, which goes on when nobody reads what it says, greets by `say!`.
+
+use std::fmt;
+use std::io::{ErrorKind, Write};
+
 use serde_json::{Map, Value, json};
+
+/// As `print!` of the standard library, which panics when stdout is closed.
+macro_rules! out {
+    ($($text:tt)*) => { $crate::output::write_out(format_args!($($text)*)) };
+}
+
+/// As [`out!`], with the end of a line.
+macro_rules! outln {
+    () => { out!("\n") };
+    ($($text:tt)*) => { out!("{}\n", format_args!($($text)*)) };
+}
+
+/// As `eprint!` of the standard library, which panics when stderr is closed.
+macro_rules! err {
+    ($($text:tt)*) => { $crate::output::write_err(format_args!($($text)*)) };
+}
+
+/// As [`err!`], with the end of a line.
+macro_rules! errln {
+    ($($text:tt)*) => { err!("{}\n", format_args!($($text)*)) };
+}
+
+/// A line on stdout of a process that goes on whether or not somebody reads it.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::write_if_read(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Writes to stdout. Who reads it may stop when it has seen enough (`ottla topic list | head -1`): then
+/// the command ends, and has done what it was asked. What cannot be written otherwise is a failure.
+pub fn write_out(text: fmt::Arguments<'_>) {
+    let Err(error) = std::io::stdout().lock().write_fmt(text) else {
+        return;
+    };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    write_err(format_args!("error: stdout: {error}\n"));
+    std::process::exit(1);
+}
+
+/// Writes to stderr, if somebody reads that.
+pub fn write_err(text: fmt::Arguments<'_>) {
+    let _ = std::io::stderr().lock().write_fmt(text);
+}
+
+/// Writes to stdout, if somebody reads that.
+pub fn write_if_read(text: fmt::Arguments<'_>) {
+    let _ = std::io::stdout().lock().write_fmt(text);
+}
 
 /// Prints a JSON answer: an object that names the command and the version of its form.
 pub fn print_json(command: &str, content: Value) {
@@ -8,7 +63,7 @@ pub fn print_json(command: &str, content: Value) {
     if let Value::Object(content) = content {
         object.extend(content);
     }
-    println!("{}", Value::Object(object));
+    outln!("{}", Value::Object(object));
 }
 
 /// `17 B`, `1.5 KiB`, `20.0 GiB`.
@@ -87,7 +142,7 @@ impl Table {
 
     /// Prints it.
     pub fn print(&self) {
-        print!("{}", self.text());
+        out!("{}", self.text());
     }
 
     fn text(&self) -> String {

@@ -56,7 +56,7 @@ impl Properties {
     /// Says which ones were not read.
     pub fn report_rest(&self) {
         for key in self.0.keys() {
-            eprintln!("note: -X {key} has no effect here");
+            errln!("note: -X {key} has no effect here");
         }
     }
 }

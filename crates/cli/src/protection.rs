@@ -24,7 +24,7 @@ impl Protection {
         if !std::io::stdin().is_terminal() {
             return Err(refused(name, deed, Some("--yes does it all the same")));
         }
-        eprint!("profile {name} is protected: type its name to {deed}: ");
+        err!("profile {name} is protected: type its name to {deed}: ");
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;
         match line.trim() == name {

@@ -8,11 +8,18 @@ mod unpack;
 
 mod syntax;
 
-mod input;
+mod input_record;
+mod kafka_formatter;
+mod kafka_lines;
 mod kcat;
+
+mod input;
 mod output;
 
-pub use input::{InputFormat, InputRecord};
+pub use input::InputFormat;
+pub use input_record::InputRecord;
+pub use kafka_formatter::KafkaFormatter;
+pub use kafka_lines::KafkaLines;
 pub use output::{OutputFormat, Printed};
 
 /// What both directions say about formats in their help.

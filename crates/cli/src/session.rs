@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use ottla_client::{Client, ClientOptions};
@@ -84,9 +85,41 @@ impl Profile {
     /// Whether its cluster is the one at `bootstrap`: another may have been named beside it.
     fn is_of(&self, bootstrap: &str) -> Result<bool, Failure> {
         let own = Properties::parse(&self.lines)?.take(BOOTSTRAP_NAMES);
-        let is_shared = |own: String| !brokers_of(&own).is_disjoint(&brokers_of(bootstrap));
-        Ok(own.is_none_or(is_shared))
+        Ok(own.is_none_or(|own| is_shared(&brokers_of(&own), &brokers_of(bootstrap), resolve)))
     }
+}
+
+/// Whether the lists have a broker in common, by its name or by where that leads: `localhost` is
+/// `127.0.0.1`.
+fn is_shared(
+    one: &HashSet<String>,
+    other: &HashSet<String>,
+    resolve: impl Fn(&str) -> Vec<SocketAddr>,
+) -> bool {
+    let places = |brokers: &HashSet<String>| -> HashSet<SocketAddr> {
+        let found = brokers.iter().flat_map(|broker| resolve(broker));
+        found.map(place).collect()
+    };
+    !one.is_disjoint(other) || !places(one).is_disjoint(&places(other))
+}
+
+/// Where a name leads; nowhere, if nobody knows it.
+fn resolve(broker: &str) -> Vec<SocketAddr> {
+    broker
+        .to_socket_addrs()
+        .map_or(Vec::new(), Iterator::collect)
+}
+
+/// The same for all addresses by which this machine reaches itself.
+fn place(address: SocketAddr) -> SocketAddr {
+    let ip = address.ip().to_canonical();
+    let is_own = ip.is_loopback() || ip.is_unspecified();
+    let ip = if is_own {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        ip
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// The brokers of a list, alike for those that are reached alike. Two lists of one cluster seldom
@@ -162,12 +195,18 @@ fn client_options(properties: &mut Properties) -> Result<ClientOptions, Failure>
     if let Some(timeout) = properties.take_millis(&["default.api.timeout.ms", "max.block.ms"])? {
         options.operation_timeout = timeout;
     }
+    if let Some(backoff) = properties.take_millis(&["retry.backoff.ms"])? {
+        options.backoff.first = backoff;
+    }
+    if let Some(backoff) = properties.take_millis(&["retry.backoff.max.ms"])? {
+        options.backoff.max = backoff;
+    }
     Ok(options)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::brokers_of;
+    use super::{SocketAddr, brokers_of, is_shared};
 
     #[test]
     fn lists_of_one_cluster_share_a_broker() {
@@ -178,8 +217,39 @@ mod tests {
             ("a:9092,b:9092", "b:9093,c:9092", false),
             ("a:9092,", "b:9092,", false),
         ] {
-            let is_shared = !brokers_of(one).is_disjoint(&brokers_of(other));
-            assert_eq!(is_shared, expected, "{one} and {other}");
+            let nobody = |_: &str| Vec::new();
+            let found = is_shared(&brokers_of(one), &brokers_of(other), nobody);
+            assert_eq!(found, expected, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn names_of_one_place_are_one_broker() {
+        let resolve = |broker: &str| -> Vec<SocketAddr> {
+            let places: &[&str] = match broker {
+                "localhost:9092" => &["[::1]:9092", "127.0.0.1:9092"],
+                "kafka:9092" | "10.0.0.7:9092" => &["10.0.0.7:9092"],
+                "[::1]:9092" => &["[::1]:9092"],
+                "[::ffff:127.0.0.1]:9092" => &["[::ffff:127.0.0.1]:9092"],
+                "127.0.1.1:9092" => &["127.0.1.1:9092"],
+                "0.0.0.0:9092" => &["0.0.0.0:9092"],
+                "localhost:9093" => &["127.0.0.1:9093"],
+                _ => &[],
+            };
+            places.iter().map(|place| place.parse().unwrap()).collect()
+        };
+        for (one, other, expected) in [
+            ("localhost", "[::1]:9092", true),
+            ("localhost", "127.0.1.1", true),
+            ("localhost", "0.0.0.0", true),
+            ("localhost", "[::ffff:127.0.0.1]:9092", true),
+            ("a,kafka", "10.0.0.7", true),
+            ("localhost", "localhost:9093", false),
+            ("localhost", "kafka", false),
+            ("unknown", "nobody", false),
+        ] {
+            let found = is_shared(&brokers_of(one), &brokers_of(other), resolve);
+            assert_eq!(found, expected, "{one} and {other}");
         }
     }
 }

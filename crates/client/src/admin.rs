@@ -17,7 +17,7 @@ pub use configs::{
 };
 pub use groups::{GroupDescription, GroupListing, MemberDescription};
 pub use offsets::{ListedOffset, OffsetQuery};
-pub use quorum::{Election, FeatureChange, QuorumDescription, QuorumReplica};
+pub use quorum::{Elected, Election, FeatureChange, QuorumDescription, QuorumReplica};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 pub use versions::{ApiRange, BrokerVersions, broker_apis};
 

@@ -47,23 +47,29 @@ mod record;
 
 pub use admin::{
     Admin, AlterConfigOp, ApiRange, BrokerDescription, BrokerVersions, ClusterDescription,
-    ConfigChange, ConfigDescription, ConfigResource, ConfigSource, ConfigSynonym, Election,
-    FeatureChange, GroupDescription, GroupListing, ListedOffset, LogDirDescription,
+    ConfigChange, ConfigDescription, ConfigResource, ConfigSource, ConfigSynonym, Elected,
+    Election, FeatureChange, GroupDescription, GroupListing, ListedOffset, LogDirDescription,
     LogDirPartition, MemberDescription, NewTopic, OffsetQuery, PartitionDescription,
     QuorumDescription, QuorumReplica, TopicDescription, broker_apis,
 };
+pub use bytes::Bytes;
 pub use client::Client;
 pub use consumer::{
     Consumer, ConsumerHandle, ConsumerOptions, GroupOptions, PendingCommit, RebalanceListener,
 };
 pub use core::{
-    Acks, Assignor, BrokerEndpoint, CommitError, CommittedOffset, CommittedOffsets, ConsumedRecord,
-    FetchFault, FetchFaultKind, GroupFault, IsolationLevel, OffsetReset, PartitionKey,
-    PartitionProgress, StartOffset,
+    Acks, AppendError, Assignor, Backoff, BrokerEndpoint, CommitError, CommittedOffset,
+    CommittedOffsets, ConsumedRecord, FetchFault, FetchFaultKind, GroupFault, IsolationLevel,
+    OffsetReset, PartitionKey, PartitionProgress, ProduceFault, ProduceFaultKind, ProducerStats,
+    StartOffset,
 };
 pub use error::{ApiError, ClientError, ConsumeError, SendError};
 pub use hints::for_code as hint;
 pub use options::ClientOptions;
-pub use ottla_records::Codec;
+pub use ottla_records::{Codec, CompressionLevel, TimestampType};
+pub use ottla_types::{
+    BrokerId, DirectoryId, ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
+    TopicId,
+};
 pub use producer::{Ack, Delivery, Producer, ProducerOptions, TryEnqueueError};
 pub use record::Record;

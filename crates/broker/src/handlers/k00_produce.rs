@@ -6,6 +6,7 @@ use answer::Answer;
 use large::{Writing, write_large};
 use result::{PartitionResult, refused_append, refused_batch};
 
+use crate::connection::NamedTopic;
 use crate::counter::add;
 use crate::parking::Keep;
 use crate::partition::{LocalPartition, ProduceView};
@@ -53,6 +54,13 @@ impl Acks {
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: ProduceRequest<'_> = request.decode()?;
+    for topic in &message.topic_data {
+        let named = match request.version() < 13 {
+            true => NamedTopic::ByName(&topic.name),
+            false => NamedTopic::ById(TopicId::new(topic.topic_id)),
+        };
+        request.connection.uses(named, &request.view.image);
+    }
     let acks = Acks::from_wire(message.acks);
     let is_over = request.held.as_ref().is_some_and(|held| held.is_over);
     if request.held.is_none() && request.broker.is_congested() {

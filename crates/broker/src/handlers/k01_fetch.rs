@@ -1,5 +1,6 @@
 use super::leader_hints::LeaderHints;
 use crate::broker::{BlockingWork, Broker};
+use crate::connection::NamedTopic;
 use crate::counter::add;
 use crate::error_map;
 use crate::fetch::{
@@ -34,6 +35,13 @@ const FIRST_WITH_TOPIC_IDS: i16 = 13;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: FetchRequest<'_> = request.decode()?;
+    for topic in &message.topics {
+        let named = match FIRST_WITH_TOPIC_IDS <= request.version() {
+            true => NamedTopic::ById(TopicId::new(topic.topic_id)),
+            false => NamedTopic::ByName(&topic.topic),
+        };
+        request.connection.uses(named, &request.view.image);
+    }
     let fetch = match read_request(&request, &message) {
         Ok(fetch) => fetch,
         Err(code) => return refuse(&request, code),

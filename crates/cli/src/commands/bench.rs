@@ -116,7 +116,7 @@ fn bench_produce(bench: &ProduceBench, client: &ClientArguments) -> Result<(), F
             .run(&producer, INTERVAL, |window| {
                 let (records, worst) =
                     (rate(window.written, window.took), window.latencies.max_ms());
-                eprintln!("{records:.0} records/s, at most {worst:.2} ms");
+                errln!("{records:.0} records/s, at most {worst:.2} ms");
             })
             .await;
         producer.close().await?;
@@ -179,7 +179,7 @@ fn bench_consume(bench: &ConsumeBench, client: &ClientArguments) -> Result<(), F
             ),
             Format::Text => {
                 print_throughput("read", report.records, report.bytes, report.took);
-                println!(
+                outln!(
                     "first record after {:.2} ms",
                     report.joining.as_secs_f64() * 1000.0
                 );
@@ -268,7 +268,7 @@ pub async fn make_topic(admin: &Admin, name: &str, partitions: i32) -> Result<()
         match result {
             Ok(_) => {
                 let partitions = counted(partitions.into(), "partition");
-                eprintln!("topic {name} is made with {partitions}");
+                errln!("topic {name} is made with {partitions}");
             }
             Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
             Err(error) => return Err(Failure::item(&name, &error)),
@@ -286,7 +286,7 @@ async fn count_of(admin: &Admin, keys: &[PartitionKey]) -> Result<u64, Failure> 
 }
 
 fn print_throughput(what: &str, records: u64, bytes: u64, took: Duration) {
-    println!(
+    outln!(
         "{records} records, {:.1} MB {what} in {:.3} s: {:.0} records/s, {:.1} MB/s",
         megabytes(bytes),
         took.as_secs_f64(),
@@ -306,7 +306,7 @@ const PERCENTILES: [(&str, f64); 5] = [
 fn print_latencies(latencies: &Latencies) {
     let parts = PERCENTILES
         .map(|(name, percent)| format!("{name} {:.2}", latencies.percentile_ms(percent)));
-    println!(
+    outln!(
         "latency in ms: mean {:.2}, {}",
         latencies.mean_ms(),
         parts.join(", ")

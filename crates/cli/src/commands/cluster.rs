@@ -44,7 +44,7 @@ pub fn run(command: ClusterCommand, client: &ClientArguments) -> Result<(), Fail
                 let id = admin.describe_cluster().await?.cluster_id;
                 match format {
                     Format::Json => print_json("cluster.id", json!({ "cluster_id": id })),
-                    Format::Text => println!("{id}"),
+                    Format::Text => outln!("{id}"),
                 }
                 Ok(())
             }
@@ -142,11 +142,11 @@ async fn api_versions(
     }
     for versions in &brokers {
         if 1 < brokers.len() {
-            println!("broker {}", versions.broker.id);
+            outln!("broker {}", versions.broker.id);
         }
         let rows = rows(&versions.apis, diff);
         if rows.is_empty() {
-            println!("every API has the versions of Kafka 4.4");
+            outln!("every API has the versions of Kafka 4.4");
             continue;
         }
         let mut table = match diff {
@@ -191,9 +191,10 @@ async fn quorum(admin: &Admin, format: Format) -> Result<(), Failure> {
         }
         Format::Text => {
             let leader_text = leader.map_or("none".to_owned(), |id| id.to_string());
-            println!(
+            outln!(
                 "leader {leader_text}, epoch {}, committed up to {}",
-                quorum.leader_epoch, quorum.high_watermark
+                quorum.leader_epoch,
+                quorum.high_watermark
             );
             let mut table = Table::new(&["NODE", "ROLE", "END", "LAG", "CAUGHT UP"]);
             for (it, role) in replicas {

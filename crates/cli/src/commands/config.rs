@@ -161,7 +161,7 @@ pub async fn run_on(
             };
             asked
                 .iter()
-                .for_each(|change| println!("{}  {done}", change.name));
+                .for_each(|change| outln!("{}  {done}", change.name));
         }
     }
     Ok(())
@@ -199,11 +199,11 @@ async fn get(
     }
     for config in &found {
         let value = config.value.as_deref().unwrap_or("(hidden)");
-        println!("{} = {value}   {}", config.name, source_name(config.source));
+        outln!("{} = {value}   {}", config.name, source_name(config.source));
         for synonym in config.synonyms.iter().skip(1) {
             let value = synonym.value.as_deref().unwrap_or("(hidden)");
             let source = source_name(synonym.source);
-            println!("    before that: {} = {value}   {source}", synonym.name);
+            outln!("    before that: {} = {value}   {source}", synonym.name);
         }
     }
     outcome

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ottla_client::{
-    Admin, ConsumedRecord, Consumer, ConsumerOptions, IsolationLevel, OffsetQuery, PartitionKey,
-    PartitionProgress, StartOffset,
+    Admin, ApiError, ConsumedRecord, Consumer, ConsumerOptions, IsolationLevel, OffsetQuery,
+    PartitionKey, PartitionProgress, StartOffset,
 };
 use ottla_types::{ErrorCode, Offset, Timestamp};
 
@@ -14,7 +14,7 @@ use super::topic::{matching_topics, missing};
 use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::offset_range::{End, OffsetRange, Start};
-use crate::record_format::{FORMAT_HELP, OutputFormat, Printed};
+use crate::record_format::{FORMAT_HELP, KafkaFormatter, OutputFormat, Printed};
 use crate::record_json::write_json;
 use crate::session::{Session, with_client};
 use crate::where_expression::{WHERE_HELP, WhereExpression};
@@ -74,51 +74,97 @@ pub struct Consume {
     /// Keys, values and headers are not printed, only where and when and how large.
     #[arg(long)]
     meta_only: bool,
+    /// As Kafka's console consumer: records are printed by this, topics that do not exist are waited
+    /// for, and how many records there were is told.
+    #[arg(skip)]
+    pub console: Option<KafkaFormatter>,
 }
 
-pub fn run(mut consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
+pub fn run(consume: Consume, client: &ClientArguments) -> Result<(), Failure> {
     let mut printer = Printer::new(&consume, client.format)?;
+    let is_console = consume.console.is_some();
+    let outcome = with_client(client, async |session| {
+        run_with(consume, session, &mut printer).await
+    });
+    if is_console {
+        errln!("Processed a total of {} messages", printer.count);
+    }
+    outcome
+}
+
+async fn run_with(
+    mut consume: Consume,
+    mut session: Session,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     let mut range: OffsetRange = consume.offset.parse().map_err(Failure::usage)?;
     if consume.until_end {
         range.end.get_or_insert(End::Latest);
     }
-    with_client(client, async |mut session| {
-        let mut options = options(&consume, &mut session)?;
-        if consume.regex && consume.group.is_none() {
-            consume.topics = matching(&consume.topics, &session.client.admin()).await?;
-        }
-        if let Some(group_id) = &consume.group {
-            options.group = Some(group::options(group_id, &mut session.properties)?);
-            options.offset_reset = group::reset(&range)?;
-            session.properties.report_rest();
-            let topics = group::Topics::new(&consume.topics, consume.regex)?;
-            let (client, until_end) = (&session.client, range.end.is_some());
-            return group::read(
-                client,
-                options,
-                topics,
-                until_end,
-                consume.count,
-                &mut printer,
-            )
-            .await;
-        }
+    let mut options = options(&consume, &mut session)?;
+    let admin = session.client.admin();
+    if consume.console.is_some() && !wait_for_topics(&consume, &admin).await? {
+        return Ok(());
+    }
+    if consume.regex && consume.group.is_none() {
+        consume.topics = matching(&consume.topics, &admin).await?;
+    }
+    if let Some(group_id) = &consume.group {
+        options.group = Some(group::options(group_id, &mut session.properties)?);
+        options.offset_reset = group::reset(&range)?;
         session.properties.report_rest();
-        let isolation = options.isolation;
-        let mut consumer = session.client.consumer(options);
-        let admin = session.client.admin();
-        let keys = partitions(&consume, &admin).await?;
-        let mut ends = Ends::look_up(&keys, range.end, &admin, isolation).await?;
-        let starts = starts(&keys, range.start, &admin, isolation).await?;
-        for (key, start, start_offset) in starts {
-            if ends.is_empty_from(&key, start_offset) {
-                ends.reached(&key);
-            } else {
-                consumer.assign(key.topic.clone(), key.partition, start);
-            }
+        let topics = group::Topics::new(&consume.topics, consume.regex)?;
+        let (client, until_end) = (&session.client, range.end.is_some());
+        return group::read(client, options, topics, until_end, consume.count, printer).await;
+    }
+    session.properties.report_rest();
+    let isolation = options.isolation;
+    let mut consumer = session.client.consumer(options);
+    let keys = partitions(&consume, &admin).await?;
+    let mut ends = Ends::look_up(&keys, range.end, &admin, isolation).await?;
+    let starts = starts(&keys, range.start, &admin, isolation).await?;
+    for (key, start, start_offset) in starts {
+        if ends.is_empty_from(&key, start_offset) {
+            ends.reached(&key);
+        } else {
+            consumer.assign(key.topic.clone(), key.partition, start);
         }
-        read(&mut consumer, ends, consume.count, &mut printer).await
-    })
+    }
+    read(&mut consumer, ends, consume.count, printer).await
+}
+
+/// Waits until there is a topic to read; false if that takes too long.
+async fn wait_for_topics(consume: &Consume, admin: &Admin) -> Result<bool, Failure> {
+    let begun = Instant::now();
+    let names: Vec<&str> = consume.topics.iter().map(String::as_str).collect();
+    let mut has_told = false;
+    loop {
+        let is_there = match consume.regex {
+            true => !matching_topics(&consume.topics, admin).await?.is_empty(),
+            false => {
+                let described = admin.describe_topics(&names).await?;
+                let is_missing =
+                    |error: &ApiError| error.code == ErrorCode::UnknownTopicOrPartition;
+                !described
+                    .values()
+                    .any(|it| it.as_ref().is_err_and(is_missing))
+            }
+        };
+        if is_there {
+            return Ok(true);
+        }
+        if !has_told {
+            errln!("waiting: there is no topic {}", names.join(", "));
+            has_told = true;
+        }
+        if consume
+            .idle_timeout
+            .is_some_and(|timeout| timeout <= begun.elapsed())
+        {
+            return Ok(false);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn options(consume: &Consume, session: &mut Session) -> Result<ConsumerOptions, Failure> {
@@ -344,7 +390,7 @@ async fn read(
         let obstacle = consumer.waiting_for();
         if obstacle != told {
             if let Some(obstacle) = &obstacle {
-                eprintln!("waiting: {obstacle}");
+                errln!("waiting: {obstacle}");
             }
             told = obstacle;
         }
@@ -384,6 +430,7 @@ struct Printer {
 impl Printer {
     fn new(consume: &Consume, format: Format) -> Result<Printer, Failure> {
         let output = match (&consume.output, &consume.kcat_format) {
+            _ if consume.console.is_some() => consume.console.clone().map(OutputFormat::Kafka),
             _ if format == Format::Json => None,
             (Some(text), _) => Some(OutputFormat::parse(text).map_err(Failure::usage)?),
             (None, Some(text)) => Some(OutputFormat::parse_kcat(text).map_err(Failure::usage)?),

@@ -26,9 +26,16 @@ pub struct Dev {
     /// A setting; may be given several times.
     #[arg(long = "set", alias = "override", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// How many nodes: one, until several are built.
+    #[arg(short = 'n', long, hide = true, default_value_t = 1)]
+    nodes: u16,
 }
 
 pub fn run(arguments: Dev) -> Result<(), Failure> {
+    if arguments.nodes != 1 {
+        let what = format!("-n {}: clusters are not built yet", arguments.nodes);
+        return Err(Failure::usage(what).with_hint(Some("without -n there is one node")));
+    }
     let logs = logs::start(LevelFilter::WARN)?;
     let topics = arguments.topics.iter().map(String::as_str).map(parse_topic);
     let topics = topics.collect::<Result<Vec<_>, _>>()?;
@@ -84,7 +91,7 @@ fn make_topics(port: u16, topics: &[NewTopic]) {
     let made = with_client(&client, async |session| {
         for (name, result) in session.client.admin().create_topics(topics).await? {
             result.map_err(|error| Failure::item(&name, &error))?;
-            println!("topic {name} is there");
+            say!("topic {name} is there");
         }
         Ok(())
     });
@@ -104,17 +111,17 @@ fn print_greeting(greeting: &Greeting, place: &DataPlace) {
     let version = env!("CARGO_PKG_VERSION");
     match place {
         DataPlace::Memory => {
-            println!("ottla {version}  dev mode, in memory (keep data: -d ./data)\n");
+            say!("ottla {version}  dev mode, in memory (keep data: -d ./data)\n");
         }
         DataPlace::Directories | DataPlace::HarmfulDirectories(_) => {
-            println!(
+            say!(
                 "ottla {version}  dev mode, data in {}\n",
                 greeting.directories.join(", ")
             );
         }
     }
     start::print_addresses(greeting);
-    println!(
+    say!(
         "\nready in {:.0?}.   export KAFKA_BOOTSTRAP_SERVERS=localhost:{}",
         greeting.took,
         port_of(greeting)

@@ -397,12 +397,12 @@ fn report(findings: &[Finding], format: Format) {
             Kind::Warning => "!",
             Kind::Problem => "✘",
         };
-        println!("{sign} {}   {}", finding.what, finding.says);
+        outln!("{sign} {}   {}", finding.what, finding.says);
         if let Some(fix) = &finding.fix {
-            println!("    fix:  {fix}");
+            outln!("    fix:  {fix}");
         }
     }
-    println!(
+    outln!(
         "{}, {}",
         counted(problems as i64, "problem"),
         counted(warnings as i64, "warning")

@@ -191,19 +191,19 @@ pub fn run(explain: Explain, format: Format) -> Result<(), Failure> {
 
 fn print(answer: &Answer) {
     match answer.number {
-        Some(number) => println!("{} ({number})", answer.name),
-        None => println!("{}", answer.name),
+        Some(number) => outln!("{} ({number})", answer.name),
+        None => outln!("{}", answer.name),
     }
     if let Some(cause) = answer.cause {
-        println!("  why   {cause}");
+        outln!("  why   {cause}");
     }
     match answer.is_retriable {
-        Some(true) => println!("  retry clients try again by themselves; worry if it lasts"),
-        Some(false) => println!("  retry the same request will fail again"),
+        Some(true) => outln!("  retry clients try again by themselves; worry if it lasts"),
+        Some(false) => outln!("  retry the same request will fail again"),
         None => {}
     }
     if let Some(remedy) = answer.remedy {
-        println!("  do    {remedy}");
+        outln!("  do    {remedy}");
     }
 }
 

@@ -6,17 +6,20 @@ use clap::Args;
 use ottla_client::{Ack, Acks, Codec, Delivery, Producer, ProducerOptions, Record, SendError};
 use ottla_types::Timestamp;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::topic;
 use crate::client_arguments::{ClientArguments, Format};
 use crate::failure::Failure;
 use crate::properties::Properties;
-use crate::record_format::{FORMAT_HELP, InputFormat, InputRecord};
+use crate::record_format::{FORMAT_HELP, InputFormat, InputRecord, KafkaLines};
 use crate::session::{Session, with_client};
 use crate::time_text::format_millis;
 
 /// Records under way before the first of them has to be answered.
 const IN_FLIGHT: usize = 10_000;
+/// Records that were read and not yet taken by the producer.
+const READ_AHEAD: usize = 128;
 
 /// Write records, one of the command line or one for each line of stdin.
 #[derive(Debug, Args)]
@@ -52,6 +55,10 @@ pub struct Produce {
     /// Fail when the topic does not exist, even if the cluster would make it.
     #[arg(long)]
     no_create: bool,
+    /// As Kafka's console producer: how lines stand on stdin, instead of `input`, and nothing is told but
+    /// failures.
+    #[arg(skip)]
+    pub console: Option<KafkaLines>,
 }
 
 pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
@@ -72,8 +79,8 @@ pub fn run(produce: Produce, client: &ClientArguments) -> Result<(), Failure> {
             None => all_of_stdin(&produce, &producer, &template, format).await,
         };
         producer.close().await?;
-        if outcome.is_ok() && !was_there {
-            eprintln!("topic {} was made; --no-create forbids that", produce.topic);
+        if outcome.is_ok() && !was_there && produce.console.is_none() {
+            errln!("topic {} was made; --no-create forbids that", produce.topic);
         }
         outcome
     })
@@ -117,6 +124,9 @@ fn read_sizes(properties: &mut Properties, options: &mut ProducerOptions) -> Res
     if let Some(bytes) = properties.take_parsed(&["max.request.size", "message.max.bytes"])? {
         options.request_bytes_max = bytes;
     }
+    if let Some(bytes) = properties.take_parsed(&["buffer.memory"])? {
+        options.buffer_bytes_max = bytes;
+    }
     let timeout = ["delivery.timeout.ms", "message.timeout.ms"];
     if let Some(timeout) = properties.take_millis(&timeout)? {
         options.delivery_timeout = timeout;
@@ -158,9 +168,12 @@ impl Produce {
             record = record.timestamp(Timestamp::from_millis(millis));
         }
         for (name, value) in read.headers {
-            record = record.header(name, value);
+            record.headers.push((name.into(), value.map(Into::into)));
         }
-        self.with_value(record, read.value.unwrap_or_default())
+        match read.value {
+            Some(value) => self.with_value(record, value),
+            None => record,
+        }
     }
 
     fn with_value(&self, record: Record, value: Vec<u8>) -> Record {
@@ -183,7 +196,7 @@ async fn one(
     let delivery = producer.send(record).await?;
     let offset = delivery.offset.map(|offset| offset.get());
     match format {
-        Format::Json => println!(
+        Format::Json => outln!(
             "{}",
             json!({
                 "topic": &*delivery.topic,
@@ -192,7 +205,7 @@ async fn one(
                 "ts": format_millis(delivery.timestamp.as_millis()),
             })
         ),
-        Format::Text => println!(
+        Format::Text => outln!(
             "{}[{}] @ {}",
             delivery.topic,
             delivery.partition,
@@ -208,25 +221,31 @@ async fn all_of_stdin(
     template: &Record,
     format: Format,
 ) -> Result<(), Failure> {
-    let input = InputFormat::parse(&produce.input).map_err(Failure::usage)?;
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        eprintln!("one record per line; Ctrl-D ends");
+    let input = match &produce.console {
+        Some(lines) => InputFormat::KafkaLines(lines.clone()),
+        None => InputFormat::parse(&produce.input).map_err(Failure::usage)?,
+    };
+    if std::io::stdin().is_terminal() {
+        errln!("one record per line; Ctrl-D ends");
     }
     let started = Instant::now();
-    let mut lines = stdin.lock();
+    let mut records = read_stdin(input);
+    let mut unreadable = None;
     let mut under_way = VecDeque::<Ack>::new();
     let mut counts = Counts::default();
-    loop {
+    while let Some(read) = records.recv().await {
         if under_way.len() >= IN_FLIGHT
             && let Some(ack) = under_way.pop_front()
         {
             counts.add(ack.delivered().await);
         }
-        let Some(read) = input.read(&mut lines).map_err(Failure::failed)? else {
-            break;
+        let record = match read {
+            Ok(read) => produce.filled(template.clone(), read),
+            Err(error) => {
+                unreadable = Some(error);
+                break;
+            }
         };
-        let record = produce.filled(template.clone(), read);
         match producer.enqueue(record).await {
             Ok(ack) => under_way.push_back(ack),
             Err(error) => counts.add(Err(error)),
@@ -238,16 +257,35 @@ async fn all_of_stdin(
     let seconds = started.elapsed().as_secs_f64();
     let Counts { written, failed } = counts;
     match format {
-        Format::Json => println!("{}", json!({ "written": written, "failed": failed })),
-        Format::Text => eprintln!("{written} records written in {seconds:.2} s"),
+        Format::Json => outln!("{}", json!({ "written": written, "failed": failed })),
+        Format::Text if produce.console.is_some() => {}
+        Format::Text => errln!("{written} records written in {seconds:.2} s"),
     }
-    if failed > 0 {
-        Err(Failure::failed(format!(
+    if let Some(error) = unreadable {
+        return Err(Failure::failed(error));
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!(
             "{failed} records were not written"
-        )))
-    } else {
-        Ok(())
+        ))),
     }
+}
+
+/// The records on stdin, then the reason why there are no more, if it is not the end. Stdin is read on a
+/// thread of its own: while it says nothing (`tail -f log | ottla produce logs`), what it has said goes out.
+fn read_stdin(mut input: InputFormat) -> mpsc::Receiver<std::io::Result<InputRecord>> {
+    let (records, received) = mpsc::channel(READ_AHEAD);
+    std::thread::spawn(move || {
+        let mut lines = std::io::stdin().lock();
+        while let Some(read) = input.read(&mut lines).transpose() {
+            let is_last = read.is_err();
+            if records.blocking_send(read).is_err() || is_last {
+                break;
+            }
+        }
+    });
+    received
 }
 
 #[derive(Default)]

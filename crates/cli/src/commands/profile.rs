@@ -89,12 +89,12 @@ pub fn run(command: ProfileCommand, client: &ClientArguments) -> Result<(), Fail
             }
             profiles.write(&name, &properties)?;
             profiles.use_by_default(&name)?;
-            eprintln!("profile {name} is in use");
+            errln!("profile {name} is in use");
             Ok(())
         }
         ProfileCommand::Use { name } => {
             profiles.use_by_default(&name)?;
-            eprintln!("profile {name} is in use");
+            errln!("profile {name} is in use");
             Ok(())
         }
         ProfileCommand::List => list(&profiles, client.format),
@@ -108,7 +108,7 @@ pub fn run(command: ProfileCommand, client: &ClientArguments) -> Result<(), Fail
         }
         ProfileCommand::Delete { name } => profiles.delete(&name),
         ProfileCommand::Prompt => {
-            println!("{}", profiles.current()?.unwrap_or_default());
+            outln!("{}", profiles.current()?.unwrap_or_default());
             Ok(())
         }
     }
@@ -169,6 +169,6 @@ fn show(name: &str, properties: &[String], format: Format) {
                 json!({ "name": name, "properties": properties }),
             );
         }
-        Format::Text => pairs.for_each(|(key, value)| println!("{key}={value}")),
+        Format::Text => pairs.for_each(|(key, value)| outln!("{key}={value}")),
     }
 }

@@ -58,7 +58,7 @@ fn serve(arguments: Run) -> Result<(), Failure> {
             .listeners
             .first()
             .map_or(0, |(_, bound, _)| bound.port());
-        eprintln!("ottla: broker 127.0.0.1:{port} up in {:.0?}", greeting.took);
+        errln!("ottla: broker 127.0.0.1:{port} up in {:.0?}", greeting.took);
         // This thread serves the command's requests, so the command is waited for on another.
         std::thread::spawn(move || {
             std::process::exit(wait_for(&command, &format!("127.0.0.1:{port}")));
@@ -79,7 +79,7 @@ fn wait_for(command: &[String], bootstrap: &str) -> i32 {
     match status {
         Ok(status) => code_of(status),
         Err(error) => {
-            eprintln!("error: {program}: {error}");
+            errln!("error: {program}: {error}");
             // What shells say.
             if error.kind() == std::io::ErrorKind::NotFound {
                 127

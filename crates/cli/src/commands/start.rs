@@ -139,13 +139,14 @@ fn test_setting<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>, Failu
 
 fn print_greeting(greeting: &Greeting) {
     let version = env!("CARGO_PKG_VERSION");
-    println!(
+    say!(
         "ottla {version}  node {}, cluster {}\n",
-        greeting.node_id, greeting.cluster_id
+        greeting.node_id,
+        greeting.cluster_id
     );
     print_addresses(greeting);
-    println!("  data    {}", greeting.directories.join(", "));
-    println!("\nready in {:.0?}.", greeting.took);
+    say!("  data    {}", greeting.directories.join(", "));
+    say!("\nready in {:.0?}.", greeting.took);
     print_compat_log(greeting);
     print_next_steps(greeting);
 }
@@ -153,10 +154,10 @@ fn print_greeting(greeting: &Greeting) {
 /// Where it listens, one line for each address.
 pub fn print_addresses(greeting: &Greeting) {
     for (name, bound, advertised) in &greeting.listeners {
-        println!("  kafka   {bound}  {name}, clients are told {advertised}");
+        say!("  kafka   {bound}  {name}, clients are told {advertised}");
     }
     if let Some(http) = greeting.http {
-        println!("  http    http://{http}  /readyz /metrics");
+        say!("  http    http://{http}  /readyz /metrics");
     }
 }
 
@@ -169,14 +170,14 @@ pub fn print_next_steps(greeting: &Greeting) {
         9092 => String::new(),
         port => format!(" -b localhost:{port}"),
     };
-    println!("try:  ottla produce{to} orders 'hello'     then:  ottla consume{to} orders -o start");
+    say!("try:  ottla produce{to} orders 'hello'     then:  ottla consume{to} orders -o start");
 }
 
 /// The lines that test containers for Kafka images wait for.
 pub fn print_compat_log(greeting: &Greeting) {
     if std::env::var_os(COMPAT_LOG).is_some_and(|value| value == "1") {
         let node = greeting.node_id;
-        println!(
+        say!(
             "[KafkaServer id={node}] started · Kafka Server started · Transitioning from \
              RECOVERY to RUNNING"
         );

@@ -57,7 +57,7 @@ pub fn run(status: Status, client: &ClientArguments) -> Result<(), Failure> {
             }
             tokio::time::sleep(status.interval).await;
             if status.watch && format == Format::Text {
-                println!();
+                outln!();
             }
         }
     })
@@ -168,7 +168,7 @@ pub fn complaint_of(broker: BrokerId, dir: &LogDirDescription) -> Option<String>
 impl Health {
     fn complain(&self) {
         for complaint in &self.complaints {
-            eprintln!("{complaint}");
+            errln!("{complaint}");
         }
     }
 
@@ -185,7 +185,7 @@ impl Health {
             false => "NOT healthy",
         };
         let controller = self.cluster.controller;
-        println!(
+        outln!(
             "cluster {}   {word}   controller {}",
             self.cluster.cluster_id,
             controller.map_or("none".to_owned(), |id| id.to_string())
@@ -208,7 +208,7 @@ impl Health {
             ]);
         }
         table.print();
-        println!(
+        outln!(
             "{}, {}, {}",
             counted(self.topics as i64, "topic"),
             counted(self.partitions as i64, "partition"),
@@ -216,7 +216,7 @@ impl Health {
         );
         self.complaints
             .iter()
-            .for_each(|complaint| println!("! {complaint}"));
+            .for_each(|complaint| outln!("! {complaint}"));
     }
 
     fn groups_text(&self) -> String {

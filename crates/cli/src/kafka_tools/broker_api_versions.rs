@@ -35,12 +35,12 @@ fn print(versions: &Result<BrokerVersions, ClientError>, id: i32, rack: &str) ->
         Ok(versions) => {
             let (host, port) = (&versions.broker.host, versions.broker.port);
             let lines: Vec<String> = lines(&versions.apis);
-            println!("{host}:{port} (id: {id} rack: {rack} isFenced: false) -> (");
-            println!("{}\n)", lines.join(",\n"));
+            outln!("{host}:{port} (id: {id} rack: {rack} isFenced: false) -> (");
+            outln!("{}\n)", lines.join(",\n"));
             true
         }
         Err(error) => {
-            println!("{id} -> ERROR: {error}");
+            outln!("{id} -> ERROR: {error}");
             false
         }
     }

@@ -37,7 +37,7 @@ pub fn run(cluster: Cluster) -> Result<(), Failure> {
 }
 
 fn print_id(cluster: &ClusterDescription) {
-    println!("Cluster ID: {}", cluster.cluster_id);
+    outln!("Cluster ID: {}", cluster.cluster_id);
 }
 
 fn print_endpoints(cluster: &ClusterDescription) {
@@ -45,7 +45,7 @@ fn print_endpoints(cluster: &ClusterDescription) {
     let hosts = hosts.max().unwrap_or(0).max("HOST".len());
     let line = |cells: [&str; 6]| {
         let [id, host, port, rack, state, kind] = cells;
-        println!("{id:<10} {host:<hosts$} {port:<10} {rack:<10} {state:<10} {kind:<15}");
+        outln!("{id:<10} {host:<hosts$} {port:<10} {rack:<10} {state:<10} {kind:<15}");
     };
     line(["ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE"]);
     for broker in &cluster.brokers {

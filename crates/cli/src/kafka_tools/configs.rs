@@ -199,11 +199,11 @@ pub fn run(configs: Configs) -> Result<(), Failure> {
             .alter_configs(&entity.resource(&name)?, &changes)
             .await?;
         match name.is_empty() {
-            true => println!(
+            true => outln!(
                 "Completed updating default config for {} in the cluster.",
                 entity.name()
             ),
-            false => println!(
+            false => outln!(
                 "Completed updating config for {} {name}.",
                 entity.singular()
             ),
@@ -308,7 +308,7 @@ async fn describe(
     let known = known(entity, admin).await?;
     let names = match name {
         Some(name) if !all && !known.contains(&name) => {
-            println!(
+            outln!(
                 "The {} '{name}' doesn't exist and doesn't have dynamic config.",
                 entity.singular()
             );
@@ -319,9 +319,9 @@ async fn describe(
     };
     for name in names {
         match (name.is_empty(), all) {
-            (true, _) => println!("Default configs for {} in the cluster are:", entity.name()),
-            (false, true) => println!("All configs for {} {name} are:", entity.singular()),
-            (false, false) => println!("Dynamic configs for {} {name} are:", entity.singular()),
+            (true, _) => outln!("Default configs for {} in the cluster are:", entity.name()),
+            (false, true) => outln!("All configs for {} {name} are:", entity.singular()),
+            (false, false) => outln!("Dynamic configs for {} {name} are:", entity.singular()),
         }
         let mut configs = admin.describe_configs(&entity.resource(&name)?).await?;
         configs.retain(|config| all || config.source == entity.source(&name));
@@ -331,7 +331,7 @@ async fn describe(
                 .synonyms
                 .into_iter()
                 .map(|it| format!("{}:{}={}", source_name(it.source), it.name, text(it.value)));
-            println!(
+            outln!(
                 "  {}={} sensitive={} synonyms={{{}}}",
                 config.name,
                 text(config.value),

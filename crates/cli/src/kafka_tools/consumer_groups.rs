@@ -140,7 +140,7 @@ pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
             }
         }
         if tool.reset_offsets && tool.export {
-            println!(); // Kafka ends the lines of all groups with one more.
+            outln!(); // Kafka ends the lines of all groups with one more.
         }
         Ok(())
     })
@@ -159,7 +159,7 @@ async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
     if tool.state.is_none() && tool.types.is_none() {
         groups
             .iter()
-            .for_each(|group| println!("{}", printable(&group.group_id)));
+            .for_each(|group| outln!("{}", printable(&group.group_id)));
         return Ok(());
     }
     let shown: Vec<_> = groups
@@ -175,7 +175,7 @@ async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
         if tool.state.is_some() {
             line += &format!("{state:<20}");
         }
-        println!("{line}");
+        outln!("{line}");
     };
     line("GROUP", "TYPE", "STATE");
     for (group, id) in groups.iter().zip(&shown) {
@@ -205,7 +205,7 @@ async fn delete(admin: &Admin, groups: &[String]) -> Result<(), Failure> {
     }
     if !done.is_empty() {
         let names = done.join(", ");
-        println!("Deletion of requested consumer groups ({names}) was successful.");
+        outln!("Deletion of requested consumer groups ({names}) was successful.");
     }
     outcome
 }
@@ -225,7 +225,7 @@ async fn describe(tool: &ConsumerGroups, admin: &Admin, name: &str) -> Result<()
         member.client_id = printable(&member.client_id);
     }
     if group.members.is_empty() {
-        eprintln!("\nConsumer group '{name}' has no active members.");
+        errln!("\nConsumer group '{name}' has no active members.");
     }
     if tool.state.is_some() {
         print_state(&group);
@@ -245,11 +245,14 @@ fn print_state(group: &GroupDescription) {
     } else {
         &group.protocol
     };
-    println!(
+    outln!(
         "\n{:<15} {:<25} {:<20} {:<20} #MEMBERS",
-        "GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE"
+        "GROUP",
+        "COORDINATOR (ID)",
+        "ASSIGNMENT-STRATEGY",
+        "STATE"
     );
-    println!(
+    outln!(
         "{:<15} {coordinator:<25} {strategy:<20} {:<20} {}",
         group.group_id,
         group.state,
@@ -268,9 +271,13 @@ fn print_members(group: &GroupDescription, verbose: bool) {
     let clients = of(|m| &m.client_id);
     let groups = width(std::iter::once(group.group_id.as_str()));
     let heading = if verbose { "ASSIGNMENT" } else { "" };
-    println!(
+    outln!(
         "\n{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {heading}",
-        "GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"
+        "GROUP",
+        "CONSUMER-ID",
+        "HOST",
+        "CLIENT-ID",
+        "#PARTITIONS"
     );
     for member in &group.members {
         let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -288,7 +295,7 @@ fn print_members(group: &GroupDescription, verbose: bool) {
         } else {
             String::new()
         };
-        println!(
+        outln!(
             "{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {assignment}",
             group.group_id,
             member.member_id,
@@ -316,7 +323,7 @@ async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Fa
     let topics = width(owners.keys().map(|key| &*key.topic));
     let ids = width(group.members.iter().map(|member| member.member_id.as_str()));
     let hosts = width(group.members.iter().map(|member| member.host.as_str()));
-    println!(
+    outln!(
         "\n{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {:<ids$} {:<hosts$} CLIENT-ID",
         "GROUP",
         "TOPIC",
@@ -335,7 +342,7 @@ async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Fa
         let (id, host, client) = owner.map_or(("-", "-", "-"), |member| {
             (&member.member_id, &member.host, &member.client_id)
         });
-        println!(
+        outln!(
             "{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {id:<ids$} {host:<hosts$} {client}",
             group.group_id,
             key.topic,
@@ -440,20 +447,24 @@ async fn reset(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Result<(), 
             } else {
                 String::new()
             };
-            println!("{group}{},{},{}", key.topic, key.partition, to.offset);
+            outln!("{group}{},{},{}", key.topic, key.partition, to.offset);
         }
         return Ok(());
     }
     let groups = width(std::iter::once(group));
     let topics = width(plan.keys().map(|key| &*key.topic));
-    println!(
+    outln!(
         "\n{:<groups$} {:<topics$} {:<10} NEW-OFFSET",
-        "GROUP", "TOPIC", "PARTITION"
+        "GROUP",
+        "TOPIC",
+        "PARTITION"
     );
     for (key, to) in &plan {
-        println!(
+        outln!(
             "{group:<groups$} {:<topics$} {:<10} {}",
-            key.topic, key.partition, to.offset
+            key.topic,
+            key.partition,
+            to.offset
         );
     }
     Ok(())
@@ -539,22 +550,24 @@ async fn delete_offsets(tool: &ConsumerGroups, admin: &Admin, group: &str) -> Re
     let results = admin.delete_group_offsets(group, &keys).await?;
     let has_failed = results.values().any(Result::is_err);
     match has_failed {
-        false => println!("Request succeeded for deleting offsets from group {group}."),
+        false => outln!("Request succeeded for deleting offsets from group {group}."),
         true => {
-            println!("\nError: Encountered some partition-level error, see the follow-up details:")
+            outln!("\nError: Encountered some partition-level error, see the follow-up details:")
         }
     }
     let topics = width(results.keys().map(|key| &*key.topic));
-    println!(
+    outln!(
         "\n{:<topics$} {:<10} {:<15}",
-        "TOPIC", "PARTITION", "STATUS"
+        "TOPIC",
+        "PARTITION",
+        "STATUS"
     );
     for (key, result) in results {
         let status = match result {
             Ok(()) => "Successful".to_owned(),
             Err(error) => format!("Error: {error}"),
         };
-        println!("{:<topics$} {:<10} {status:<15}", key.topic, key.partition);
+        outln!("{:<topics$} {:<10} {status:<15}", key.topic, key.partition);
     }
     match has_failed {
         false => Ok(()),

@@ -25,16 +25,16 @@ pub fn run(delete: DeleteRecords) -> Result<(), Failure> {
     let offsets =
         parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", delete.file)))?;
     with_client(&delete.connection.arguments()?, async |session| {
-        println!("Executing records delete operation");
+        outln!("Executing records delete operation");
         let results = session.client.admin().delete_records(&offsets).await?;
-        println!("Records delete operation completed:");
+        outln!("Records delete operation completed:");
         let mut outcome = Ok(());
         for (key, result) in results {
             let name = format!("{}-{}", key.topic, key.partition);
             match result {
-                Ok(low) => println!("partition: {name}\tlow_watermark: {low}"),
+                Ok(low) => outln!("partition: {name}\tlow_watermark: {low}"),
                 Err(error) => {
-                    println!("partition: {name}\terror: {error}");
+                    outln!("partition: {name}\terror: {error}");
                     outcome = Err(Failure::reported());
                 }
             }

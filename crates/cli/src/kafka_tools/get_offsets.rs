@@ -64,7 +64,7 @@ pub fn run(get: GetOffsets) -> Result<(), Failure> {
             match listed {
                 Ok(listed) => {
                     let offset = listed.offset.map_or(-1, |offset| offset.get());
-                    println!("{}:{}:{offset}", key.topic, key.partition);
+                    outln!("{}:{}:{offset}", key.topic, key.partition);
                 }
                 Err(error) => {
                     Failure::item(&key.to_string(), &error).report();

@@ -51,7 +51,7 @@ pub fn run(tool: Groups) -> Result<(), Failure> {
                 && (!tool.streams || is_type("streams"))
         });
         if groups.is_empty() {
-            println!("There are no groups.");
+            outln!("There are no groups.");
             return Ok(());
         }
         let mut rows = vec![["GROUP", "TYPE", "PROTOCOL"].map(str::to_owned)];
@@ -66,7 +66,7 @@ pub fn run(tool: Groups) -> Result<(), Failure> {
         for (index, [group, kind, protocol]) in rows.into_iter().enumerate() {
             // In Kafka's table the rows, but not the headings, end with one more space.
             let end = if index == 0 { "" } else { " " };
-            println!("{group:<width$} {kind:<width$} {protocol:<width$}{end}");
+            outln!("{group:<width$} {kind:<width$} {protocol:<width$}{end}");
         }
         Ok(())
     })

@@ -24,7 +24,7 @@ pub struct LogDirs {
 
 pub fn run(tool: LogDirs) -> Result<(), Failure> {
     with_client(&tool.connection.arguments()?, async |session| {
-        println!("Querying brokers for log directories information");
+        outln!("Querying brokers for log directories information");
         let mut found = session.client.admin().describe_log_dirs().await?;
         let is_asked = |id: i32| tool.brokers.is_empty() || tool.brokers.contains(&id);
         let unknown = tool
@@ -69,13 +69,13 @@ pub fn run(tool: LogDirs) -> Result<(), Failure> {
             brokers.push((id, format!(r#"{{"broker":{id},"logDirs":[{rows}]}}"#)));
         }
         let ids: Vec<String> = brokers.iter().map(|(id, _)| id.to_string()).collect();
-        println!(
+        outln!(
             "Received log directory information from brokers {}",
             ids.join(",")
         );
         // The order of the fields is Kafka's: some scripts look for texts and not for fields.
         let rows: Vec<&str> = brokers.iter().map(|(_, row)| row.as_str()).collect();
-        println!(r#"{{"brokers":[{}],"version":1}}"#, rows.join(","));
+        outln!(r#"{{"brokers":[{}],"version":1}}"#, rows.join(","));
         Ok(())
     })
 }

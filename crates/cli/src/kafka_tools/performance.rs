@@ -113,11 +113,11 @@ pub fn produce(tool: ProducerPerformance) -> Result<(), Failure> {
         let interval = Duration::from_millis(tool.interval_ms);
         let report = load
             .run(&producer, interval, |window| {
-                println!("{}", window_line(window))
+                outln!("{}", window_line(window))
             })
             .await;
         producer.close().await?;
-        println!("{}", total_line(&report));
+        outln!("{}", total_line(&report));
         match report.first_error {
             None => Ok(()),
             Some(error) => Err(Failure::failed(&error).with_hint(error.hint())),
@@ -208,20 +208,20 @@ pub fn consume(tool: ConsumerPerformance) -> Result<(), Failure> {
         };
         let report = load.run(&mut consumer).await?;
         if report.has_given_up {
-            println!(
+            outln!(
                 "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) \
                  exceeded. You can use the --timeout option to increase the timeout.",
                 tool.timeout
             );
         }
         if !tool.hide_header {
-            println!(
+            outln!(
                 "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, \
                  nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec"
             );
         }
         let fetching = report.took.saturating_sub(report.joining);
-        println!(
+        outln!(
             "{}, {}, {:.4}, {:.4}, {}, {:.4}, {}, {}, {:.4}, {:.4}",
             date(start),
             date(start + report.took.as_millis() as i64),
@@ -291,13 +291,13 @@ pub fn end_to_end(tool: EndToEndLatency) -> Result<(), Failure> {
         };
         let trips = bench::round_trips(&session.client, options, &load, |number, took| {
             if number % 1_000 == 0 {
-                println!("{number}\t{}", took.as_secs_f64() * 1000.0);
+                outln!("{number}\t{}", took.as_secs_f64() * 1000.0);
             }
         });
         let latencies = trips.await?.latencies;
-        println!("Avg latency: {:.4} ms", latencies.mean_ms());
+        outln!("Avg latency: {:.4} ms", latencies.mean_ms());
         let percentile = |percent| latencies.percentile_ms(percent).floor();
-        println!(
+        outln!(
             "Percentiles: 50th = {}, 99th = {}, 99.9th = {}",
             percentile(50.0),
             percentile(99.0),

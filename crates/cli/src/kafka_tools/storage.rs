@@ -27,9 +27,9 @@ enum Command {
 
 pub fn run(storage: Storage) -> Result<(), Failure> {
     match storage.command {
-        Command::RandomUuid => println!("{}", random_uuid()),
+        Command::RandomUuid => outln!("{}", random_uuid()),
         Command::Format { .. } => {
-            eprintln!("nothing to format: the first start prepares its directories");
+            errln!("nothing to format: the first start prepares its directories");
         }
     }
     Ok(())

@@ -128,7 +128,7 @@ async fn create(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
     }
     for (name, result) in admin.create_topics(&[topic]).await? {
         match result {
-            Ok(_) => println!("Created topic {name}."),
+            Ok(_) => outln!("Created topic {name}."),
             Err(error) if topics.if_not_exists && error.code == ErrorCode::TopicAlreadyExists => {}
             Err(error) => return Err(failed(&error)),
         }
@@ -203,7 +203,7 @@ async fn show(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
     let chosen = chosen(topics, admin).await?;
     if topics.list {
         let names: Vec<&str> = chosen.iter().map(|topic| topic.name.as_str()).collect();
-        println!("{}", names.join("\n")); // An empty line if there is none.
+        outln!("{}", names.join("\n")); // An empty line if there is none.
         return Ok(());
     }
     for topic in chosen {
@@ -238,7 +238,7 @@ async fn print(topic: &TopicDescription, topics: &Topics, admin: &Admin) -> Resu
     if !is_filtered {
         let id = topic.id.map_or(String::new(), |id| id.to_string());
         let first = topic.partitions.first();
-        println!(
+        outln!(
             "Topic: {}\tTopicId: {id}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}",
             topic.name,
             topic.partitions.len(),
@@ -253,7 +253,7 @@ async fn print(topic: &TopicDescription, topics: &Topics, admin: &Admin) -> Resu
         let leader = partition
             .leader
             .map_or("none".to_owned(), |leader| leader.to_string());
-        println!(
+        outln!(
             "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: \tLastKnownElr: ",
             topic.name,
             partition.partition,

@@ -1,5 +1,7 @@
 use std::io::{self, BufRead};
 
+use super::input_record::{InputRecord, invalid};
+use super::kafka_lines::KafkaLines;
 use super::number::NumberForm;
 use super::syntax::{self, BytesField, NumberField, Piece};
 use super::text::TextForm;
@@ -7,18 +9,11 @@ use super::time::TimeForm;
 
 /// How records are read.
 #[derive(Clone, Debug)]
-pub struct InputFormat(Vec<Piece>);
-
-/// What was read of one record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InputRecord {
-    pub topic: Option<String>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub partition: Option<i32>,
-    /// Milliseconds since 1970.
-    pub timestamp: Option<i64>,
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+pub enum InputFormat {
+    /// As a format says.
+    Pieces(Vec<Piece>),
+    /// As Kafka's console producer has them.
+    KafkaLines(KafkaLines),
 }
 
 impl InputFormat {
@@ -31,26 +26,35 @@ impl InputFormat {
         if !pieces.iter().any(is_bytes) {
             return Err(format!("'{text}' has neither %k nor %v"));
         }
-        Ok(InputFormat(pieces))
+        Ok(InputFormat::Pieces(pieces))
     }
 
     /// Reads the next record; `None` at the end. What ends the last record may be missing.
-    pub fn read(&self, input: &mut impl BufRead) -> io::Result<Option<InputRecord>> {
-        if let Some(Piece::Bytes(_, TextForm::Json)) = self.0.first() {
-            skip_whitespace(input)?; // What stands between two values belongs to neither.
+    pub fn read(&mut self, input: &mut impl BufRead) -> io::Result<Option<InputRecord>> {
+        match self {
+            InputFormat::Pieces(pieces) => read_pieces(pieces, input),
+            InputFormat::KafkaLines(lines) => lines.read(input),
         }
-        if input.fill_buf()?.is_empty() {
-            return Ok(None);
-        }
-        let mut record = InputRecord::default();
-        let mut reading = Reading {
-            input,
-            sizes: Sizes::default(),
-            header_count: 0,
-        };
-        reading.read(&self.0, &mut record)?;
-        Ok(Some(record))
     }
+}
+
+fn read_pieces(pieces: &[Piece], input: &mut impl BufRead) -> io::Result<Option<InputRecord>> {
+    if let Some(Piece::Bytes(_, TextForm::Json)) = pieces.first() {
+        skip_whitespace(input)?; // What stands between two values belongs to neither.
+    }
+    if input.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut record = InputRecord::default();
+    let mut reading = Reading {
+        input,
+        sizes: Sizes::default(),
+        header_count: 0,
+    };
+    reading.read(pieces, &mut record)?;
+    // A format without a value has records with an empty one: tombstones are asked for otherwise.
+    record.value.get_or_insert_default();
+    Ok(Some(record))
 }
 
 /// Sizes of fields that are still to come; for checking a format, any number.
@@ -188,7 +192,7 @@ impl<R: BufRead> Reading<'_, R> {
                         let mut header = InputRecord::default();
                         self.read(pieces, &mut header)?;
                         let InputRecord { key, value, .. } = header;
-                        let pair = (key.unwrap_or_default(), value.unwrap_or_default());
+                        let pair = (key.unwrap_or_default(), Some(value.unwrap_or_default()));
                         record.headers.push(pair);
                     }
                 }
@@ -331,16 +335,12 @@ fn skip_whitespace(input: &mut impl BufRead) -> io::Result<()> {
     Ok(())
 }
 
-fn invalid(message: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn try_read_all(format: &str, input: &[u8]) -> io::Result<Vec<InputRecord>> {
-        let format = InputFormat::parse(format).unwrap();
+        let mut format = InputFormat::parse(format).unwrap();
         let mut input = input;
         std::iter::from_fn(|| format.read(&mut input).transpose()).collect()
     }
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn everything_else_of_a_record_is_read() {
         let records = try_read_all("%t %p %d %H %h{%k=%v;}%v\\n", b"t 3 77 2 a=1;b=;x\n").unwrap();
-        let header = |name: &str, value: &str| (name.into(), value.into());
+        let header = |name: &str, value: &str| (name.into(), Some(value.into()));
         assert_eq!(
             records,
             [InputRecord {

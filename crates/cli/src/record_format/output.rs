@@ -4,12 +4,18 @@ use ottla_client::{Codec, ConsumedRecord, PartitionProgress};
 use ottla_records::TimestampType;
 use ottla_types::Offset;
 
+use super::kafka_formatter::KafkaFormatter;
 use super::kcat;
 use super::syntax::{self, BytesField, NumberField, Piece};
 
 /// How records are printed.
 #[derive(Clone, Debug)]
-pub struct OutputFormat(Vec<Piece>);
+pub enum OutputFormat {
+    /// As a format says.
+    Pieces(Vec<Piece>),
+    /// As Kafka's console consumer prints them.
+    Kafka(KafkaFormatter),
+}
 
 /// A record and what is known around it.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +31,20 @@ pub struct Printed<'a> {
 impl OutputFormat {
     /// Reads a format; the error says what is wrong.
     pub fn parse(text: &str) -> Result<OutputFormat, String> {
-        syntax::parse(text).map(OutputFormat)
+        syntax::parse(text).map(OutputFormat::Pieces)
     }
 
     /// Reads a format in kcat's language.
     pub fn parse_kcat(text: &str) -> Result<OutputFormat, String> {
-        kcat::parse(text).map(OutputFormat)
+        kcat::parse(text).map(OutputFormat::Pieces)
     }
 
     /// Whether where the log begins and ends is printed.
     pub fn shows_progress(&self) -> bool {
-        self.0.iter().any(|piece| {
+        let OutputFormat::Pieces(pieces) = self else {
+            return false;
+        };
+        pieces.iter().any(|piece| {
             matches!(
                 piece,
                 Piece::Number(
@@ -51,12 +60,17 @@ impl OutputFormat {
     /// Prints one record.
     pub fn write(&self, printed: &Printed<'_>, out: &mut impl Write) -> io::Result<()> {
         let record = printed.record;
-        let subject = Subject {
-            printed,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-        };
-        subject.write(&self.0, out)
+        match self {
+            OutputFormat::Kafka(formatter) => formatter.write(record, out),
+            OutputFormat::Pieces(pieces) => {
+                let subject = Subject {
+                    printed,
+                    key: record.key.as_deref(),
+                    value: record.value.as_deref(),
+                };
+                subject.write(pieces, out)
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use ottla_client::{
-    Admin, ApiError, Client, ClientError, ClientOptions, Election, FeatureChange, PartitionKey,
+    Admin, ApiError, Client, ClientError, ClientOptions, Elected, Election, FeatureChange,
+    PartitionKey,
 };
 
 use crate::broker::Broker;
@@ -29,7 +30,7 @@ fn leaders_are_elected() {
             let done = admin.elect_leaders(election, Some(&asked)).await.unwrap();
             assert_eq!(done.len(), 4, "{done:?}");
             for led in [key("t", 0), key("t", 1)] {
-                assert_eq!(done[&led], Ok(()), "it has its leader already");
+                assert_eq!(done[&led], Ok(Elected::Before));
             }
             for unknown in [key("t", 7), key("absent", 0)] {
                 let error = done[&unknown].as_ref().unwrap_err();

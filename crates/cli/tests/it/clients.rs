@@ -88,6 +88,20 @@ fn who_is_connected_is_told_until_they_go() {
         assert!(0 < reader["sent_bytes"].as_u64().unwrap(), "{reader}");
         assert!(reader["last_api"].is_string(), "{reader}");
     }
+    list_until(&broker, |clients| {
+        let reads = |it: &Value| {
+            let orders = serde_json::json!(["orders"]);
+            it["client_id"] == "reader" && it["topics"] == orders
+        };
+        clients.iter().any(reads).then_some(())
+    });
+    let of_topic = list(&broker, &["--topic", "orders"]);
+    assert!(!of_topic.is_empty(), "the reader");
+    assert!(
+        of_topic.iter().all(|it| it["client_id"] == "reader"),
+        "{of_topic:?}"
+    );
+    assert_eq!(list(&broker, &["--topic", "refunds"]), Vec::<Value>::new());
     let clients = list(&broker, &["--sort", "requests", "--sample", "10ms"]);
     let probed = clients.iter().find(|it| it["address"] == *address);
     let probed = probed.expect("it is connected");
@@ -99,6 +113,7 @@ fn who_is_connected_is_told_until_they_go() {
     assert_eq!(probed["requests"], 1);
     assert_eq!(probed["received_bytes"], 31);
     assert_eq!(probed["groups"], serde_json::json!([]));
+    assert_eq!(probed["topics"], serde_json::json!([]));
     assert_eq!(probed["requests_per_second"], 0.0);
 
     let table = broker.command(&["client", "list"]);

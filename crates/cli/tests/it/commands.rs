@@ -44,6 +44,21 @@ fn topics_are_made_shown_and_deleted() {
     assert_eq!(list["topics"][1]["partitions"], 3);
     let described = broker.command(&["topic", "describe", "a"]);
     assert!(described.contains("retention.ms = 1000"), "{described}");
+    assert!(described.contains("PARTITION"), "{described}");
+    let id = list["topics"][0]["id"].as_str().unwrap();
+    let configs = broker.command(&["topic", "describe", "--topic-id", id, "-c"]);
+    assert!(
+        configs.starts_with("a  id ") && configs.contains("retention.ms"),
+        "{configs}"
+    );
+    assert!(!configs.contains("PARTITION"), "{configs}");
+    let partitions = broker.command(&["topic", "describe", "a", "-p"]);
+    assert!(
+        partitions.contains("PARTITION") && !partitions.contains("retention"),
+        "{partitions}"
+    );
+    let unknown = broker.command_with(&["topic", "describe", "--topic-id", "x"], "");
+    assert_eq!(unknown.status.code(), Some(1));
     let again = broker.command_with(&["topic", "create", "a", "c"], "");
     assert_eq!(again.status.code(), Some(1), "one of two failed");
     let errors = String::from_utf8(again.stderr).unwrap();

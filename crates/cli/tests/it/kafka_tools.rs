@@ -76,13 +76,194 @@ fn what_is_not_built_is_said() {
         let errors = String::from_utf8(refused.stderr).unwrap();
         assert!(errors.contains(says), "{errors}");
     }
-    let refused = tool(&broker, "kafka-acls.sh", &["--list"], "");
-    assert_eq!(refused.status.code(), Some(2));
-    let errors = String::from_utf8(refused.stderr).unwrap();
+    for (name, code, says) in [
+        ("kafka-acls.sh", 1, "ACLs are not built yet"),
+        (
+            "kafka-transactions",
+            2,
+            "instead: nothing: transactions are not built yet",
+        ),
+        (
+            "kafka-metadata-quorum.sh",
+            2,
+            "instead: ottla cluster quorum",
+        ),
+        ("kafka-nonsense", 2, "cannot stand in for kafka-nonsense"),
+    ] {
+        let refused = tool(&broker, name, &["--list"], "");
+        assert_eq!(refused.status.code(), Some(code), "{name}");
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert!(errors.contains(says), "{errors}");
+    }
+}
+
+#[test]
+fn tools_take_the_beginning_of_a_flag_and_tell_their_version() {
+    let broker = Broker::dev();
+    let made = stdout(
+        &broker,
+        "kafka-topics",
+        &["--crea", "--topic", "t", "--partitions=1"],
+    );
+    assert_eq!(made, "Created topic t.\n");
+    let version = stdout(&broker, "kafka-topics.sh", &["--version"]);
+    assert_eq!(version, "4.4.0\n");
+    let unclear = tool(&broker, "kafka-topics", &["--list", "--partition", "1"], "");
+    assert_eq!(
+        unclear.status.code(),
+        Some(2),
+        "--partitions or --partition-size-limit…?"
+    );
+}
+
+/// What the console consumer prints of all of `topic` with these arguments.
+fn consumed(broker: &Broker, topic: &str, arguments: &[&str]) -> String {
+    let all = [
+        "--topic",
+        topic,
+        "--from-beginning",
+        "--timeout-ms",
+        "3000",
+        "--max-messages",
+    ];
+    stdout(
+        broker,
+        "kafka-console-consumer",
+        &[&all[..], arguments].concat(),
+    )
+}
+
+#[test]
+fn the_console_reads_and_prints_headers_nulls_and_numbers_as_kafka_s() {
+    let broker = Broker::dev();
+    stdout(
+        &broker,
+        "kafka-topics",
+        &["--create", "--topic", "t", "--partitions", "1"],
+    );
+    let arguments = [
+        "--topic",
+        "t",
+        "--reader-property",
+        "parse.key=true",
+        "--reader-property",
+        "parse.headers=true",
+        "--reader-property",
+        "null.marker=NIL",
+    ];
+    let input = "h1:v1,h2:NIL\tk\tv\nNIL\tk2\tNIL\n";
+    let produced = tool(&broker, "kafka-console-producer.sh", &arguments, input);
+    assert!(produced.status.success(), "{produced:?}");
+    assert_eq!(produced.stdout, b"");
+    let printed = consumed(
+        &broker,
+        "t",
+        &[
+            "2",
+            "--formatter-property",
+            "print.headers=true",
+            "--formatter-property",
+            "print.key=true",
+            "--formatter-property",
+            "print.offset=true",
+            "--formatter-property",
+            "print.partition=true",
+        ],
+    );
+    assert_eq!(
+        printed,
+        "Partition:0\tOffset:0\th1:v1,h2:null\tk\tv\nPartition:0\tOffset:1\tNO_HEADERS\tk2\tnull\n"
+    );
+    let lonely = tool(
+        &broker,
+        "kafka-console-producer",
+        &arguments[..4],
+        "k\tv\nlonely\n",
+    );
+    assert_eq!(lonely.status.code(), Some(1));
+    let errors = String::from_utf8(lonely.stderr).unwrap();
     assert!(
-        errors.contains("cannot stand in for kafka-acls"),
+        errors.contains("No key separator found on line number 2: 'lonely'"),
         "{errors}"
     );
+    // What stood before it was written.
+    let values = consumed(&broker, "t", &["3", "--property", "print.key=true"]);
+    assert_eq!(values.lines().last(), Some("k\tv"));
+
+    let number = ["produce", "n", "-f", "%v{hex}\n"];
+    let written = broker.command_with(&number, "00000005\n");
+    assert!(written.status.success(), "{written:?}");
+    let class = "org.apache.kafka.common.serialization.IntegerDeserializer";
+    let printed = consumed(&broker, "n", &["1", "--value-deserializer", class]);
+    assert_eq!(printed, "5\n");
+    let unknown = tool(
+        &broker,
+        "kafka-console-consumer",
+        &["--topic", "n", "--formatter", "com.example.Avro"],
+        "",
+    );
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+/// Kafka's console consumer may be started before there is anything to read.
+#[test]
+fn the_console_waits_for_its_topic() {
+    let broker = Broker::dev();
+    let waits = Command::new(OTTLA)
+        .arg0("kafka-console-consumer")
+        .args(["--bootstrap-server", &broker.bootstrap, "--topic", "late"])
+        .args(["--from-beginning", "--max-messages", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    broker.command(&["topic", "create", "late", "-p", "1"]);
+    broker.command(&["produce", "late", "hello"]);
+    let output = waits.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("Processed a total of 1 messages"), "{told}");
+    let absent = ["--topic", "absent", "--timeout-ms", "1"];
+    assert_eq!(stdout(&broker, "kafka-console-consumer", &absent), "");
+}
+
+#[test]
+fn leaders_are_elected_as_kafka_s_tool_says_it() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "t", "-p", "2"]);
+    let elect = |arguments: &[&str]| {
+        let preferred = ["--election-type", "PREFERRED"];
+        tool(
+            &broker,
+            "kafka-leader-election.sh",
+            &[&preferred[..], arguments].concat(),
+            "",
+        )
+    };
+    let one = elect(&["--topic", "t", "--partition", "1"]);
+    assert!(one.status.success(), "{one:?}");
+    let text = String::from_utf8(one.stdout).unwrap();
+    assert_eq!(text, "Valid replica already elected for partitions t-1\n");
+    let all = elect(&["--all-topic-partitions"]);
+    assert!(all.status.success() && all.stdout.is_empty(), "{all:?}");
+    let dir = TestDir::new();
+    let file = dir.path().join("partitions.json");
+    let partitions = r#"{"partitions":[{"topic":"t","partition":0},{"topic":"t","partition":9}]}"#;
+    std::fs::write(&file, partitions).unwrap();
+    let some = elect(&["--path-to-json-file", file.to_str().unwrap()]);
+    assert_eq!(some.status.code(), Some(1));
+    let text = String::from_utf8(some.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "Valid replica already elected for partitions t-0");
+    let failed = "Error completing leader election (PREFERRED) for partition: t-9: UNKNOWN_TOPIC";
+    assert!(lines[1].starts_with(failed), "{text}");
+    for wrong in [
+        &[][..],
+        &["--topic", "t"],
+        &["--all-topic-partitions", "--topic", "t", "--partition", "0"],
+    ] {
+        assert_eq!(elect(wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }
 
 #[test]

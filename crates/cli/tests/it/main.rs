@@ -9,4 +9,5 @@ mod debug_log;
 mod groups;
 mod http;
 mod kafka_tools;
+mod pipes;
 mod start;

@@ -68,6 +68,15 @@ pub enum Election {
     Unclean,
 }
 
+/// Since when a partition has the leader that an election would give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elected {
+    /// It was elected now.
+    Now,
+    /// It led already, and nothing was changed.
+    Before,
+}
+
 impl Admin {
     /// The metadata quorum, as its leader sees it.
     pub async fn describe_quorum(&self) -> Result<QuorumDescription, ClientError> {
@@ -144,13 +153,12 @@ impl Admin {
         Ok(results)
     }
 
-    /// Gives partitions (`None`: all that want one) a leader. A partition that has the right one
-    /// already is no error.
+    /// Gives partitions (`None`: all that want one) a leader.
     pub async fn elect_leaders(
         &self,
         election: Election,
         partitions: Option<&[PartitionKey]>,
-    ) -> Result<BTreeMap<PartitionKey, Result<(), ApiError>>, ClientError> {
+    ) -> Result<BTreeMap<PartitionKey, Result<Elected, ApiError>>, ClientError> {
         let timeout_ms = self.timeout_ms();
         let mut keys = partitions.map(<[PartitionKey]>::to_vec);
         if let Some(keys) = &mut keys {
@@ -187,10 +195,10 @@ impl Admin {
             for part in &topic.partition_result {
                 let key = PartitionKey::new(&*topic.topic, part.partition_id);
                 let outcome = ApiError::check(part.error_code, part.error_message.as_deref());
-                let is_done = |error: &ApiError| error.code == ErrorCode::ElectionNotNeeded;
                 let outcome = match outcome {
-                    Err(error) if is_done(&error) => Ok(()),
-                    outcome => outcome,
+                    Ok(()) => Ok(Elected::Now),
+                    Err(error) if error.code == ErrorCode::ElectionNotNeeded => Ok(Elected::Before),
+                    Err(error) => Err(error),
                 };
                 results.insert(key, outcome);
             }

@@ -20,7 +20,9 @@ pub struct CoreCounters {
     pub received_bytes: AtomicU64,
     /// To clients.
     pub sent_bytes: AtomicU64,
-    /// File ranges that had to be read by the reader pool.
+    /// Pieces of file ranges that were there to be sent at once.
+    pub warm_loads: AtomicU64,
+    /// Those that had to be read by the reader pool.
     pub cold_loads: AtomicU64,
     /// Times a connection had to wait for request memory.
     pub memory_waits: AtomicU64,

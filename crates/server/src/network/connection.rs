@@ -228,7 +228,10 @@ impl<S: Service> Connection<S> {
         let mut queue = self.cell.queue.borrow_mut();
         let mut sent_any = false;
         while !turn.is_over() {
-            if let Some(load) = queue.load_ahead().map_err(Ending::Load)? {
+            let mut loads = 0;
+            let load = queue.load_ahead(&mut loads);
+            add(&worker.counters.warm_loads, loads);
+            if let Some(load) = load.map_err(Ending::Load)? {
                 worker.load(load, self.cell.number);
             }
             let mut slices = [IoSlice::new(&[]); WRITE_SLICES];

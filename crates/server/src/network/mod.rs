@@ -38,6 +38,7 @@ use crate::threads::BlockingPool;
 use arc_swap::ArcSwap;
 use mailbox::Mail;
 use request_memory::RequestMemory;
+use tokio::runtime::RuntimeMetrics;
 use worker::{Shared, WorkerHandle};
 
 /// What connections may do; how many there may be is in [`ConnectionQuotas`].
@@ -86,6 +87,11 @@ impl Workers {
     /// What each has counted.
     pub fn counters(&self) -> impl Iterator<Item = &CoreCounters> {
         self.0.iter().map(|worker| &*worker.counters)
+    }
+
+    /// How busy each is, as far as they run.
+    pub fn runtimes(&self) -> impl Iterator<Item = Option<&RuntimeMetrics>> {
+        self.0.iter().map(|worker| worker.runtime.get())
     }
 
     /// Everybody who is connected now.

@@ -212,8 +212,9 @@ impl<Token: Copy> ResponseQueue<Token> {
     }
 
     /// Loads pieces of file ranges until about [`PIECE_SIZE`] bytes can be sent. A load that would
-    /// block is returned for the reader pool, and its result handed to [`Self::loaded`].
-    pub fn load_ahead(&mut self) -> Result<Option<Load>, LoadError> {
+    /// block is returned for the reader pool, and its result handed to [`Self::loaded`]; the others are added
+    /// to `loads`.
+    pub fn load_ahead(&mut self, loads: &mut u64) -> Result<Option<Load>, LoadError> {
         if self.loading {
             return Ok(None);
         }
@@ -245,6 +246,7 @@ impl<Token: Copy> ResponseQueue<Token> {
                     let source = Arc::clone(source);
                     return Ok(Some(Load { source, at, buffer }));
                 }
+                *loads += 1;
                 slot.bytes += size;
                 self.unanswered_bytes += size;
                 insert_loaded(pieces, index, buffer, &self.pool);

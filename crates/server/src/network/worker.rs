@@ -1,12 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_types::{Mono, Now};
+use tokio::runtime::RuntimeMetrics;
 use tokio::task::LocalSet;
 
 use super::acceptor::Accepted;
@@ -59,6 +60,8 @@ pub struct WorkerHandle {
     pub roster: Roster,
     /// Open connections, to find the least loaded worker.
     pub open: AtomicUsize,
+    /// How busy its runtime is; set when it runs.
+    pub runtime: OnceLock<RuntimeMetrics>,
 }
 
 type ParkedRequests<S> = HashMap<<S as Service>::Token, (SharedCell<S>, SlotNumber)>;
@@ -108,6 +111,7 @@ pub fn run<S: Service>(
         .enable_io()
         .enable_time()
         .build()?;
+    handle.runtime.get_or_init(|| runtime.metrics());
     let worker = Rc::new(WorkerContext {
         core,
         mailbox: Arc::clone(&handle.mailbox),

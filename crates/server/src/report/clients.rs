@@ -64,6 +64,7 @@ impl ServerReport {
             "last_api": last.map(|last| api_name(last.api_key)),
             "last_api_version": last.map(|last| last.api_version),
             "groups": groups.into_iter().flatten().collect::<Vec<_>>(),
+            "topics": entry.identity.topics().iter().map(|topic| &**topic).collect::<Vec<_>>(),
         })
     }
 }

@@ -1,4 +1,5 @@
 use ottla_types::Mono;
+use tokio::runtime::RuntimeMetrics;
 
 use super::ServerReport;
 use crate::metrics::Exposition;
@@ -40,6 +41,7 @@ impl ServerReport {
                 text.count(name, &[], bytes);
             }
         }
+        self.runtimes(text);
         text.gauge("memory_bytes", "Memory in use, by what for.");
         let requests = self.gauges.request_memory_bytes() as u64;
         text.count("memory_bytes", &[("pool", "requests")], requests);
@@ -56,6 +58,29 @@ impl ServerReport {
         if let Some(resident) = used.resident_bytes {
             text.count("memory_bytes", &[("pool", "resident")], resident);
         }
+    }
+}
+
+impl ServerReport {
+    /// How busy the workers are. A worker that is busy all the time lets its connections wait.
+    fn runtimes(&self, text: &mut Exposition) {
+        let help = "Time the worker's runtime did not wait for anything.";
+        text.counter("tokio_busy_seconds_total", help);
+        for (worker, runtime) in self.numbered_runtimes() {
+            let busy = runtime.worker_total_busy_duration(0).as_secs_f64();
+            text.value("tokio_busy_seconds_total", &[("worker", &worker)], busy);
+        }
+        let help = "Times the worker's runtime had nothing to do, and waited.";
+        text.counter("tokio_parks_total", help);
+        for (worker, runtime) in self.numbered_runtimes() {
+            let parks = runtime.worker_park_count(0);
+            text.count("tokio_parks_total", &[("worker", &worker)], parks);
+        }
+    }
+
+    fn numbered_runtimes(&self) -> impl Iterator<Item = (String, &RuntimeMetrics)> {
+        let numbered = self.workers.runtimes().enumerate();
+        numbered.filter_map(|(number, runtime)| Some((number.to_string(), runtime?)))
     }
 }
 

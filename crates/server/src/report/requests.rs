@@ -61,7 +61,7 @@ impl ServerReport {
             }
         }
         type Counter = fn(&CoreCounters) -> &AtomicU64;
-        let totals: [(&str, &str, Counter); 4] = [
+        let totals: [(&str, &str, Counter); 5] = [
             (
                 "network_received_bytes_total",
                 "Bytes received from clients.",
@@ -71,6 +71,11 @@ impl ServerReport {
                 "network_sent_bytes_total",
                 "Bytes sent to clients.",
                 |core| &core.sent_bytes,
+            ),
+            (
+                "warm_reads_total",
+                "Reads of segment files for clients that the page cache answered.",
+                |core| &core.warm_loads,
             ),
             (
                 "cold_reads_total",
@@ -87,6 +92,16 @@ impl ServerReport {
             text.counter(name, help);
             text.count(name, &[], self.sum_cores(counter));
         }
+        let warm = self.sum_cores(|core| &core.warm_loads);
+        let cold = self.sum_cores(|core| &core.cold_loads);
+        let help = "Warm reads among all reads of segment files since the start; none: 1. What comes from \
+                    memory tails reads no file.";
+        text.gauge("cache_hit_ratio", help);
+        let ratio = match warm + cold {
+            0 => 1.0,
+            all => warm as f64 / all as f64,
+        };
+        text.value("cache_hit_ratio", &[], ratio);
     }
 
     pub(super) fn http_requests(&self, text: &mut Exposition) {

@@ -13,6 +13,9 @@ use crate::time_text::{format_span, parse_span};
 
 #[derive(Debug, Args)]
 pub struct List {
+    /// Only who has written to this topic or read from it; may be given several times.
+    #[arg(short = 't', long = "topic", value_name = "TOPIC")]
+    topics: Vec<String>,
     /// What comes first: those who came first, most traffic, most requests, longest silence.
     #[arg(long, value_enum, default_value_t = Order::Since, value_name = "ORDER")]
     sort: Order,
@@ -57,6 +60,9 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
             rates(&before, after, begun.elapsed())
         }
     };
+    if !list.topics.is_empty() {
+        lines.retain(|line| uses_any(&line.said, &list.topics));
+    }
     sort(&mut lines, list.sort);
     match format {
         Format::Json => print(&lines, list.sample.is_some()),
@@ -71,6 +77,12 @@ async fn look(nodes: &[Node]) -> Result<Vec<Connected>, Failure> {
         clients.extend(node.clients().await?);
     }
     Ok(clients)
+}
+
+fn uses_any(said: &Value, topics: &[String]) -> bool {
+    let used = said["topics"].as_array().into_iter().flatten();
+    let mut used = used.filter_map(Value::as_str);
+    used.any(|used| topics.iter().any(|topic| topic == used))
 }
 
 fn number(said: &Value, name: &str) -> f64 {
@@ -144,7 +156,7 @@ fn table(lines: &[Line], are_rates: bool, has_nodes: bool) -> Table {
         true => ["REQ/S", "IN/S", "OUT/S"],
         false => ["REQUESTS", "IN", "OUT"],
     });
-    headings.extend(["LAST", "GROUPS"]);
+    headings.extend(["LAST", "GROUPS", "TOPICS"]);
     if has_nodes {
         headings.insert(0, "NODE");
     }
@@ -157,8 +169,14 @@ fn table(lines: &[Line], are_rates: bool, has_nodes: bool) -> Table {
             (Some(name), Some(version)) => format!("{name} {version}"),
             (name, _) => name.unwrap_or("-").to_owned(),
         };
-        let groups = line.said["groups"].as_array().into_iter().flatten();
-        let groups: Vec<_> = groups.filter_map(Value::as_str).collect();
+        let names = |name: &str| {
+            let names = line.said[name].as_array().into_iter().flatten();
+            let names: Vec<_> = names.filter_map(Value::as_str).collect();
+            match names.is_empty() {
+                true => "-".to_owned(),
+                false => names.join(","),
+            }
+        };
         let mut cells = vec![
             known("client_id"),
             software,
@@ -173,10 +191,8 @@ fn table(lines: &[Line], are_rates: bool, has_nodes: bool) -> Table {
             format_bytes(line.received_bytes as u64),
             format_bytes(line.sent_bytes as u64),
             known("last_api"),
-            match groups.is_empty() {
-                true => "-".to_owned(),
-                false => groups.join(","),
-            },
+            names("groups"),
+            names("topics"),
         ];
         if has_nodes {
             cells.insert(0, line.node.to_string());

@@ -3,11 +3,11 @@
 use std::io::{BufWriter, Write};
 
 use ottla_client::{
-    Assignor, Client, Consumer, ConsumerHandle, ConsumerOptions, GroupOptions, OffsetReset,
-    PartitionKey, RebalanceListener,
+    Assignor, Client, ConsumedRecord, Consumer, ConsumerHandle, ConsumerOptions, GroupOptions,
+    OffsetReset, PartitionKey, RebalanceListener, StartOffset,
 };
 use regex_lite::Regex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,7 @@ impl RebalanceListener for Tell {
 fn tell(what: &str, partitions: &BTreeSet<PartitionKey>) {
     if !partitions.is_empty() {
         let names: Vec<String> = partitions.iter().map(PartitionKey::to_string).collect();
-        eprintln!("{what}: {}", names.join(" "));
+        errln!("{what}: {}", names.join(" "));
     }
 }
 
@@ -176,6 +176,7 @@ async fn print(
             })
             .and_then(|()| out.flush());
         if let Err(error) = printed {
+            give_back(consumer, &records);
             // `ottla consume … | head` closes our stdout when it has seen enough.
             let is_enough = error.kind() == std::io::ErrorKind::BrokenPipe;
             return if is_enough { Ok(()) } else { Err(error.into()) };
@@ -188,12 +189,23 @@ async fn print(
         let obstacle = consumer.waiting_for();
         if obstacle != told {
             if let Some(obstacle) = &obstacle {
-                eprintln!("waiting: {obstacle}");
+                errln!("waiting: {obstacle}");
             }
             told = obstacle;
         }
     }
     Ok(())
+}
+
+/// Has the group begin again with these records: nobody has seen them.
+fn give_back(consumer: &mut Consumer, records: &[ConsumedRecord]) {
+    let mut firsts = BTreeMap::new();
+    for record in records {
+        firsts.entry(&record.partition).or_insert(record.offset);
+    }
+    for (partition, offset) in firsts {
+        consumer.seek(partition, StartOffset::At(offset));
+    }
 }
 
 /// Polls are short so that the end is noticed; a member must not be thought stuck meanwhile.

@@ -36,8 +36,8 @@ impl Findings {
     /// One line, for people or for programs.
     pub fn tell(&self, text: impl FnOnce() -> String, value: impl FnOnce() -> Value) {
         match self.format {
-            Format::Text => println!("{}", text()),
-            Format::Json => println!("{}", value()),
+            Format::Text => outln!("{}", text()),
+            Format::Json => outln!("{}", value()),
         }
     }
 

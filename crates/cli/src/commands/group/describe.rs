@@ -87,7 +87,7 @@ pub async fn run(describe: Describe, client: &Client, format: Format) -> Result<
         Format::Text => {
             for (index, report) in reports.iter().enumerate() {
                 if index > 0 {
-                    println!();
+                    outln!();
                 }
                 report.print(describe.members);
             }
@@ -161,7 +161,7 @@ impl Report {
         let behind = behind.map_or(String::new(), |millis| {
             format!(", {} behind", format_span(millis))
         });
-        println!(
+        outln!(
             "{}   {}   {}   {}   {}{behind}   status: {}",
             printable(&group.group_id),
             group.state,
@@ -203,7 +203,7 @@ impl Report {
         }
         table.print();
         if members && !group.members.is_empty() {
-            println!();
+            outln!();
             let mut table = Table::new(&[
                 "MEMBER",
                 "INSTANCE",
@@ -230,7 +230,7 @@ impl Report {
             table.print();
         }
         if self.status() == "stopped" {
-            eprintln!(
+            errln!(
                 "hint: no active members; the group keeps its offsets for offsets.retention.minutes"
             );
         }

@@ -157,7 +157,7 @@ async fn undo(
     }
     show(seek, &plan, format);
     for key in forgotten {
-        eprintln!("{key}  is forgotten: the group was nowhere there");
+        errln!("{key}  is forgotten: the group was nowhere there");
     }
     outcome
 }
@@ -317,8 +317,8 @@ fn show(seek: &Seek, plan: &BTreeMap<PartitionKey, Move>, format: Format) {
             }
             table.print();
             match (seek.dry_run, seek.undo) {
-                (true, _) => eprintln!("hint: nothing was changed; leave --dry-run out to do it"),
-                (false, false) => eprintln!("undo: ottla group seek {} --undo", seek.group),
+                (true, _) => errln!("hint: nothing was changed; leave --dry-run out to do it"),
+                (false, false) => errln!("undo: ottla group seek {} --undo", seek.group),
                 (false, true) => {}
             }
         }

@@ -32,10 +32,11 @@ pub async fn run(add: AddPartitions, admin: &Admin, format: Format) -> Result<()
         .sum::<usize>();
     admin.create_partitions(&add.topic, add.to).await?;
     // Said afterwards too: whoever reads a script's log should find it there.
-    eprintln!(
+    errln!(
         "note: keys of '{}' are spread over {} partitions from now on; records of a key from before stay \
          where they are, so their order across the change is lost",
-        add.topic, add.to
+        add.topic,
+        add.to
     );
     let after = add.to;
     match format {
@@ -43,7 +44,7 @@ pub async fn run(add: AddPartitions, admin: &Admin, format: Format) -> Result<()
             "topic.add-partitions",
             json!({ "topic": add.topic, "before": before, "after": after }),
         ),
-        Format::Text => println!("{}  has {after} partitions, before {before}", add.topic),
+        Format::Text => outln!("{}  has {after} partitions, before {before}", add.topic),
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ pub async fn run(create: Create, admin: &Admin, format: Format) -> Result<(), Fa
         }
         Format::Text => {
             for name in done.keys() {
-                println!(
+                outln!(
                     "{name}  {}",
                     if create.dry_run {
                         "would be made"

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
 use ottla_client::{
-    Admin, ConfigDescription, ConfigResource, ConfigSource, PartitionDescription, TopicDescription,
+    Admin, ApiError, ConfigDescription, ConfigResource, ConfigSource, PartitionDescription,
+    TopicDescription,
 };
 use ottla_types::BrokerId;
 use serde_json::{Value, json};
@@ -13,8 +16,17 @@ use crate::output::{Table, counted, print_json};
 #[derive(Debug, Args)]
 pub struct Describe {
     /// Names of the topics.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "ids")]
     topics: Vec<String>,
+    /// The topic with this id; may be given several times.
+    #[arg(long = "topic-id", value_name = "ID")]
+    ids: Vec<String>,
+    /// The partitions; both by default.
+    #[arg(short = 'p', long)]
+    partitions: bool,
+    /// The configurations; both by default.
+    #[arg(short = 'c', long)]
+    configs: bool,
     /// All configurations, those with default values too.
     #[arg(short = 'a', long)]
     all: bool,
@@ -24,18 +36,27 @@ pub struct Describe {
 }
 
 pub async fn run(describe: Describe, admin: &Admin, format: Format) -> Result<(), Failure> {
-    let names: Vec<&str> = describe.topics.iter().map(String::as_str).collect();
-    let (mut topics, outcome) = report_failures(admin.describe_topics(&names).await?, admin).await;
+    let found = look_up(&describe, admin).await?;
+    let (mut topics, outcome) = report_failures(found, admin).await;
+    let shows_both = describe.partitions == describe.configs;
     let mut answers = Vec::new();
     for topic in topics.values_mut() {
         if describe.unhealthy {
             topic.partitions.retain(|partition| !is_healthy(partition));
         }
-        let resource = ConfigResource::Topic(topic.name.clone());
-        let mut configs = admin.describe_configs(&resource).await?;
-        configs.retain(|config| describe.all || config.source == ConfigSource::Topic);
+        let mut configs = Vec::new();
+        if shows_both || describe.configs {
+            let resource = ConfigResource::Topic(topic.name.clone());
+            configs = admin.describe_configs(&resource).await?;
+            configs.retain(|config| describe.all || config.source == ConfigSource::Topic);
+        }
         match format {
-            Format::Text => print_text(topic, &configs),
+            Format::Text => {
+                print_head(topic, &configs);
+                if shows_both || describe.partitions {
+                    print_partitions(topic);
+                }
+            }
             Format::Json => answers.push(to_json(topic, &configs)),
         }
     }
@@ -43,6 +64,29 @@ pub async fn run(describe: Describe, admin: &Admin, format: Format) -> Result<()
         print_json("topic.describe", json!({ "topics": answers }));
     }
     outcome
+}
+
+/// The topics that are named, or whose ids are given.
+async fn look_up(
+    describe: &Describe,
+    admin: &Admin,
+) -> Result<BTreeMap<String, Result<TopicDescription, ApiError>>, Failure> {
+    let names: Vec<&str> = describe.topics.iter().map(String::as_str).collect();
+    let mut found = admin.describe_topics(&names).await?;
+    if describe.ids.is_empty() {
+        return Ok(found);
+    }
+    let all = admin.describe_all_topics().await?;
+    for id in &describe.ids {
+        let has_it = |it: &&TopicDescription| it.id.is_some_and(|it| it.to_string() == *id);
+        let Some(topic) = all.values().flatten().find(has_it) else {
+            return Err(Failure::failed(format!(
+                "there is no topic with the id {id}"
+            )));
+        };
+        found.insert(topic.name.clone(), Ok(topic.clone()));
+    }
+    Ok(found)
 }
 
 fn is_healthy(partition: &PartitionDescription) -> bool {
@@ -53,17 +97,20 @@ fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|broker| broker.get()).collect()
 }
 
-fn print_text(topic: &TopicDescription, configs: &[ConfigDescription]) {
+fn print_head(topic: &TopicDescription, configs: &[ConfigDescription]) {
     let id = topic.id.map_or("none".to_owned(), |id| id.to_string());
-    println!(
+    outln!(
         "{}  id {id}, {}",
         topic.name,
         counted(topic.partitions.len() as i64, "partition"),
     );
     for config in configs {
         let value = config.value.as_deref().unwrap_or("(hidden)");
-        println!("  {} = {value}", config.name);
+        outln!("  {} = {value}", config.name);
     }
+}
+
+fn print_partitions(topic: &TopicDescription) {
     let mut table = Table::new(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC"]);
     for partition in &topic.partitions {
         let list = |brokers: &[BrokerId]| {

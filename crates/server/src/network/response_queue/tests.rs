@@ -113,7 +113,7 @@ fn a_range_is_loaded_piece_by_piece_as_it_is_sent() {
     let mut got = Vec::new();
     let mut answered = Vec::new();
     while !queue.is_empty() {
-        assert!(queue.load_ahead().unwrap().is_none());
+        assert!(queue.load_ahead(&mut 0).unwrap().is_none());
         assert!(queue.unanswered_bytes <= PIECE_SIZE + READY_BYTES_MIN);
         got.extend(send(&mut queue, 100_000, &mut answered));
     }
@@ -130,8 +130,11 @@ fn a_cold_range_is_loaded_by_the_pool_while_what_precedes_it_is_sent() {
         request(1),
         vec![Part::Bytes("head".into()), Part::Range(range)],
     );
-    let load = queue.load_ahead().unwrap().unwrap();
-    assert!(queue.load_ahead().unwrap().is_none(), "one load at a time");
+    let load = queue.load_ahead(&mut 0).unwrap().unwrap();
+    assert!(
+        queue.load_ahead(&mut 0).unwrap().is_none(),
+        "one load at a time"
+    );
     assert_eq!(send(&mut queue, 100, &mut Vec::new()), b"head");
     queue.loaded(load.run().unwrap());
     assert_eq!(send(&mut queue, 100, &mut Vec::new()), b"range");
@@ -143,7 +146,7 @@ fn a_source_that_gives_nothing_is_an_error_and_not_a_loop() {
     let range = TestRange::new(b"range".to_vec(), false, 0);
     let mut queue = ResponseQueue::<u32>::new(Rc::default());
     queue.push_ready(request(1), vec![Part::Range(range)]);
-    assert!(queue.load_ahead().is_err());
+    assert!(queue.load_ahead(&mut 0).is_err());
 }
 
 /// Random pushes, completions, loads and partial sends give the bytes of all responses in order.
@@ -173,7 +176,7 @@ fn bytes_come_out_in_request_order_whatever_happens() {
                     let (number, parts) = parked.swap_remove(index);
                     queue.complete(number, parts);
                 }
-                2 if load.is_none() => load = queue.load_ahead().unwrap(),
+                2 if load.is_none() => load = queue.load_ahead(&mut 0).unwrap(),
                 3 => {
                     if let Some(load) = load.take() {
                         queue.loaded(load.run().unwrap());
