@@ -26,6 +26,9 @@ const NOTICES_AFTER: Duration = Duration::from_secs(2);
 /// ... in the step of a pump that has nothing else to do: at most so many steps.
 const NOTICES_AFTER_STEPS: u64 = 600;
 
+/// No batch of a run is larger, in bytes.
+const LARGE_SIZE: usize = 24 << 10;
+
 impl Excuse {
     /// The directory was just opened.
     pub(crate) fn begin(&mut self, disk: &SimDisk, now: Now) {
@@ -76,6 +79,11 @@ impl Excuse {
             self.cause(now);
         }
         match dir.health() {
+            DirHealth::Online if dir.options().around_bytes < LARGE_SIZE => {
+                if Excuse::is_short_for(dir, LARGE_SIZE) {
+                    self.trouble_at = Some(now.mono);
+                }
+            }
             DirHealth::Online => {}
             DirHealth::Full => {
                 self.trouble_at = Some(now.mono);

@@ -4,6 +4,7 @@ mod administration;
 mod appends;
 mod crash;
 mod model;
+mod place;
 mod pumps;
 mod reads;
 mod regime;
@@ -13,40 +14,28 @@ pub use regime::Regime;
 use crate::batch_maker::BatchMaker;
 use crate::clock::Clock;
 use crate::disk::SimDisk;
-use crate::excuse::Excuse;
 use crate::large_batches::around_bytes;
 use crate::oracle::{OneValue, Violation};
 use crate::report::RunReport;
 use crate::trace;
 use crate::trace::Trace;
-use appends::LargeAppend;
-use model::{Floors, ModelPartition};
-use ottla_storage::log_dir::LogDir;
 use ottla_storage::planted::Planted;
-use ottla_types::{Prng, TopicPartition};
-use reads::HeldRead;
-use std::collections::BTreeMap;
+use ottla_types::Prng;
+use place::Place;
 
 /// One run.
 pub struct StorageWorld {
     prng: Prng,
     regime: Regime,
-    disk: SimDisk,
+    /// The directory that steps are about.
+    here: Place,
+    /// The others of the machine.
+    others: Vec<Place>,
     trace: Trace,
     clock: Clock,
     planted: Planted,
     maker: BatchMaker,
-    /// `None` between a crash and the next successful open.
-    dir: Option<LogDir>,
-    excuse: Excuse,
-    partitions: BTreeMap<TopicPartition, ModelPartition>,
-    /// Partitions whose drop was asked for: gone for good once it is durable.
-    dropped: BTreeMap<TopicPartition, ModelPartition>,
-    floors: Floors,
     one_value: OneValue,
-    held: Vec<HeldRead>,
-    /// Large batches that are being written.
-    large: Vec<LargeAppend>,
     /// Synced bytes were damaged in this run: what is gone must be reported.
     damaged: bool,
     /// After a flip the scrub goes over everything before anybody else comes upon it; then the process ends.
@@ -57,12 +46,6 @@ pub struct StorageWorld {
     flipped_header: bool,
     /// The power went in this run: sidecars, which are not synced with their segments, may be gone.
     sidecars_may_be_gone: bool,
-    /// The last recovery read every segment, because no checkpoint was good.
-    was_rebuilt: bool,
-    /// The last recovery said that something may be missing.
-    lossy: bool,
-    /// Failed syncs until the directory was last opened: one more, and the page cache has lost something.
-    failed_syncs: u64,
     /// The power went since the last successful open.
     power_lost: bool,
     report: RunReport,
@@ -98,8 +81,11 @@ impl StorageWorld {
             world.after_step()?;
         }
         world.come_to_rest()?;
-        world.note_markers();
-        world.report.faults = world.disk.counts();
+        world.each_place(|world| {
+            world.note_markers();
+            world.report.faults.add(&world.here.disk.counts());
+            Ok(())
+        })?;
         world.report.trace_hash = world.trace.hash();
         Ok(world.report)
     }
@@ -120,29 +106,20 @@ impl StorageWorld {
         trace!(trace, "seed {seed}: {regime:?}");
         let disk = SimDisk::new(prng.next_u64(), DISK_BYTES, trace.clone());
         StorageWorld {
+            others: Vec::new(),
+            here: Place::new(0, disk),
             prng,
             regime,
-            disk,
             trace,
             clock: Clock::new(),
             planted,
             maker,
-            dir: None,
-            excuse: Excuse::default(),
-            partitions: BTreeMap::new(),
-            dropped: BTreeMap::new(),
-            floors: Floors::default(),
             one_value: OneValue::default(),
-            held: Vec::new(),
-            large: Vec::new(),
             damaged: false,
             scrubs: seed % 8 == 5,
             flipped_unproven: false,
             flipped_header: false,
             sidecars_may_be_gone: false,
-            was_rebuilt: false,
-            lossy: false,
-            failed_syncs: 0,
             power_lost: false,
             report: RunReport::default(),
         }
@@ -150,6 +127,10 @@ impl StorageWorld {
 
     fn step(&mut self) -> Result<(), Violation> {
         self.clock.advance_nanos(self.prng.below(2_000_000));
+        if 1 < self.places_count() {
+            let number = self.prng.below(self.places_count() as u64) as usize;
+            self.turn_to(number);
+        }
         if self.prng.chance(self.regime.crashes_per_mille, 1000) {
             return self.crash_somehow();
         }

@@ -8,29 +8,28 @@ use ottla_types::{LeaderEpoch, Offset, PartitionId, ProducerId, TopicId, TopicPa
 
 impl StorageWorld {
     pub(super) fn pick_partition(&mut self) -> Option<TopicPartition> {
-        if self.partitions.is_empty() {
+        if self.here.partitions.is_empty() {
             return None;
         }
-        let index = self.prng.below(self.partitions.len() as u64) as usize;
-        self.partitions.keys().nth(index).copied()
+        let index = self.prng.below(self.here.partitions.len() as u64) as usize;
+        self.here.partitions.keys().nth(index).copied()
     }
 
     /// Makes partitions until there are as many as the regime wants. A name that a dropped topic had is
     /// used again, as people do.
     pub(super) fn create_missing(&mut self) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        while (self.partitions.len() as u64) < self.regime.partitions {
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        while (self.here.partitions.len() as u64) < self.regime.partitions {
             let mut random = [0; 16];
             self.prng.fill(&mut random);
             let id = TopicPartition {
                 topic_id: TopicId::new(Uuid::from_random(random)),
                 partition: PartitionId::new(self.prng.below(3) as i32),
             };
-            let used: Vec<&String> = self
-                .partitions
-                .values()
-                .map(|one| &one.topic_name)
-                .collect();
+            let used = self.places().flat_map(|place| place.partitions.values());
+            let used: Vec<&String> = used.map(|one| &one.topic_name).collect();
             let free = (0..).map(|number| format!("topic-{number}"));
             let mut free = free.filter(|name| !used.contains(&name));
             let topic_name = free.next().expect("there is always another number");
@@ -64,7 +63,7 @@ impl StorageWorld {
             }
             let epoch = partition.epoch;
             let _ = dir.bump_leader_epoch(slot, epoch);
-            self.partitions.insert(id, partition);
+            self.here.partitions.insert(id, partition);
         }
         Ok(())
     }
@@ -73,9 +72,15 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
         let mut config = draw_config(&mut self.prng, &self.regime);
-        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("it was just picked");
         // Whether a topic is durable stays: what an acknowledgement meant must not depend on when.
         config.durability = partition.config.durability;
         trace!(self.trace, "config of {id}: {config:?}");
@@ -92,8 +97,14 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("it was just picked");
         let start = partition.history.now().log_start;
         let end = partition.high_watermark;
         if end <= start {
@@ -138,8 +149,14 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("it was just picked");
         let lowest = partition
             .high_watermark
             .max(partition.history.now().log_start);
@@ -179,17 +196,23 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let result = dir.drop_partition(self.partitions[&id].slot, self.clock.now());
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let result = dir.drop_partition(self.here.partitions[&id].slot, self.clock.now());
         trace!(self.trace, "drop {id}: {result:?}");
         let lsn = match result {
             Ok(lsn) => lsn,
             Err(error) => return self.check_storage_refusal(id, &error),
         };
-        let mut partition = self.partitions.remove(&id).expect("it was just picked");
+        let mut partition = self
+            .here
+            .partitions
+            .remove(&id)
+            .expect("it was just picked");
         partition.history.push(Change::Drop, Some(lsn));
         partition.drop_lsn = Some(lsn);
-        self.dropped.insert(id, partition);
+        self.here.dropped.insert(id, partition);
         Ok(())
     }
 
@@ -197,12 +220,18 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("it was just picked");
         let Some(ends) = dir.ends(partition.slot) else {
             return Ok(());
         };
-        let floor = self.floors.acknowledged(partition.config.durability);
+        let floor = self.here.floors.acknowledged(partition.config.durability);
         let promised = partition.history.promised_end(floor);
         hold!(
             ends.durable_end <= promised,
@@ -222,8 +251,10 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = &self.partitions[&id];
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = &self.here.partitions[&id];
         let Some(ends) = dir.ends(partition.slot) else {
             return Ok(());
         };

@@ -62,10 +62,14 @@ impl StorageWorld {
     /// and after a lost connection or a crash it sends those again, in their order, before anything new.
     fn make_idempotent(&mut self, id: TopicPartition) -> SentBatch {
         let is_busy = |producer: &ModelProducer| {
-            let mut waiting = self.large.iter().filter(|it| it.id == id);
+            let mut waiting = self.here.large.iter().filter(|it| it.id == id);
             waiting.any(|it| it.batch.producer().is_some_and(|it| it.id == producer.id))
         };
-        let partition = self.partitions.get_mut(&id).expect("it was just picked");
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("it was just picked");
         let index = self.prng.below(partition.producers.len() as u64) as usize;
         if is_busy(&partition.producers[index]) {
             // Its connection reads nothing more before that is answered.
@@ -117,8 +121,14 @@ impl StorageWorld {
         id: TopicPartition,
         batch: &SentBatch,
     ) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("callers picked it");
         let verdict = batch.producer().map_or(SequenceVerdict::New, |sender| {
             partition.history.now().judge(sender)
         });
@@ -170,7 +180,11 @@ impl StorageWorld {
 
     /// The topic takes only smaller batches since this one was sent first.
     fn give_up_batch(&mut self, id: TopicPartition, batch: &SentBatch) {
-        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("callers picked it");
         for producer in &mut partition.producers {
             producer.gives_up(batch);
         }
@@ -183,7 +197,9 @@ impl StorageWorld {
         batch: &SentBatch,
         verdict: SequenceVerdict,
     ) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
         let size = batch.bytes.len();
         if !dir.takes_large(size) {
             return Ok(());
@@ -192,7 +208,7 @@ impl StorageWorld {
         let outcome = written.as_ref().map(|_| "under way");
         trace!(self.trace, "write {size} bytes for {id}: {outcome:?}");
         match written {
-            Ok(large) => self.large.push(LargeAppend {
+            Ok(large) => self.here.large.push(LargeAppend {
                 id,
                 batch: batch.clone(),
                 large,
@@ -206,8 +222,8 @@ impl StorageWorld {
 
     /// Appends the batches that are written by now, or loses interest in one.
     pub(super) fn append_written(&mut self) -> Result<(), Violation> {
-        while let Some(index) = self.large.iter().position(|it| it.large.is_settled()) {
-            let written = self.large.remove(index);
+        while let Some(index) = self.here.large.iter().position(|it| it.large.is_settled()) {
+            let written = self.here.large.remove(index);
             let (id, batch) = (written.id, &written.batch);
             if self.prng.chance(1, 20) {
                 trace!(
@@ -217,7 +233,8 @@ impl StorageWorld {
                 );
                 continue;
             }
-            let (Some(dir), Some(partition)) = (&self.dir, self.partitions.get(&id)) else {
+            let (Some(dir), Some(partition)) = (&self.here.dir, self.here.partitions.get(&id))
+            else {
                 continue;
             };
             let verdict = batch.producer().map_or(SequenceVerdict::New, |sender| {
@@ -260,7 +277,11 @@ impl StorageWorld {
             done.last_offset
         );
         // The answer waits for the original: whoever gets it knows that the record is safe.
-        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("callers picked it");
         partition
             .acknowledgements
             .push((done.durability, done.last_offset));
@@ -282,7 +303,11 @@ impl StorageWorld {
         done: &Appended,
     ) -> Result<(), Violation> {
         self.report.appended += 1;
-        let partition = self.partitions.get_mut(&id).expect("callers picked it");
+        let partition = self
+            .here
+            .partitions
+            .get_mut(&id)
+            .expect("callers picked it");
         hold!(
             matches!(verdict, SequenceVerdict::New | SequenceVerdict::Unsure),
             "sequences deduplicate",

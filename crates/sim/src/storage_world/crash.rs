@@ -1,12 +1,13 @@
 use super::StorageWorld;
 use super::model::Floors;
+use super::place::Place;
 use super::reads::read_all;
 use crate::disk::{CrashKind, DiskFaults};
 use crate::hold;
 use crate::oracle::{CompactionRule, LogState, Producers, StoredBatch, Violation};
 use crate::trace;
 use ottla_storage::disk::Disk;
-use ottla_storage::log_dir::{DirHealth, Durability, LogDir, Verdict};
+use ottla_storage::log_dir::{Durability, LogDir, Verdict};
 use ottla_storage::planted::PlantedBug;
 use ottla_types::{Lsn, TopicPartition};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ impl StorageWorld {
     pub(super) fn crash_somehow(&mut self) -> Result<(), Violation> {
         if self.prng.chance(1, 2) {
             let operations = self.prng.below(30);
-            self.disk.crash_after(Some(operations));
+            self.here.disk.crash_after(Some(operations));
             return Ok(());
         }
         self.recover(Trouble::Allowed)
@@ -31,33 +32,40 @@ impl StorageWorld {
 
     /// What the world notices between two steps.
     pub(super) fn after_step(&mut self) -> Result<(), Violation> {
-        self.clock.advance_nanos(self.disk.take_elapsed_nanos());
-        self.damaged |= self.disk.counts().damaged > 0;
-        if self.disk.is_crashed() {
+        self.clock.advance_nanos(self.take_elapsed_nanos());
+        let is_damaged = self.places().any(|place| 0 < place.disk.counts().damaged);
+        self.damaged |= is_damaged;
+        if self.here.disk.is_crashed() {
             return self.recover(Trouble::Allowed);
         }
-        self.note_floors()?;
-        self.check_step()?;
-        let Some(dir) = &self.dir else { return Ok(()) };
-        if !self.damaged {
-            self.excuse.look(&self.disk, dir, self.clock.now())?;
-        }
-        let is_offline = matches!(dir.health(), DirHealth::Offline { .. });
+        self.each_place(|world| {
+            world.note_floors()?;
+            world.check_step()
+        })?;
+        let is_offline = self.places().any(Place::is_offline);
         match is_offline && self.prng.chance(1, 10) {
             true => self.recover(Trouble::Allowed),
             false => Ok(()),
         }
     }
 
+    fn take_elapsed_nanos(&self) -> u64 {
+        self.places()
+            .map(|place| place.disk.take_elapsed_nanos())
+            .sum()
+    }
+
     /// Reads what the journal promises, and holds every acknowledgement against it.
     pub(super) fn note_floors(&mut self) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        self.floors = Floors {
-            durable: self.floors.durable.max(dir.durable_lsn()),
-            written: self.floors.written.max(dir.written_lsn()),
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
         };
-        for (id, partition) in &mut self.partitions {
-            let floor = self.floors.acknowledged(partition.config.durability);
+        self.here.floors = Floors {
+            durable: self.here.floors.durable.max(dir.durable_lsn()),
+            written: self.here.floors.written.max(dir.written_lsn()),
+        };
+        for (id, partition) in &mut self.here.partitions {
+            let floor = self.here.floors.acknowledged(partition.config.durability);
             for producer in &mut partition.producers {
                 let prng = &mut self.prng;
                 producer.answers(|lsn| dir.is_durable(partition.slot, lsn) && prng.chance(1, 2));
@@ -82,7 +90,7 @@ impl StorageWorld {
     /// Runs the journal until `lsn` is durable, or until it cannot go on.
     pub(super) fn wait_until_durable(&mut self, lsn: Lsn) -> Result<(), Violation> {
         for _ in 0..200 {
-            let Some(dir) = &self.dir else { break };
+            let Some(dir) = &self.here.dir else { break };
             if lsn <= dir.durable_lsn() {
                 break;
             }
@@ -92,14 +100,17 @@ impl StorageWorld {
         Ok(())
     }
 
-    /// Ends this life and opens the directory in the next, however often that takes.
+    /// Ends this life and opens the directories in the next, however often that takes.
     pub(super) fn recover(&mut self, trouble: Trouble) -> Result<(), Violation> {
-        self.held.clear();
-        self.large.clear();
-        self.note_markers();
-        // What retention did last is known to the process that dies.
-        self.note_retention()?;
-        self.dir = None;
+        self.each_place(|world| {
+            world.here.held.clear();
+            world.here.large.clear();
+            world.note_markers();
+            // What retention did last is known to the process that dies.
+            world.note_retention()?;
+            world.here.dir = None;
+            Ok(())
+        })?;
         self.reboot();
         self.reopen(trouble)
     }
@@ -112,74 +123,98 @@ impl StorageWorld {
         self.power_lost |= kind == CrashKind::PowerLoss;
         self.sidecars_may_be_gone |= self.power_lost;
         self.report.crashes += 1;
-        self.disk = self.disk.reboot(kind);
+        for place in self.places_mut() {
+            place.dir = None;
+            place.disk = place.disk.reboot(kind);
+        }
     }
 
-    /// Opens the directory and compares all that is there with what was promised.
+    /// Opens the directories and compares all that is there with what was promised.
     pub(super) fn reopen(&mut self, trouble: Trouble) -> Result<(), Violation> {
         let mut attempts = 0;
-        let (dir, report) = loop {
+        loop {
             attempts += 1;
             if trouble == Trouble::Allowed && attempts < 4 {
-                self.disk.set_faults(self.regime.faults.clone());
+                for place in self.places() {
+                    place.disk.set_faults(self.regime.faults.clone());
+                }
                 if self.prng.chance(1, 4) {
                     let operations = self.prng.below(40);
-                    self.disk.crash_after(Some(operations));
+                    self.here.disk.crash_after(Some(operations));
                 }
             } else {
                 self.calm_down();
             }
-            let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-            let options = self.options();
-            let strikes = self.disk.strikes();
-            let opened = LogDir::open(disk, options, self.clock.now());
-            self.clock.advance_nanos(self.disk.take_elapsed_nanos());
-            match opened {
-                Ok(opened) => break opened,
-                Err(error) => {
-                    trace!(self.trace, "open failed: {error}");
-                    let is_struck = strikes != self.disk.strikes();
-                    let excused = self.disk.is_crashed() || self.damaged || is_struck;
-                    hold!(excused, "the directory opens again", "{error}");
-                    hold!(
-                        attempts < 20,
-                        "the directory opens again",
-                        "{error}, 20 times"
-                    );
-                    self.report.recovery_crashes += 1;
-                    self.reboot();
-                }
+            let mut is_open = true;
+            self.each_place(|world| {
+                is_open = is_open && world.open(attempts)?;
+                Ok(())
+            })?;
+            if is_open {
+                break;
+            }
+            self.report.recovery_crashes += 1;
+            self.reboot();
+        }
+        self.here.disk.crash_after(None);
+        self.calm_down();
+        let checked = self.each_place(StorageWorld::check_recovered);
+        self.power_lost = false;
+        for place in self.places_mut() {
+            place.failed_syncs = place.disk.counts().failed_syncs;
+        }
+        checked?;
+        for place in self.places() {
+            place.disk.set_faults(self.regime.faults.clone());
+        }
+        Ok(())
+    }
+
+    /// Opens the directory, once. Returns whether that went well.
+    fn open(&mut self, attempts: usize) -> Result<bool, Violation> {
+        let disk: Arc<dyn Disk> = Arc::new(self.here.disk.clone());
+        let options = self.options();
+        let strikes = self.here.disk.strikes();
+        let opened = LogDir::open(disk, options, self.clock.now());
+        self.clock
+            .advance_nanos(self.here.disk.take_elapsed_nanos());
+        let (dir, report) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                trace!(self.trace, "open failed: {error}");
+                let is_struck = strikes != self.here.disk.strikes();
+                let excused = self.here.disk.is_crashed() || self.damaged || is_struck;
+                hold!(excused, "the directory opens again", "{error}");
+                hold!(
+                    attempts < 20,
+                    "the directory opens again",
+                    "{error}, 20 times"
+                );
+                return Ok(false);
             }
         };
         trace!(self.trace, "opened: {report:?}");
-        self.disk.crash_after(None);
-        self.calm_down();
-        self.lossy = report.verdict == Verdict::Lossy;
-        self.was_rebuilt = report.was_rebuilt;
+        self.here.lossy = report.verdict == Verdict::Lossy;
+        self.here.was_rebuilt = report.was_rebuilt;
         hold!(
-            !self.lossy || self.damaged,
+            !self.here.lossy || self.damaged,
             "what was never damaged is not called damaged",
             "{report:?}"
         );
-        self.excuse.begin(&self.disk, self.clock.now());
-        self.dir = Some(dir);
-        let checked = self.check_recovered();
-        self.power_lost = false;
-        self.failed_syncs = self.disk.counts().failed_syncs;
-        checked?;
-        self.disk.set_faults(self.regime.faults.clone());
-        Ok(())
+        self.here.excuse.begin(&self.here.disk, self.clock.now());
+        self.here.dir = Some(dir);
+        Ok(true)
     }
 
     fn check_recovered(&mut self) -> Result<(), Violation> {
         self.check_dropped()?;
         self.drop_strays()?;
-        let ids: Vec<TopicPartition> = self.partitions.keys().copied().collect();
+        let ids: Vec<TopicPartition> = self.here.partitions.keys().copied().collect();
         for id in ids {
             self.check_partition(id)?;
         }
-        let dir = self.dir.as_ref().expect("it was just opened");
-        self.floors = Floors {
+        let dir = self.here.dir.as_ref().expect("it was just opened");
+        self.here.floors = Floors {
             durable: dir.durable_lsn(),
             written: dir.written_lsn(),
         };
@@ -187,14 +222,14 @@ impl StorageWorld {
     }
 
     fn check_partition(&mut self, id: TopicPartition) -> Result<(), Violation> {
-        let dir = self.dir.as_ref().expect("it was just opened");
-        let partition = self.partitions.get_mut(&id).expect("callers name one");
+        let dir = self.here.dir.as_ref().expect("it was just opened");
+        let partition = self.here.partitions.get_mut(&id).expect("callers name one");
         let created = dir.create_partition(id, &partition.topic_name, partition.config);
         let slot = match created {
             Ok(slot) => slot,
             Err(error) => {
                 hold!(self.damaged, "a partition opens again", "{id}: {error}");
-                self.partitions.remove(&id);
+                self.here.partitions.remove(&id);
                 return Ok(());
             }
         };
@@ -211,11 +246,11 @@ impl StorageWorld {
             false => CrashKind::ProcessKill,
         };
         // A failed sync takes away what was only written, also when recovery did it.
-        let durability = match self.failed_syncs < self.disk.counts().failed_syncs {
+        let durability = match self.here.failed_syncs < self.here.disk.counts().failed_syncs {
             true => Durability::Fsync,
             false => partition.config.durability,
         };
-        let floor = self.floors.after(kind, durability);
+        let floor = self.here.floors.after(kind, durability);
         let rule = self.regime.compaction.map(|_| CompactionRule {
             now_ms: self.clock.now().wall.as_millis(),
             delete_retention_ms: partition.delete_retention_ms,
@@ -224,7 +259,7 @@ impl StorageWorld {
         match result {
             Ok(recovered) => {
                 self.report.changes_lost += recovered.changes_lost as u64;
-                if self.was_rebuilt {
+                if self.here.was_rebuilt {
                     partition.history.forget_producers();
                 }
                 // Of an `os` topic more may be gone than a client has under way.
@@ -233,7 +268,7 @@ impl StorageWorld {
                 if is_gone {
                     partition.history.forget_producers();
                 }
-                if self.was_rebuilt || is_gone || recovered.producers == Producers::Unknown {
+                if self.here.was_rebuilt || is_gone || recovered.producers == Producers::Unknown {
                     partition.renew_producers();
                 }
             }
@@ -245,13 +280,13 @@ impl StorageWorld {
                 let log_start = partition.history.now().log_start;
                 let may_come_back = |batch: &StoredBatch| {
                     is_unchecked
-                        || (self.was_rebuilt || batch.last_offset < log_start)
+                        || (self.here.was_rebuilt || batch.last_offset < log_start)
                             && values.has(id, batch.base_offset, batch.leader_epoch, &batch.bytes)
                 };
                 partition.history.damaged(&found, may_come_back)?;
                 // A lie about the last frame of all leaves no proof that there was one.
                 hold!(
-                    self.lossy
+                    self.here.lossy
                         || dir.damage(slot).is_some()
                         || is_unchecked
                         || self.flipped_unproven
@@ -272,8 +307,8 @@ impl StorageWorld {
     }
 
     fn check_ends(&mut self, id: TopicPartition) -> Result<(), Violation> {
-        let dir = self.dir.as_ref().expect("it was just opened");
-        let partition = self.partitions.get_mut(&id).expect("callers name one");
+        let dir = self.here.dir.as_ref().expect("it was just opened");
+        let partition = self.here.partitions.get_mut(&id).expect("callers name one");
         let ends = dir.ends(partition.slot).expect("it was just opened");
         hold!(
             ends.durable_end == ends.appended_end,
@@ -305,29 +340,32 @@ impl StorageWorld {
 
     /// Drops a partition that lost data to damage, as its owner would.
     fn give_up(&mut self, id: TopicPartition) -> Result<(), Violation> {
-        let dir = self.dir.as_ref().expect("it was just opened");
-        let mut partition = self.partitions.remove(&id).expect("callers name one");
+        let dir = self.here.dir.as_ref().expect("it was just opened");
+        let mut partition = self.here.partitions.remove(&id).expect("callers name one");
         let lsn = dir.drop_partition(partition.slot, self.clock.now());
         if let Ok(lsn) = lsn {
             partition.drop_lsn = Some(lsn);
             partition.lossy = true;
-            self.dropped.insert(id, partition);
+            self.here.dropped.insert(id, partition);
         }
         Ok(())
     }
 
     /// Drops that were acknowledged stay done; others are asked for again.
     fn check_dropped(&mut self) -> Result<(), Violation> {
-        let dir = self.dir.as_ref().expect("it was just opened");
-        for (id, mut partition) in std::mem::take(&mut self.dropped) {
+        let dir = self.here.dir.as_ref().expect("it was just opened");
+        for (id, mut partition) in std::mem::take(&mut self.here.dropped) {
             let acknowledged = partition
                 .drop_lsn
-                .is_some_and(|lsn| lsn <= self.floors.durable);
+                .is_some_and(|lsn| lsn <= self.here.floors.durable);
             let Some(slot) = dir.slot(id) else {
                 let nothing = LogState::default();
                 let never = partition.history.durable() == &LogState::empty();
                 if !acknowledged && !never && !partition.lossy && !self.damaged {
-                    let floor = self.floors.after(CrashKind::PowerLoss, Durability::Fsync);
+                    let floor = self
+                        .here
+                        .floors
+                        .after(CrashKind::PowerLoss, Durability::Fsync);
                     partition.history.recovered(&nothing, floor, None)?;
                 }
                 continue;
@@ -340,16 +378,16 @@ impl StorageWorld {
             let lsn = dir.drop_partition(slot, self.clock.now());
             partition.drop_lsn = lsn.ok();
             partition.lossy = true;
-            self.dropped.insert(id, partition);
+            self.here.dropped.insert(id, partition);
         }
         Ok(())
     }
 
     /// What damage brings back is dropped, as a broker does with partitions that the metadata does not name.
     fn drop_strays(&mut self) -> Result<(), Violation> {
-        let dir = self.dir.as_ref().expect("it was just opened");
+        let dir = self.here.dir.as_ref().expect("it was just opened");
         for (slot, id, _) in dir.partitions() {
-            if !self.partitions.contains_key(&id) && !self.dropped.contains_key(&id) {
+            if !self.here.partitions.contains_key(&id) && !self.here.dropped.contains_key(&id) {
                 hold!(self.damaged, "deletions stay done", "{id} is back");
                 trace!(self.trace, "drop the stray {id}");
                 let _ = dir.drop_partition(slot, self.clock.now());
@@ -364,32 +402,30 @@ impl StorageWorld {
             would_block: self.regime.faults.would_block,
             ..DiskFaults::default()
         };
-        self.disk.crash_after(None);
+        self.here.disk.crash_after(None);
         self.calm_down();
-        let offline = self
-            .dir
-            .as_ref()
-            .is_none_or(|dir| matches!(dir.health(), DirHealth::Offline { .. }));
-        if offline || self.disk.is_crashed() {
+        if self.places().any(Place::is_offline) || self.here.disk.is_crashed() {
             self.recover(Trouble::Over)?;
         }
-        self.append_everywhere()?;
-        self.settle()?;
-        self.shut_down()?;
+        self.each_place(|world| {
+            world.append_everywhere()?;
+            world.settle()?;
+            world.shut_down()
+        })?;
         self.recover(Trouble::Over)
     }
 
     /// Every partition takes a batch again, within a bound of steps.
     fn append_everywhere(&mut self) -> Result<(), Violation> {
         self.create_missing()?;
-        let ids: Vec<TopicPartition> = self.partitions.keys().copied().collect();
+        let ids: Vec<TopicPartition> = self.here.partitions.keys().copied().collect();
         for id in ids {
             let before = self.report.appended;
             for _ in 0..1_000 {
                 let batch = self.make_batch(None);
                 self.append(id, &batch)?;
                 self.after_step()?;
-                if before < self.report.appended || !self.partitions.contains_key(&id) {
+                if before < self.report.appended || !self.here.partitions.contains_key(&id) {
                     break;
                 }
                 self.clock.advance_ms(100);
@@ -406,7 +442,7 @@ impl StorageWorld {
     }
 
     fn is_damaged(&self, id: TopicPartition) -> bool {
-        let (Some(dir), Some(partition)) = (&self.dir, self.partitions.get(&id)) else {
+        let (Some(dir), Some(partition)) = (&self.here.dir, self.here.partitions.get(&id)) else {
             return true;
         };
         dir.damage(partition.slot).is_some()
@@ -418,7 +454,7 @@ impl StorageWorld {
             self.clock.advance_ms(20);
             self.pump_all()?;
             self.after_step()?;
-            let Some(dir) = &self.dir else { break };
+            let Some(dir) = &self.here.dir else { break };
             if dir.durable_lsn().get() + 1 == dir.wal().next_lsn().get() {
                 return Ok(());
             }
@@ -427,7 +463,7 @@ impl StorageWorld {
             invariant: "everything becomes durable after the faults",
             detail: format!(
                 "3,000 rounds of all pumps are not enough: {:?}",
-                self.dir.as_ref().map(|dir| {
+                self.here.dir.as_ref().map(|dir| {
                     let ends = (dir.durable_lsn(), dir.written_lsn(), dir.wal().next_lsn());
                     (ends, dir.wal().pressure(self.clock.now()), dir.stats())
                 })
@@ -439,11 +475,11 @@ impl StorageWorld {
         for _ in 0..3_000 {
             self.clock.advance_ms(20);
             let now = self.clock.now();
-            let Some(dir) = &self.dir else { break };
+            let Some(dir) = &self.here.dir else { break };
             dir.shutdown_step(now);
             self.pump_all()?;
             self.after_step()?;
-            let Some(dir) = &self.dir else { break };
+            let Some(dir) = &self.here.dir else { break };
             if dir.is_drained() {
                 return Ok(());
             }
@@ -452,7 +488,7 @@ impl StorageWorld {
             invariant: "a shutdown ends",
             detail: format!(
                 "3,000 rounds of all pumps do not drain the directory: {:?}",
-                self.dir.as_ref().map(LogDir::stats)
+                self.here.dir.as_ref().map(LogDir::stats)
             ),
         })
     }

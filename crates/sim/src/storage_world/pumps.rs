@@ -20,17 +20,19 @@ impl StorageWorld {
         let now = self.clock.now();
         let is_cleaner = self.regime.compaction.is_some() && self.prng.chance(2, 5);
         let which = if is_cleaner { 20 } else { self.prng.below(20) };
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
         match which {
             0..9 => {
                 let step = dir.commit_step(now);
                 trace!(self.trace, "commit: {step:?}");
-                self.excuse.pumped(now);
+                self.here.excuse.pumped(now);
             }
             9..16 => {
                 let step = dir.flush_step(now);
                 trace!(self.trace, "flush: {step:?}");
-                self.excuse.pumped(now);
+                self.here.excuse.pumped(now);
             }
             16 => {
                 let step = dir.zero_step(now);
@@ -55,8 +57,10 @@ impl StorageWorld {
 
     /// Retention says no number for what it did: the log starts tell.
     pub(super) fn note_retention(&mut self) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        for partition in self.partitions.values_mut() {
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        for partition in self.here.partitions.values_mut() {
             if let Some(ends) = dir.ends(partition.slot) {
                 partition.note_ends(&ends)?;
             }
@@ -69,10 +73,12 @@ impl StorageWorld {
         for _ in 0..20 {
             self.clock.advance_nanos(100_000);
             let now = self.clock.now();
-            let Some(dir) = &self.dir else { return Ok(()) };
+            let Some(dir) = &self.here.dir else {
+                return Ok(());
+            };
             let commit = dir.commit_step(now);
             let flush = dir.flush_step(now);
-            self.excuse.pumped(now);
+            self.here.excuse.pumped(now);
             if self.regime.compaction.is_some() {
                 dir.clean_step(now);
             }
@@ -117,11 +123,11 @@ impl StorageWorld {
             0 if self.regime.disk_fills => {
                 let free = *self.prng.pick(&[0, 4_096, 50_000, 200_000]);
                 trace!(self.trace, "the disk fills up to the last {free} bytes");
-                self.disk.leave_free(free);
+                self.here.disk.leave_free(free);
             }
             1 => {
                 trace!(self.trace, "the disk has room");
-                self.disk.set_ballast(0);
+                self.here.disk.set_ballast(0);
             }
             2 if self.regime.disk_fails && self.prng.chance(1, 3) => {
                 let mut classes = [FileClass::Wal, FileClass::Segment, FileClass::Checkpoint];
@@ -134,7 +140,7 @@ impl StorageWorld {
                     failure: *self.prng.pick(&[Failure::Io, Failure::Full]),
                 };
                 trace!(self.trace, "{planned:?}");
-                self.disk.fail_next(planned);
+                self.here.disk.fail_next(planned);
             }
             3 if self.regime.disk_lies && self.prng.chance(1, 4) => self.flip()?,
             _ => {}
@@ -163,8 +169,12 @@ impl StorageWorld {
             FileClass::Snapshot,
         ];
         let class = *self.prng.pick(&classes);
-        let is_proven = self.dir.as_ref().is_none_or(|dir| dir.wal().is_clean());
-        if let Some((path, position)) = self.disk.flip(class) {
+        let is_proven = self
+            .here
+            .dir
+            .as_ref()
+            .is_none_or(|dir| dir.wal().is_clean());
+        if let Some((path, position)) = self.here.disk.flip(class) {
             self.damaged = true;
             self.flipped_header |= class == FileClass::Segment && self.is_header(&path, position);
             // A full ring has no room for the proof.
@@ -181,7 +191,7 @@ impl StorageWorld {
     /// Whether the byte at `position` of a segment is one that a batch's own checksum does not cover.
     fn is_header(&self, path: &Path, position: u64) -> bool {
         let mut bytes = vec![0; position as usize + 1];
-        let log = self.disk.open(path, OpenMode::Read);
+        let log = self.here.disk.open(path, OpenMode::Read);
         if log.and_then(|log| log.read_at(0, &mut bytes)).is_err() {
             return true; // the machine has crashed: nobody can tell
         }
@@ -198,8 +208,8 @@ impl StorageWorld {
 
     /// One pass of the scrub, which otherwise has no time to come round.
     fn scrub_everything(&mut self) {
-        let Some(dir) = &self.dir else { return };
-        self.disk.evict();
+        let Some(dir) = &self.here.dir else { return };
+        self.here.disk.evict();
         dir.scrub_now();
         let passes = dir.scrub_stats().passes_count;
         for _ in 0..10_000 {
@@ -243,18 +253,20 @@ impl StorageWorld {
         }
     }
 
-    /// Takes every fault away and gives the disk its room back.
+    /// Takes every fault away and gives the disks their room back.
     pub(super) fn calm_down(&mut self) {
-        self.disk.set_faults(DiskFaults {
-            would_block: self.regime.faults.would_block,
-            ..DiskFaults::default()
-        });
-        self.disk.set_ballast(0);
+        for place in self.places() {
+            place.disk.set_faults(DiskFaults {
+                would_block: self.regime.faults.would_block,
+                ..DiskFaults::default()
+            });
+            place.disk.set_ballast(0);
+        }
     }
 
     /// Adds what the open directory has reached to the report.
     pub(super) fn note_markers(&mut self) {
-        let Some(dir) = &self.dir else { return };
+        let Some(dir) = &self.here.dir else { return };
         for &marker in ottla_storage::marker::Marker::ALL {
             let count = dir.markers().count(marker);
             if count > 0 {
@@ -265,7 +277,9 @@ impl StorageWorld {
 
     /// What a step must leave true whatever it was.
     pub(super) fn check_step(&mut self) -> Result<(), Violation> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
         hold!(
             dir.durable_lsn() <= dir.written_lsn(),
             "durable is written",
@@ -273,6 +287,12 @@ impl StorageWorld {
             dir.durable_lsn(),
             dir.written_lsn()
         );
-        Ok(())
+        match self.damaged {
+            true => Ok(()),
+            false => {
+                let now = self.clock.now();
+                self.here.excuse.look(&self.here.disk, dir, now)
+            }
+        }
     }
 }

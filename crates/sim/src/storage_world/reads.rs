@@ -28,8 +28,10 @@ impl StorageWorld {
         let Some(id) = self.pick_partition() else {
             return Ok(());
         };
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let partition = &self.partitions[&id];
+        let Some(dir) = &self.here.dir else {
+            return Ok(());
+        };
+        let partition = &self.here.partitions[&id];
         let state = partition.history.now();
         let high_watermark = partition.high_watermark;
         let first = (state.log_start.get() - 2).max(0) as u64;
@@ -73,7 +75,7 @@ impl StorageWorld {
             return self.check_compacted(id, from, plan, rule);
         }
         if self.prng.chance(1, 20) && !plan.parts.is_empty() {
-            self.held.push(HeldRead {
+            self.here.held.push(HeldRead {
                 partition: id,
                 plan,
                 expected,
@@ -98,7 +100,7 @@ impl StorageWorld {
                 return self.check_loaded(id, from, refused, &Bytes::new());
             }
         };
-        let state = self.partitions[&id].history.now();
+        let state = self.here.partitions[&id].history.now();
         if !bytes.is_empty() {
             let difference = compacted_difference(state, from, &bytes, rule);
             hold!(
@@ -110,7 +112,7 @@ impl StorageWorld {
         }
         if self.prng.chance(1, 10) && !plan.parts.is_empty() {
             // Whatever the cleaner does meanwhile, these bytes stay what they are.
-            self.held.push(HeldRead {
+            self.here.held.push(HeldRead {
                 partition: id,
                 plan,
                 expected: bytes,
@@ -121,14 +123,14 @@ impl StorageWorld {
 
     /// Sends a reply that was planned some steps ago.
     pub(super) fn read_held(&mut self) -> Result<(), Violation> {
-        if self.held.is_empty() {
+        if self.here.held.is_empty() {
             return Ok(());
         }
-        let index = self.prng.below(self.held.len() as u64) as usize;
-        let held = self.held.swap_remove(index);
+        let index = self.prng.below(self.here.held.len() as u64) as usize;
+        let held = self.here.held.swap_remove(index);
         let loaded = self.load(&held.plan);
         if let Loaded::Refused(_) = loaded
-            && !self.partitions.contains_key(&held.partition)
+            && !self.here.partitions.contains_key(&held.partition)
         {
             return Ok(());
         }
@@ -203,8 +205,8 @@ impl StorageWorld {
 
     /// Likewise, what was begun at `since`.
     pub(super) fn is_excused_since(&self, since: Mono) -> bool {
-        let dir = self.dir.as_ref();
-        dir.is_none_or(|dir| self.excuse.is_good(&self.disk, dir, since))
+        let dir = self.here.dir.as_ref();
+        dir.is_none_or(|dir| self.here.excuse.is_good(&self.here.disk, dir, since))
     }
 
     fn check_read_refusal(
@@ -214,7 +216,7 @@ impl StorageWorld {
         high_watermark: Offset,
         error: &ReadError,
     ) -> Result<(), Violation> {
-        let state = self.partitions[&id].history.now();
+        let state = self.here.partitions[&id].history.now();
         let allowed = match error {
             ReadError::OutOfRange { .. } => from < state.log_start || state.end < from,
             ReadError::Fault(ReadFault::Corrupt { .. }) => self.damaged,
