@@ -68,7 +68,10 @@ pub(crate) fn storage(error: &StorageError) -> ErrorCode {
         StorageError::UnknownPartition => ErrorCode::NotLeaderOrFollower,
         StorageError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         // Asked again a little later it goes.
-        StorageError::Undurable { .. } => ErrorCode::NotLeaderOrFollower,
+        StorageError::Undurable { .. } | StorageError::BeingRemoved => {
+            ErrorCode::NotLeaderOrFollower
+        }
+        StorageError::AlreadyThere => ErrorCode::InvalidRequest,
         StorageError::Offline | StorageError::Fault(_) => ErrorCode::KafkaStorageError,
     }
 }
@@ -78,7 +81,8 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::UnknownPartition
         | AppendError::FencedLeaderEpoch { .. }
-        | AppendError::NotContiguous { .. } => ErrorCode::NotLeaderOrFollower,
+        | AppendError::Overlaps { .. } => ErrorCode::NotLeaderOrFollower,
+        AppendError::Malformed { .. } => ErrorCode::CorruptMessage,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::OpenTransaction { .. } => ErrorCode::InvalidTxnState,

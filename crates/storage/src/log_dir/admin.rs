@@ -37,8 +37,9 @@ impl From<WalError> for StorageError {
 }
 
 impl LogDir {
-    /// Makes a partition, or names and configures one that recovery found. Does no I/O: nothing is on disk before
-    /// the first append.
+    /// Makes a partition, or names and configures one that recovery found; a future log stays one. Does no I/O: nothing
+    /// is on disk before the first append. As long as an earlier log of the partition is not gone from here, refused as by
+    /// [`LogDir::begin_future`].
     pub fn create_partition(
         &self,
         id: TopicPartition,
@@ -48,10 +49,13 @@ impl LogDir {
         if self.health.is_offline() {
             return Err(StorageError::Offline);
         }
+        let pump = self.pump.lock();
         let mut table = self.table.write();
         if table.find(id).is_none() {
+            self.check_left(&pump, id)?;
             table.insert(id, PartitionState::new(config));
         }
+        drop(pump);
         let partition = table.find(id).expect("it was inserted");
         let mut state = partition.lock();
         if state.dir.is_none() {
@@ -151,7 +155,8 @@ impl LogDir {
         }
     }
 
-    /// The log starts at `to` from now on (DeleteRecords). The caller waits for the returned LSN.
+    /// The log starts at `to` from now on (DeleteRecords). The caller waits for the returned LSN. A future log may be
+    /// behind its source: then all of it goes, and it goes on at `to`.
     pub fn delete_records(&self, slot: PartitionSlot, to: Offset) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         let mut state = partition.lock();
@@ -160,7 +165,10 @@ impl LogDir {
         }
         let (log_start, end) = (state.log_start, state.appended_end());
         if end < to {
-            return Err(StorageError::OutOfRange { log_start, end });
+            if !state.is_future {
+                return Err(StorageError::OutOfRange { log_start, end });
+            }
+            self.roll(&partition, &mut state, to)?;
         }
         if to <= log_start {
             // Whoever moved it there may still wait for its entry.
@@ -380,6 +388,9 @@ impl LogDir {
             let mut state = partition.lock();
             state.standing = Standing::Dropped;
             state.generation += 1;
+            for file in state.segments.iter().filter_map(|it| it.file.as_ref()) {
+                file.abandon();
+            }
             let had_pin = state.pin.take();
             self.move_pin(&partition, had_pin, &state);
             let base = state.tail.base();
@@ -402,8 +413,10 @@ impl LogDir {
 
     /// The partition is gone: its name may be used again at once, its files go in the background. The caller waits
     /// for the returned LSN before it says so.
-    pub fn drop_partition(&self, slot: PartitionSlot, now: Now) -> Result<Lsn, StorageError> {
+    pub fn drop_partition(&self, slot: PartitionSlot, _now: Now) -> Result<Lsn, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
+        // Nobody must find that the partition is gone and its directory not spoken for.
+        let mut pump = self.pump.lock();
         let mut table = self.table.write();
         let mut state = partition.lock();
         if state.is_gone() {
@@ -430,8 +443,7 @@ impl LogDir {
         drop(state);
         drop(table);
         if let Some(dir) = dir {
-            self.pins.lock().hold(lsn);
-            self.schedule_removal(partition, dir, lsn, now);
+            self.schedule_removal(&mut pump, partition, dir, lsn);
         }
         Ok(lsn)
     }

@@ -1,4 +1,5 @@
-use super::{AppendError, LargeBatch, LogDir, large};
+use super::replica::ReplicaBatch;
+use super::{AppendError, LargeBatch, LogDir, changes, large};
 use crate::batch_sums::{BatchSums, UnstampedSums};
 use crate::checksum::crc32c;
 use crate::marker::Marker;
@@ -11,7 +12,7 @@ use crate::segment::sidecar::UNIT_BYTES_MAX;
 use crate::tail_memory::TailBuffer;
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, PAGE_SIZE};
 use bytes::Bytes;
-use ottla_records::{BatchView, TimestampType, ValidBatch};
+use ottla_records::{TimestampType, ValidBatch};
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, PartitionSlot, Timestamp};
 use std::sync::atomic::Ordering;
 
@@ -22,7 +23,9 @@ pub enum AppendOrigin {
     Client,
     /// A coordinator of this broker; as for a client, without a producer's checks.
     Coordinator,
-    /// The leader of another broker: offset and epoch stand in the batch.
+    /// The leader of another broker, or the log in another directory that this one is made a copy of: offset and epoch
+    /// stand in the batch. Offsets before it may be left out, as compaction leaves them; its size and its producer are not
+    /// judged again.
     Replica,
 }
 
@@ -148,10 +151,14 @@ impl LogDir {
             sums,
             lies_at,
         } = copy;
+        let replica = match batch.origin {
+            AppendOrigin::Client | AppendOrigin::Coordinator => None,
+            AppendOrigin::Replica => Some(ReplicaBatch::check(&batch)?),
+        };
         let mut state = partition.lock();
         let epoch = loop {
             // Again after every wait: meanwhile there may be another leader, or no partition any more.
-            let epoch = check_standing(&state, leader_epoch, &batch)?;
+            let epoch = check_standing(&state, leader_epoch, &batch, replica.as_ref())?;
             match self.check_producer(&state, &batch, now)? {
                 Checked::New => break epoch,
                 Checked::Known(appended) => return Ok(appended),
@@ -162,14 +169,22 @@ impl LogDir {
                 }
             }
         };
-        let base_offset = state.appended_end();
+        let base_offset = replica
+            .as_ref()
+            .map_or(state.appended_end(), |replica| replica.base_offset);
         let last_offset = base_offset.plus(i64::from(batch.facts.last_offset_delta));
         let log_append_time = stamp(&state, &batch, bytes.bytes_mut(), epoch, now);
-        let max_timestamp = log_append_time.unwrap_or(batch.facts.max_timestamp);
+        let stated_timestamp = log_append_time.unwrap_or(batch.facts.max_timestamp);
+        let max_timestamp = replica
+            .as_ref()
+            .map_or(stated_timestamp, |replica| replica.largest_timestamp);
         if state.must_roll(bytes.len(), last_offset, max_timestamp, now.wall) {
-            self.roll(partition, &mut state)
+            let roll_offset = state.roll_offset(base_offset, last_offset);
+            self.roll(partition, &mut state, roll_offset)
                 .map_err(|_| AppendError::Offline)?;
         }
+        // What is left out before it comes with it.
+        let ended = state.appended_end();
         let bytes = bytes.freeze();
         let kind = match beside {
             None => EntryKind::Append,
@@ -178,7 +193,7 @@ impl LogDir {
         let header = EntryHeader {
             kind,
             topic_partition: partition.id(),
-            base_offset,
+            base_offset: ended,
             end_offset: last_offset.next(),
             // When the producer was last seen at work, for its expiry.
             argument: now.wall.as_millis() as u64,
@@ -211,7 +226,7 @@ impl LogDir {
             sums: Some(sums),
         };
         state.push_batch(tail, epoch);
-        state.pending.push(lsn, base_offset);
+        state.pending.push(lsn, ended);
         // What is only written may still be lost, and a checkpoint must know that: not forgotten before the fsync.
         state.pending.forget_durable(self.wal.durable_lsn());
         state.last_append = now.mono;
@@ -221,7 +236,7 @@ impl LogDir {
                 producer,
                 base_offset,
                 last_offset,
-                max_timestamp,
+                stated_timestamp,
                 is_transactional,
                 now.wall,
             );
@@ -241,29 +256,44 @@ impl LogDir {
         })
     }
 
-    /// Begins a new segment and journals that it did.
+    /// Begins a new segment at `base`, at the end of the log or beyond it, and journals that it did.
     pub(super) fn roll(
         &self,
         partition: &Partition,
         state: &mut PartitionState,
+        base: Offset,
     ) -> Result<Lsn, crate::wal::WalError> {
         let name = state.dir.as_deref().unwrap_or("").as_bytes();
+        let ended = state.appended_end();
+        let is_beyond = ended < base;
         let header = EntryHeader {
             kind: EntryKind::Segments,
             topic_partition: partition.id(),
-            base_offset: state.appended_end(),
-            end_offset: Offset::ZERO,
-            argument: super::changes::SEGMENT_ADDED,
+            base_offset: base,
+            end_offset: if is_beyond { ended } else { Offset::ZERO },
+            argument: match is_beyond {
+                true => changes::SEGMENT_BEYOND,
+                false => changes::SEGMENT_ADDED,
+            },
+        };
+        // Nobody waits for a segment, but perhaps for the end of the log to be where it is now.
+        let class = match is_beyond {
+            true => entry_class(state),
+            false => DurabilityClass::Os,
         };
         let body = Bytes::copy_from_slice(name);
-        let lsn = self
-            .wal
-            .enqueue(Entry::new(header, DurabilityClass::Os, body))?;
+        let lsn = self.wal.enqueue(Entry::new(header, class, body))?;
+        if is_beyond {
+            state.pending.push(lsn, ended);
+        }
+        if state.begun_lsn == Lsn::ZERO && state.segments.is_empty() {
+            state.begun_lsn = lsn;
+        }
         if !state.segments.is_empty() {
             self.markers.reach(Marker::SegmentRolled);
             state.wants_snapshot |= state.producers.count() > 0;
         }
-        state.roll();
+        state.roll(base);
         state.state_lsn = lsn;
         Ok(lsn)
     }
@@ -346,6 +376,7 @@ fn check_standing(
     state: &PartitionState,
     leader_epoch: LeaderEpoch,
     batch: &AppendBatch<'_>,
+    replica: Option<&ReplicaBatch>,
 ) -> Result<LeaderEpoch, AppendError> {
     match &state.standing {
         Standing::Good => {}
@@ -362,6 +393,20 @@ fn check_standing(
             current,
         });
     }
+    if let Some(replica) = replica {
+        let (base_offset, appended_end) = (replica.base_offset, state.appended_end());
+        if base_offset < appended_end {
+            return Err(AppendError::Overlaps {
+                base_offset,
+                appended_end,
+            });
+        }
+        if Some(replica.leader_epoch) < state.epochs.latest() {
+            let reason = "its leader epoch is older than that of the batch before";
+            return Err(AppendError::Malformed { reason });
+        }
+        return Ok(replica.leader_epoch);
+    }
     let (size, segment_bytes) = (batch.bytes.len(), state.config.segment_bytes);
     if (segment_bytes as usize) < size {
         return Err(AppendError::RecordListTooLarge {
@@ -369,18 +414,7 @@ fn check_standing(
             segment_bytes,
         });
     }
-    if batch.origin != AppendOrigin::Replica {
-        return Ok(leader_epoch);
-    }
-    let view = BatchView::parse(batch.bytes).expect("facts exist, so the batch was read before");
-    let (base_offset, appended_end) = (view.base_offset(), state.appended_end());
-    if base_offset != appended_end {
-        return Err(AppendError::NotContiguous {
-            base_offset,
-            appended_end,
-        });
-    }
-    Ok(view.leader_epoch().unwrap_or(leader_epoch))
+    Ok(leader_epoch)
 }
 
 /// Writes what a leader adds into `bytes`; returns the append time if the topic wants one.

@@ -1,9 +1,11 @@
-//! What journal entries of kind `Segments` say in their argument (docs/formats/segment.md has the table), and those of
-//! kind `Truncate` in their body.
+//! What journal entries of kinds `Segments` and `Begin` say in their argument (docs/formats/segment.md has the table), and
+//! those of kind `Truncate` in their body.
 
 use crate::producer_state::{ProducerEntry, record};
+use crate::wal::{EntryHeader, EntryKind, ReplayedEntry};
 use bytes::Bytes;
-use ottla_types::Timestamp;
+use ottla_types::{Offset, Timestamp};
+use std::sync::Arc;
 
 /// A segment with base offset `base_offset` was added; the body is the partition's directory name.
 pub(super) const SEGMENT_ADDED: u64 = 1;
@@ -14,6 +16,55 @@ pub(super) const SEGMENTS_REMOVED: u64 = 2;
 pub(super) const SEGMENTS_REPLACED: u64 = 3;
 /// From `base_offset` on, what lay in one segment lies in one of its own: what is before it is damaged.
 pub(super) const SEGMENT_SPLIT: u64 = 4;
+/// As `SEGMENT_ADDED`; the log had ended at `end_offset`, and nothing lies between.
+pub(super) const SEGMENT_BEYOND: u64 = 5;
+
+/// The argument of a `Begin` entry: the log is a future one.
+pub(super) const BEGUN_AS_FUTURE: u64 = 1;
+
+/// Where a log begins of which this is the first entry, if it can be one. Behind a partition's drop it is: of what was
+/// dropped nothing comes there.
+pub(super) fn beginning(header: &EntryHeader) -> Option<Offset> {
+    match header.kind {
+        EntryKind::Begin | EntryKind::Append | EntryKind::Tail | EntryKind::Large => {
+            Some(header.base_offset)
+        }
+        EntryKind::Segments => match header.argument {
+            SEGMENT_ADDED => Some(header.base_offset),
+            SEGMENT_BEYOND => Some(header.end_offset),
+            _other => None,
+        },
+        EntryKind::Synced
+        | EntryKind::Truncate
+        | EntryKind::LogStart
+        | EntryKind::Drop
+        | EntryKind::Remember
+        | EntryKind::Promote => None,
+    }
+}
+
+/// Whether it says that a future log begins.
+pub(super) fn begins_future(header: &EntryHeader) -> bool {
+    header.kind == EntryKind::Begin && header.argument == BEGUN_AS_FUTURE
+}
+
+/// The directory that an entry names, if it is one that does.
+pub(super) fn directory(entry: &ReplayedEntry) -> Option<Arc<str>> {
+    let names_it = match entry.header.kind {
+        EntryKind::Begin | EntryKind::Drop => true,
+        EntryKind::Segments => matches!(entry.header.argument, SEGMENT_ADDED | SEGMENT_BEYOND),
+        EntryKind::Append
+        | EntryKind::Tail
+        | EntryKind::Large
+        | EntryKind::Synced
+        | EntryKind::Truncate
+        | EntryKind::LogStart
+        | EntryKind::Remember
+        | EntryKind::Promote => false,
+    };
+    let name = (names_it && !entry.body.is_empty()).then_some(&entry.body);
+    name.map(|name| Arc::from(String::from_utf8_lossy(name)))
+}
 
 /// In the place of a timestamp that is not known.
 const UNKNOWN: i64 = i64::MIN;

@@ -149,7 +149,9 @@ impl CheckpointTask {
                 return Ok(TaskStep::Done);
             }
             self.next_slot = partition.slot().get() + 1;
-            if state.standing != Standing::Dropped {
+            // A log whose first entry may be forgotten is brought by the journal, or was never there. One that came back
+            // has a higher slot than the one before it, and so comes later here: that is the one that counts.
+            if state.standing != Standing::Dropped && state.begun_lsn <= durable {
                 // Asked under the lock: nothing of what the state holds can become durable in between.
                 let (state_lsn, payload) = partition_record::encode(&state, dir.wal.durable_lsn());
                 drop(state);
@@ -163,7 +165,7 @@ impl CheckpointTask {
                 let dropping = dir.dropping.lock().clone();
                 for (partition, lsn) in dropping {
                     let (state, durable) = (partition.lock(), dir.wal.durable_lsn());
-                    if durable < lsn {
+                    if durable < lsn && state.begun_lsn <= durable {
                         let (state_lsn, payload) = partition_record::encode(&state, durable);
                         drop(state);
                         write.add(partition.id(), state_lsn, &[&payload]);

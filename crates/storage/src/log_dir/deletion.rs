@@ -2,10 +2,11 @@
 //! somebody still reads it.
 
 use super::LogDir;
+use super::pump::Pump;
 use super::work::TaskStep;
 use crate::disk::{DiskError, OpenMode};
 use crate::findings::Finding;
-use crate::partition::{Partition, Segment};
+use crate::partition::{Partition, Segment, Standing};
 use crate::planted::PlantedBug;
 use crate::segment::names::{self, FileKind};
 use crate::segment::{ReadFault, SegmentFile, small_files};
@@ -90,6 +91,20 @@ impl Unlink {
 
     /// Removes one file.
     pub(super) fn step(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
+        {
+            let mut state = self.partition.lock();
+            if state.standing == Standing::Dropped {
+                return Ok(TaskStep::Done);
+            }
+            // As long as it goes on the directory does not get another owner.
+            state.unlinking += 1;
+        }
+        let step = self.carry_out(dir);
+        self.partition.lock().unlinking -= 1;
+        step
+    }
+
+    fn carry_out(&mut self, dir: &LogDir) -> Result<TaskStep, ReadFault> {
         if let Some(base) = self.next_segment {
             dir.show_segment(&self.partition, base)?;
             self.next_segment = None;
@@ -98,13 +113,10 @@ impl Unlink {
         let Some(path) = self.paths.pop() else {
             return Ok(TaskStep::Done);
         };
-        let state = self.partition.lock();
-        let is_current =
-            self.snapshot.is_some() && state.producers.snapshot_offset() == self.snapshot;
-        if state.standing == crate::partition::Standing::Dropped || is_current {
+        let current = self.partition.lock().producers.snapshot_offset();
+        if self.snapshot.is_some() && current == self.snapshot {
             return Ok(TaskStep::Done);
         }
-        drop(state);
         dir.remove_unneeded(&path)?;
         Ok(if self.paths.is_empty() {
             TaskStep::Done
@@ -153,21 +165,28 @@ impl Removal {
         }
     }
 
-    /// Whose name is not free as long as the directory is not renamed, and the entry that dropped it.
-    pub(super) fn owner(&self) -> (Arc<str>, Lsn) {
+    /// The name that is not free as long as the directory is not renamed, and the entry that dropped its owner.
+    pub(super) fn name(&self) -> (Arc<str>, Lsn) {
         (Arc::clone(&self.dir), self.lsn)
     }
 
-    /// Whether it may begin: the drop is durable, and no write to the directory is under way.
+    /// The owner.
+    pub(super) fn id(&self) -> TopicPartition {
+        self.id
+    }
+
+    /// Whether it may begin: the drop is durable, and no work in the directory is under way, nor begins any more.
     ///
     /// A partition that holds nothing and never had a directory needs no entry to go: whoever has its name may be what
     /// the journal waits for.
     pub(super) fn is_due(&self, dir: &LogDir) -> bool {
-        let is_durable = self.lsn <= dir.durable_lsn();
-        self.partition.as_ref().map_or(is_durable, |partition| {
-            let state = partition.lock();
-            !state.is_in_work && (is_durable || !state.has_dir && state.pin.is_none())
-        })
+        let Some(partition) = &self.partition else {
+            return self.lsn <= dir.durable_lsn();
+        };
+        let state = partition.lock();
+        let is_durable = state.standing == Standing::Dropped;
+        let is_busy = state.is_in_work || 0 < state.unlinking;
+        !is_busy && (is_durable || !state.has_dir && state.pin.is_none())
     }
 
     fn renamed(&self) -> String {
@@ -285,14 +304,14 @@ impl LogDir {
     /// A partition was dropped: its directory goes in the background.
     pub(super) fn schedule_removal(
         &self,
+        pump: &mut Pump,
         partition: Arc<Partition>,
         dir: Arc<str>,
         lsn: Lsn,
-        now: Now,
     ) {
-        let _ = now;
+        self.pins.lock().hold(lsn);
         let removal = Removal::new(partition.id(), dir, lsn, Some(partition));
-        self.pump.lock().add_removal(removal);
+        pump.add_removal(removal);
     }
 
     /// Makes the file of the segment at `base` if nothing is in it yet. Files are all that a rebuild has when the

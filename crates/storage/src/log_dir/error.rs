@@ -19,13 +19,19 @@ pub enum AppendError {
         /// The newest one.
         current: LeaderEpoch,
     },
-    /// A replica's batch does not begin at the end of the log.
-    #[error("the batch begins at {base_offset}, the log ends at {appended_end}")]
-    NotContiguous {
+    /// A replica's batch begins before the end of the log.
+    #[error("the batch begins at {base_offset}, the log goes up to {appended_end}")]
+    Overlaps {
         /// Where it begins.
         base_offset: Offset,
-        /// Where it should.
+        /// Where it may begin at the earliest.
         appended_end: Offset,
+    },
+    /// A replica's batch is not one.
+    #[error("not a batch that a leader appended: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// Not the producer's next sequence.
     #[error(
@@ -162,6 +168,12 @@ pub enum StorageError {
         /// The last of them.
         durability: Lsn,
     },
+    /// The partition has a log in this directory already.
+    #[error("the partition has a log in this directory")]
+    AlreadyThere,
+    /// An earlier log of the partition is still being removed from this directory. The caller tries again a little later.
+    #[error("an earlier log of the partition is being removed from this directory")]
+    BeingRemoved,
     /// The directory failed.
     #[error("the log directory is offline")]
     Offline,

@@ -23,7 +23,7 @@ pub(super) struct FileHistory {
     left_behind: Vec<LeftBehind>,
     /// The last entries that began segments, by base offset.
     begun: BTreeMap<Offset, Lsn>,
-    /// Segments up to here were replaced or removed: what is missing of them is no loss.
+    /// Segments up to here were replaced or removed, or offsets left out: what is missing of them is no loss.
     pub(super) settled_end: Offset,
     /// Where the log was cut.
     pub(super) cuts: BTreeSet<Offset>,
@@ -31,6 +31,10 @@ pub(super) struct FileHistory {
     pub(super) synced_end: Offset,
     /// Base offsets of segments that were synced.
     synced: BTreeSet<Offset>,
+    /// The entry that the log begins with, if the journal has it.
+    pub(super) begun_lsn: Lsn,
+    /// It was begun as a future log, and not promoted since.
+    pub(super) is_future: bool,
 }
 
 /// Files that an entry made superfluous.
@@ -49,11 +53,32 @@ impl FileHistories {
             self.partitions.remove(&id);
             self.dropped.insert(id);
         }
+        self.begin(entry);
         if self.dropped.contains(&id) {
-            return; // ids do not come back
+            return; // a flush that was under way
         }
         self.redo.note(entry);
         self.partitions.entry(id).or_default().note(entry);
+    }
+
+    /// If a log begins with the entry: the files are those of this one.
+    fn begin(&mut self, entry: &ReplayedEntry) {
+        let id = entry.header.topic_partition;
+        let Some(start) = changes::beginning(&entry.header) else {
+            return;
+        };
+        if entry.header.kind != EntryKind::Begin && !self.dropped.contains(&id) {
+            return;
+        }
+        self.dropped.remove(&id);
+        self.redo.forget(id);
+        let history = FileHistory {
+            settled_end: start,
+            begun_lsn: entry.lsn,
+            is_future: changes::begins_future(&entry.header),
+            ..FileHistory::default()
+        };
+        self.partitions.insert(id, history);
     }
 
     /// What is known of a partition's files.
@@ -87,6 +112,10 @@ impl FileHistory {
                 changes::SEGMENT_ADDED | changes::SEGMENT_SPLIT => {
                     self.begun.insert(base, entry.lsn);
                 }
+                changes::SEGMENT_BEYOND => {
+                    self.begun.insert(base, entry.lsn);
+                    self.settled_end = self.settled_end.max(base);
+                }
                 changes::SEGMENTS_REMOVED => {
                     self.leave_behind(entry.lsn, base..end, Vec::new());
                     self.settled_end = self.settled_end.max(end);
@@ -100,11 +129,14 @@ impl FileHistory {
                 }
                 _newer => {}
             },
+            EntryKind::Promote => self.is_future = false,
             EntryKind::Append
             | EntryKind::Tail
             | EntryKind::Large
             | EntryKind::LogStart
-            | EntryKind::Drop => {}
+            | EntryKind::Drop
+            | EntryKind::Begin
+            | EntryKind::Remember => {}
         }
     }
 

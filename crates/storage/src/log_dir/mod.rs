@@ -18,7 +18,10 @@ mod table;
 
 mod admin;
 mod append;
+mod futures;
 mod read;
+mod remembered;
+mod replica;
 mod timestamps;
 
 mod checkpointing;
@@ -52,6 +55,7 @@ pub use options::LogDirOptions;
 pub use pump::PumpStep;
 pub use read::{Part, ReadLimit, ReadPlan};
 pub use recovery::{RecoveryReport, Verdict};
+pub use remembered::Remembered;
 pub use scrub::ScrubStats;
 pub use timestamps::TimestampOffset;
 

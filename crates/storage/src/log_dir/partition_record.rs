@@ -6,11 +6,14 @@ use crate::producer_state::{ProducerEntry, ProducerState, record};
 use ottla_types::{LeaderEpoch, Lsn, Offset, Timestamp};
 use std::sync::Arc;
 
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// Without the entry that the log began with.
+const VERSION_2: u16 = 2;
 /// Without the wall times of segments and without what compaction has done.
 const VERSION_1: u16 = 1;
 const FLAG_DAMAGED: u16 = 1;
 const FLAG_HAS_DIR: u16 = 2;
+const FLAG_FUTURE: u16 = 4;
 
 /// What a record says beside the state itself.
 pub(super) struct RecordedPartition {
@@ -40,7 +43,11 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
     let reason = state.lost();
     let damaged = if reason.is_some() { FLAG_DAMAGED } else { 0 };
     let has_dir = if state.has_dir { FLAG_HAS_DIR } else { 0 };
-    put(&mut out, &(damaged | has_dir).to_le_bytes());
+    let future = match state.was_future(durable) {
+        true => FLAG_FUTURE,
+        false => 0,
+    };
+    put(&mut out, &(damaged | has_dir | future).to_le_bytes());
     put_text(&mut out, state.dir.as_deref().unwrap_or(""));
     put_text(&mut out, reason.map_or("", String::as_str));
     let log_start = state.durable_log_start(durable).min(appended_end);
@@ -55,6 +62,7 @@ pub(super) fn encode(state: &PartitionState, durable: Lsn) -> (Lsn, Vec<u8>) {
     put_producers(&mut out, state, appended_end);
     let cleaned_end = state.durable_cleaned_end(durable).min(appended_end);
     put(&mut out, &cleaned_end.get().to_le_bytes());
+    put(&mut out, &state.begun_lsn.get().to_le_bytes());
     (state_lsn, out)
 }
 
@@ -116,7 +124,7 @@ fn put_producers(out: &mut Vec<u8>, state: &PartitionState, end: Offset) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RecordFault {
     /// A format from the future.
-    #[error("a partition record has format version {0}, this release reads versions 1 and 2")]
+    #[error("a partition record has format version {0}, this release reads versions 1 to 3")]
     Newer(u16),
     /// It contradicts itself.
     #[error("a partition record contradicts itself")]
@@ -142,6 +150,7 @@ pub(super) fn decode(state_lsn: Lsn, payload: &[u8]) -> Result<RecordedPartition
         state.standing = Standing::Damaged { reason };
     }
     state.has_dir = flags & FLAG_HAS_DIR != 0;
+    state.is_future = flags & FLAG_FUTURE != 0;
     state.log_start = reader.offset()?;
     state.synced_end = reader.offset()?;
     let appended_end = reader.offset()?;
@@ -154,6 +163,9 @@ pub(super) fn decode(state_lsn: Lsn, payload: &[u8]) -> Result<RecordedPartition
     state.producers = reader.producers()?;
     if VERSION_1 < reader.version {
         state.cleaned_end = reader.offset()?;
+    }
+    if VERSION_2 < reader.version {
+        state.begun_lsn = Lsn::new(u64::from_le_bytes(reader.take()?));
     }
     let is_sound = state.log_start <= appended_end && state.synced_end <= appended_end;
     if !is_sound || !reader.rest.is_empty() {

@@ -14,8 +14,8 @@ use crate::segment::ReadFault;
 use crate::wal::{DurabilityClass, Entry, EntryHeader, EntryKind, Urgency, WalPressure};
 
 use bytes::Bytes;
-use ottla_types::{Lsn, Mono, Now, PartitionSlot};
-use std::collections::{BTreeSet, VecDeque};
+use ottla_types::{Lsn, Mono, Now, PartitionSlot, TopicPartition};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,8 +59,8 @@ pub(super) struct Pump {
     /// Tasks that a thread has taken out for a step.
     stepping_count: usize,
     removals: Vec<Removal>,
-    /// Directory names whose old owner is not gone yet.
-    busy_names: BTreeSet<(Arc<str>, Lsn)>,
+    /// Directory names whose old owner is not gone yet, with the entry that dropped it, and the owner.
+    busy_names: BTreeMap<(Arc<str>, Lsn), TopicPartition>,
     next_space_look: Mono,
     next_producer_look: Mono,
     next_idle_sweep: Mono,
@@ -98,13 +98,18 @@ enum Task {
 impl Pump {
     /// A dropped partition's directory is to be removed.
     pub(super) fn add_removal(&mut self, removal: Removal) {
-        self.busy_names.insert(removal.owner());
+        self.busy_names.insert(removal.name(), removal.id());
         self.removals.push(removal);
     }
 
     /// The directory of that name is renamed or was never made.
     pub(super) fn name_is_free(&mut self, removal: &Removal) {
-        self.busy_names.remove(&removal.owner());
+        self.busy_names.remove(&removal.name());
+    }
+
+    /// Whether the directory of an earlier log of this partition may still have its name.
+    pub(super) fn is_leaving(&self, id: TopicPartition) -> bool {
+        self.busy_names.values().any(|owner| *owner == id)
     }
 
     /// Whether the directory with the name of this partition is still one that was dropped before: it must not be
@@ -112,13 +117,13 @@ impl Pump {
     /// waits for this very partition.
     fn is_name_taken(&self, state: &PartitionState) -> bool {
         let Some(dir) = &state.dir else { return false };
-        let mut names = self.busy_names.iter();
+        let mut names = self.busy_names.keys();
         names.any(|(name, drop)| name == dir && (!state.is_gone() || *drop < state.state_lsn))
     }
 
     /// Directory names whose old owner is not gone yet.
     pub(super) fn busy_names(&self) -> impl Iterator<Item = Arc<str>> {
-        self.busy_names.iter().map(|(dir, _)| Arc::clone(dir))
+        self.busy_names.keys().map(|(dir, _)| Arc::clone(dir))
     }
 
     fn has_checkpoint(&self) -> bool {

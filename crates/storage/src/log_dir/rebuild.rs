@@ -286,6 +286,8 @@ impl Reading {
         }
         self.state.tail = Tail::empty_at(end);
         self.state.synced_end = end;
+        self.state.begun_lsn = history.begun_lsn;
+        self.state.is_future = history.is_future;
         Rebuilt {
             record: RestoredPartition {
                 id,

@@ -4,6 +4,7 @@ use super::changes::{self, CutFacts};
 use super::checkpointing::RestoredPartition;
 use super::cleaner::swap::Replacement;
 use super::rebuild::{Cuts, Promise, Rebuilt};
+use super::remembered::News;
 use crate::partition::{
     Cut, NO_TIMESTAMP, PartitionState, Segment, Standing, Tail, TailBatch, tail_batch,
 };
@@ -13,7 +14,6 @@ use bytes::Bytes;
 use ottla_records::batches;
 use ottla_types::{LeaderEpoch, Lsn, Now, Offset, Timestamp};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// A partition while its entries are applied.
 pub(super) struct Recovering {
@@ -22,7 +22,7 @@ pub(super) struct Recovering {
     pub(super) tail_lsn: Lsn,
     /// Batches between `tail_lsn` and the checkpoint's `state_lsn`, whose effects the checkpoint has: only their
     /// bytes are missing. They are checked for gaps when they are complete.
-    pub(super) collected: Vec<TailBatch>,
+    collected: Vec<Stretch>,
     /// The tail that the checkpoint says exists.
     pub(super) expected_end: Offset,
     pub(super) is_settled: bool,
@@ -37,6 +37,16 @@ pub(super) struct Recovering {
     promise: Option<Promise>,
     /// Where truncations lie in the files as they are now.
     cuts: Cuts,
+}
+
+/// A part of the tail as one entry has it.
+struct Stretch {
+    /// Where the log ended before.
+    from: Offset,
+    /// Where it ended then.
+    to: Offset,
+    /// What lies in it, at its end; nothing where offsets were left out, or cut off.
+    batch: Option<TailBatch>,
 }
 
 /// Offsets that the journal does not have. A later `Synced` entry may say that they are in a segment.
@@ -88,24 +98,46 @@ impl Recovering {
     pub(super) fn collect(&mut self, entry: &ReplayedEntry, now: Now) {
         match entry.header.kind {
             EntryKind::Append | EntryKind::Tail | EntryKind::Large => {
-                let base = entry.header.base_offset;
-                self.collected.retain(|batch| batch.base_offset < base);
+                let mut from = entry.header.base_offset;
+                self.cut_collected(from);
+                let at = appended_at(entry, now);
                 for view in batches(&entry.body).flatten() {
+                    let to = view.last_offset().next();
                     if self.state.synced_end <= view.base_offset() {
-                        self.collected.push(tail_batch(
-                            &view,
-                            &entry.body,
-                            entry.lsn,
-                            appended_at(entry, now),
-                        ));
+                        let batch = tail_batch(&view, &entry.body, entry.lsn, at);
+                        self.collect_stretch(from, to, Some(batch));
                     }
+                    from = to;
                 }
             }
-            EntryKind::Truncate => {
-                let end = entry.header.base_offset;
-                self.collected.retain(|batch| batch.last_offset < end);
+            EntryKind::Segments if entry.header.argument == changes::SEGMENT_BEYOND => {
+                let (from, to) = (entry.header.end_offset, entry.header.base_offset);
+                self.collect_stretch(from, to, None);
             }
-            EntryKind::Synced | EntryKind::LogStart | EntryKind::Segments | EntryKind::Drop => {}
+            EntryKind::Truncate => self.cut_collected(entry.header.base_offset),
+            EntryKind::Synced
+            | EntryKind::LogStart
+            | EntryKind::Segments
+            | EntryKind::Drop
+            | EntryKind::Begin
+            | EntryKind::Remember
+            | EntryKind::Promote => {}
+        }
+    }
+
+    fn collect_stretch(&mut self, from: Offset, to: Offset, batch: Option<TailBatch>) {
+        let from = from.max(self.state.synced_end);
+        if from < to {
+            self.collected.push(Stretch { from, to, batch });
+        }
+    }
+
+    /// What was collected ends at `end` now; of a batch nothing is left that does not end there.
+    fn cut_collected(&mut self, end: Offset) {
+        self.collected.retain(|stretch| stretch.from < end);
+        if let Some(last) = self.collected.last_mut().filter(|last| end < last.to) {
+            let batch = last.batch.take();
+            last.to = batch.map_or(end, |batch| batch.base_offset.min(end));
         }
     }
 
@@ -116,12 +148,18 @@ impl Recovering {
         }
         let mut end = self.state.synced_end;
         let mut tail = Tail::empty_at(end);
-        for batch in std::mem::take(&mut self.collected) {
-            if batch.base_offset != end || self.expected_end <= batch.base_offset {
+        for stretch in std::mem::take(&mut self.collected) {
+            if stretch.from != end || self.expected_end <= end {
                 break;
             }
-            end = batch.last_offset.next();
-            tail.push(batch);
+            end = stretch.to;
+            match stretch.batch {
+                Some(batch) => tail.push(batch),
+                None => tail.skip_to(end),
+            }
+        }
+        if tail.first().is_none() {
+            self.state.synced_end = end; // there is nothing between
         }
         self.state.tail = tail;
         if end < self.expected_end {
@@ -252,7 +290,14 @@ impl Recovering {
                 self.state.start_from(start);
             }
             EntryKind::Segments => self.segments(entry),
-            EntryKind::Drop => {}
+            EntryKind::Promote => self.state.is_future = false,
+            // The partition begins and ends with them.
+            EntryKind::Begin | EntryKind::Drop => {}
+            EntryKind::Remember => match News::decode(&entry.body) {
+                Some(news) if self.is_rebuilt => news.learn_older(&mut self.state),
+                Some(news) => news.learn(&mut self.state),
+                None => damage(&mut self.state, "what a copy was told is unreadable"),
+            },
         }
     }
 
@@ -268,18 +313,19 @@ impl Recovering {
 
     pub(super) fn append(&mut self, entry: &ReplayedEntry, now: Now) {
         let end = self.state.appended_end();
-        let base = entry.header.base_offset;
+        let from = entry.header.base_offset;
         if self.state.standing != Standing::Good {
             return; // behind a loss: not reachable without a gap
         }
         if entry.header.end_offset <= self.state.synced_end {
             return; // it was in a synced segment before the journal was durable, and the checkpoint knows it
         }
-        if base != end {
-            let reason = format!("the journal goes on at offset {base}, the log ends at {end}");
+        if from != end {
+            let reason = format!("the journal goes on at offset {from}, the log ends at {end}");
             return self.state.damage(reason);
         }
-        let Some(Ok(view)) = batches(&entry.body).next() else {
+        let view = batches(&entry.body).next().and_then(Result::ok);
+        let Some(view) = view.filter(|view| end <= view.base_offset()) else {
             return damage(
                 &mut self.state,
                 &format!("journal entry {} is no batch", entry.lsn),
@@ -288,14 +334,15 @@ impl Recovering {
         // Nothing of it is missing before this one, unless another leader cut it off and went on.
         self.is_suspect &= view.leader_epoch() != self.state.epochs.latest();
         if self.state.segments.is_empty() {
-            self.state.segments.push(Segment::empty(base));
+            self.state.segments.push(Segment::empty(from));
         }
         let batch = tail_batch(&view, &entry.body, entry.lsn, appended_at(entry, now));
         let epoch = view.leader_epoch().unwrap_or(LeaderEpoch::new(0));
         self.state.push_batch(batch, epoch);
         let used = appended_at(entry, now);
         if let Some(producer) = view.producer() {
-            let (last, timestamp) = (view.last_offset(), view.max_timestamp());
+            let (base, last) = (view.base_offset(), view.last_offset());
+            let timestamp = view.max_timestamp();
             let is_transactional = view.is_transactional();
             self.state
                 .push_producer(&producer, base, last, timestamp, is_transactional, used);
@@ -327,7 +374,7 @@ impl Recovering {
             }
             let single = ReplayedEntry {
                 header: EntryHeader {
-                    base_offset: view.base_offset(),
+                    base_offset: self.state.appended_end(),
                     end_offset: view.last_offset().next(),
                     argument: now.wall.as_millis() as u64,
                     ..entry.header
@@ -389,17 +436,20 @@ impl Recovering {
 
     pub(super) fn segments(&mut self, entry: &ReplayedEntry) {
         let (base, state) = (entry.header.base_offset, &mut self.state);
-        if entry.header.argument == changes::SEGMENT_ADDED {
-            if state.dir.is_none() && !entry.body.is_empty() {
-                state.dir = Some(Arc::from(String::from_utf8_lossy(&entry.body)));
-            }
-            let is_next = base == state.appended_end()
+        let argument = entry.header.argument;
+        if argument == changes::SEGMENT_ADDED || argument == changes::SEGMENT_BEYOND {
+            let ended = match argument {
+                changes::SEGMENT_BEYOND => entry.header.end_offset,
+                _ => base,
+            };
+            state.dir = state.dir.take().or_else(|| changes::directory(entry));
+            let is_next = ended == state.appended_end()
                 && state
                     .segments
                     .last()
                     .is_none_or(|last| last.base_offset < base);
             if is_next {
-                state.segments.push(Segment::empty(base));
+                state.roll(base);
             }
         } else if entry.header.argument == changes::SEGMENT_SPLIT {
             state.split_segment(base);
@@ -436,7 +486,10 @@ fn appended_at(entry: &ReplayedEntry, now: Now) -> Timestamp {
         | EntryKind::Truncate
         | EntryKind::LogStart
         | EntryKind::Segments
-        | EntryKind::Drop => now.wall,
+        | EntryKind::Drop
+        | EntryKind::Begin
+        | EntryKind::Remember
+        | EntryKind::Promote => now.wall,
     }
 }
 

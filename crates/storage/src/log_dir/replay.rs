@@ -47,6 +47,7 @@ impl Replay {
         now: Now,
     ) -> Replay {
         let mut partitions = BTreeMap::new();
+        // Of a partition that was dropped and begun again while the checkpoint was written, the last record counts.
         for record in std::mem::take(&mut restored.partitions) {
             partitions.insert(record.id, Recovering::of(record));
         }
@@ -136,12 +137,16 @@ impl Replay {
 
     pub(super) fn apply_entry(&mut self, entry: &ReplayedEntry) {
         let id = entry.header.topic_partition;
+        if self.is_of_earlier_log(id, entry.lsn) {
+            return;
+        }
         if entry.header.kind == EntryKind::Drop {
             let dir = String::from_utf8_lossy(&entry.body).into_owned();
             return self.drop_partition(id, entry.lsn, dir);
         }
+        self.begin(entry.lsn, &entry.header, changes::directory(entry));
         if self.dropped.contains(&id) {
-            return; // a flush that was under way; ids do not come back
+            return; // a flush that was under way
         }
         self.redo.note(entry);
         let recovering = self
@@ -164,6 +169,35 @@ impl Replay {
         }
         recovering.apply(entry, self.now, self.is_tail_planted);
         recovering.state.state_lsn = entry.lsn;
+    }
+
+    /// Whether the entry is of a log that was dropped before the one began that a checkpoint, or files, told of.
+    fn is_of_earlier_log(&self, id: TopicPartition, lsn: Lsn) -> bool {
+        let known = self.partitions.get(&id);
+        known.is_some_and(|recovering| lsn < recovering.state.begun_lsn)
+    }
+
+    /// If the entry is one with which a log begins: whatever was known of its partition is of an earlier one, and so is
+    /// its drop, which has nothing to remove any more.
+    fn begin(&mut self, lsn: Lsn, header: &EntryHeader, dir: Option<Arc<str>>) {
+        let id = header.topic_partition;
+        let Some(start) = changes::beginning(header) else {
+            return;
+        };
+        let known = self.partitions.get(&id);
+        let is_known = known.is_some_and(|recovering| lsn <= recovering.state.begun_lsn);
+        if is_known || header.kind != EntryKind::Begin && !self.dropped.contains(&id) {
+            return;
+        }
+        self.dropped.remove(&id);
+        self.drops.retain(|(dropped, ..)| *dropped != id);
+        self.redo.forget(id);
+        let mut state = PartitionState::begun_at(LogConfig::default(), start, lsn);
+        // The entry itself is still to be applied.
+        state.state_lsn = Lsn::ZERO;
+        state.dir = dir;
+        state.is_future = changes::begins_future(header);
+        self.partitions.insert(id, Recovering::new(state));
     }
 
     /// An entry that names the file of its batch is one that has the batch, or is as unreadable as the file.
@@ -198,7 +232,7 @@ impl Replay {
             entry.lsn < recovering.tail_lsn
                 || entry.header.end_offset <= recovering.state.synced_end
         });
-        !is_in_segment && !self.dropped.contains(&id)
+        !is_in_segment && !self.dropped.contains(&id) && !self.is_of_earlier_log(id, entry.lsn)
     }
 
     /// An entry behind a hole waits, until one of them proves that what is missing is in a segment, or cut off.
@@ -263,6 +297,14 @@ impl Replay {
 
     /// An entry that had been acknowledged is unreadable.
     pub(super) fn lose(&mut self, lsn: Lsn, header: &EntryHeader) {
+        if self.is_of_earlier_log(header.topic_partition, lsn) {
+            return;
+        }
+        // The name of its directory comes with the first segment.
+        self.begin(lsn, header, None);
+        if header.kind == EntryKind::Begin {
+            return;
+        }
         if header.kind == EntryKind::Drop {
             // Its body only names the directory; that it was dropped is known.
             return self.drop_partition(header.topic_partition, lsn, String::new());
@@ -300,7 +342,10 @@ impl Replay {
             | EntryKind::Truncate
             | EntryKind::LogStart
             | EntryKind::Segments
-            | EntryKind::Drop => return recovering.state.damage(reason),
+            | EntryKind::Drop
+            | EntryKind::Begin
+            | EntryKind::Remember
+            | EntryKind::Promote => return recovering.state.damage(reason),
         };
         recovering.tear(end, reason);
     }

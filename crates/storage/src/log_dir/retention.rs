@@ -85,6 +85,10 @@ impl LogDir {
         state: &mut PartitionState,
         now: Now,
     ) -> Result<(), WalError> {
+        if state.is_future {
+            // What the source removes is removed here as well, and nothing else.
+            return self.remove_segments(partition, state, now);
+        }
         let durable = self.durable_for(state);
         let limit = state.removable_end(durable, partition.high_watermark());
         let mut start = state.log_start;
@@ -97,7 +101,7 @@ impl LogDir {
         let end = state.appended_end();
         if start == end && state.segments.last().is_some_and(|active| active.size > 0) {
             // Everything is past retention: the active segment ends here, so that it can go as a whole.
-            self.roll(partition, state)?;
+            self.roll(partition, state, end)?;
         }
         if state.log_start < start {
             self.move_log_start(partition, state, start)?;

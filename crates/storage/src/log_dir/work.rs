@@ -159,18 +159,21 @@ impl FlushTask {
         if state.segments[index].base_offset != damaged || damaged == base {
             return false;
         }
-        let header = EntryHeader {
-            kind: EntryKind::Segments,
-            topic_partition: self.partition.id(),
-            base_offset: base,
-            end_offset: Offset::ZERO,
-            argument: changes::SEGMENT_SPLIT,
-        };
-        let entry = Entry::new(header, DurabilityClass::Os, Body::Empty);
-        let Ok(lsn) = dir.wal.enqueue(entry) else {
-            return false;
-        };
-        state.state_lsn = lsn;
+        // Nothing of a partition may stand behind its drop.
+        if !state.is_gone() {
+            let header = EntryHeader {
+                kind: EntryKind::Segments,
+                topic_partition: self.partition.id(),
+                base_offset: base,
+                end_offset: Offset::ZERO,
+                argument: changes::SEGMENT_SPLIT,
+            };
+            let entry = Entry::new(header, DurabilityClass::Os, Body::Empty);
+            let Ok(lsn) = dir.wal.enqueue(entry) else {
+                return false;
+            };
+            state.state_lsn = lsn;
+        }
         state.distrust_files();
         dir.markers.reach(Marker::SegmentSplit);
         state.split_segment(base)

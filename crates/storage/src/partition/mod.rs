@@ -16,7 +16,7 @@ pub(crate) use ends::PendingAppends;
 pub(crate) use flush::{SyncPlan, WritePlan};
 pub(crate) use segment::{Cut, NO_TIMESTAMP, PendingSwap, Segment};
 pub(crate) use state::{PartitionState, Rewrite, Standing};
-pub(crate) use tail::{BATCH_OVERHEAD, Tail, TailBatch, tail_batch};
+pub(crate) use tail::{BATCH_OVERHEAD, Tail, TailBatch, largest_timestamp, tail_batch};
 
 use crate::segment::names;
 use ottla_types::{Offset, PartitionSlot, TopicPartition};

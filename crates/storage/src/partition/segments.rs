@@ -21,16 +21,27 @@ impl PartitionState {
         let Some(active) = self.segments.last() else {
             return true;
         };
+        if is_beyond_reach(active.base_offset, last_offset) {
+            return true;
+        }
         if active.size == 0 {
             return false;
         }
         let room = u64::from(self.config.segment_bytes).saturating_sub(size as u64);
         let waited = active.waited_ms(max_timestamp, now);
-        let relative = active.base_offset.distance_to(last_offset);
         room < u64::from(active.size)
             || self.config.roll_after_ms() < waited
-            || i32::MAX as u64 <= relative
             || self.index_is_full(active)
+    }
+
+    /// Where the segment begins that is rolled for the batch `base_offset..=last_offset`: at the end of the log, unless
+    /// so many offsets are left out between that and the batch that they do not fit a segment.
+    pub(crate) fn roll_offset(&self, base_offset: Offset, last_offset: Offset) -> Offset {
+        let end = self.appended_end();
+        match is_beyond_reach(end, last_offset) {
+            true => base_offset,
+            false => end,
+        }
     }
 
     fn index_is_full(&self, active: &Segment) -> bool {
@@ -39,9 +50,10 @@ impl PartitionState {
         units.is_some_and(|units| entries_max.max(1) <= units.list().len() as u32)
     }
 
-    /// Begins a new segment at the end of the log.
-    pub(crate) fn roll(&mut self) {
-        self.segments.push(Segment::empty(self.appended_end()));
+    /// Begins a new segment at `base`, at the end of the log or beyond it: then it goes on there.
+    pub(crate) fn roll(&mut self, base: Offset) {
+        self.skip_to(base);
+        self.segments.push(Segment::empty(base));
     }
 
     /// From `base` on, where a batch of the tail begins, the log lies in a segment of its own: the one it lay in takes
@@ -151,4 +163,9 @@ impl PartitionState {
             .map(|segment| segment.largest_timestamp);
         largest.max().filter(|largest| NO_TIMESTAMP < *largest)
     }
+}
+
+/// Whether a segment that begins at `base` cannot hold a batch that ends with `last_offset`.
+fn is_beyond_reach(base: Offset, last_offset: Offset) -> bool {
+    i32::MAX as u64 <= base.distance_to(last_offset)
 }

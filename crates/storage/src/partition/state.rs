@@ -76,6 +76,12 @@ pub(crate) struct PartitionState {
     pub(crate) pin: Option<Lsn>,
     /// The last journal entry that this state contains.
     pub(crate) state_lsn: Lsn,
+    /// The first one: those before it are of an earlier log of the same partition, that was dropped.
+    pub(crate) begun_lsn: Lsn,
+    /// A copy that is being made of a log in another directory: nothing is removed from it but what its source removes.
+    pub(crate) is_future: bool,
+    /// The entry that made it one that serves.
+    pub(crate) promote_lsn: Lsn,
     pub(crate) epochs: LeaderEpochs,
     pub(crate) producers: ProducerState,
     /// The current leader epoch; appends of older ones are fenced.
@@ -99,6 +105,8 @@ pub(crate) struct PartitionState {
     pub(crate) epochs_are_dirty: bool,
     /// Snapshots that are not current any more are needed until so many checkpoints were written: older ones name them.
     pub(crate) snapshots_needed_until: u64,
+    /// So many threads remove files of it that are not needed any more.
+    pub(crate) unlinking: u32,
     /// A producer snapshot is due.
     pub(crate) wants_snapshot: bool,
 }
@@ -127,6 +135,9 @@ impl PartitionState {
             pending: PendingAppends::default(),
             pin: None,
             state_lsn: Lsn::ZERO,
+            begun_lsn: Lsn::ZERO,
+            is_future: false,
+            promote_lsn: Lsn::ZERO,
             epochs: LeaderEpochs::default(),
             producers: ProducerState::default(),
             leader_epoch: None,
@@ -140,7 +151,34 @@ impl PartitionState {
             dir_is_dirty: false,
             epochs_are_dirty: false,
             snapshots_needed_until: 0,
+            unlinking: 0,
             wants_snapshot: false,
+        }
+    }
+
+    /// An empty log that begins at `start` with the entry `lsn`.
+    pub(crate) fn begun_at(config: LogConfig, start: Offset, lsn: Lsn) -> PartitionState {
+        PartitionState {
+            log_start: start,
+            synced_end: start,
+            tail: Tail::empty_at(start),
+            state_lsn: lsn,
+            begun_lsn: lsn,
+            ..PartitionState::new(config)
+        }
+    }
+
+    /// Whether it was a future log when the journal was durable up to `durable`.
+    pub(crate) fn was_future(&self, durable: Lsn) -> bool {
+        self.is_future || durable < self.promote_lsn
+    }
+
+    /// Nothing lies between the end of the log and `to`, where it goes on.
+    pub(crate) fn skip_to(&mut self, to: Offset) {
+        let is_synced = self.synced_end == self.appended_end();
+        self.tail.skip_to(to);
+        if is_synced {
+            self.synced_end = to;
         }
     }
 

@@ -1,3 +1,4 @@
+use super::NO_TIMESTAMP;
 use crate::batch_sums::BatchSums;
 use bytes::Bytes;
 use ottla_records::BatchView;
@@ -31,7 +32,8 @@ pub(crate) struct TailBatch {
 
 /// The end of a log that is only in memory (and in the journal).
 ///
-/// Invariants: the batches lie in `base..end` without a gap between them; `bytes` is the sum of their sizes.
+/// Invariants: the batches lie in `base..end`, ascending; `bytes` is the sum of their sizes. Between them, before the first
+/// and behind the last one offsets may be left out, as compaction leaves them where a log was copied from.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     base: Offset,
@@ -113,10 +115,22 @@ impl Tail {
         }
         self.base = self.base.max(end);
         self.end = self.end.max(end);
+        if self.batches.is_empty() {
+            self.base = self.end;
+        }
         if self.batches.is_empty() && self.batches.capacity() > 16 {
             self.batches = VecDeque::new();
         }
         before - self.memory()
+    }
+
+    /// Nothing lies between its end and `to`, where it goes on.
+    pub(crate) fn skip_to(&mut self, to: Offset) {
+        assert!(self.end <= to, "offsets only grow");
+        self.end = to;
+        if self.batches.is_empty() {
+            self.base = to;
+        }
     }
 
     /// Drops the batches at or above `end`, where the log ends now. Returns the memory freed.
@@ -165,6 +179,14 @@ impl Tail {
     }
 }
 
+/// The largest timestamp of a batch's records. What compaction emptied has no record with the one that it states.
+pub(crate) fn largest_timestamp(view: &BatchView<'_>) -> Timestamp {
+    match view.records_count() {
+        0 => NO_TIMESTAMP,
+        _ => view.max_timestamp(),
+    }
+}
+
 /// A replayed batch of this size stays where it was read; a smaller one would keep too much around it in memory.
 const SHARED_BATCH_SIZE: usize = 64 * 1024;
 
@@ -183,7 +205,7 @@ pub(crate) fn tail_batch(
         base_offset: view.base_offset(),
         last_offset: view.last_offset(),
         lsn,
-        max_timestamp: view.max_timestamp(),
+        max_timestamp: largest_timestamp(view),
         appended_at,
         bytes,
         sums: None,

@@ -58,7 +58,8 @@ pub struct ProducerState {
     base: Base,
     /// Truncations that the unloaded base has not seen: it must not bring such batches back.
     base_end: Option<Offset>,
-    /// Producers that a truncation took batches from: what the unloaded base says of them does not count any more.
+    /// Producers that a truncation took batches from, or that were replaced: what the unloaded base says of them does not count
+    /// any more.
     masked: BTreeSet<ProducerId>,
 }
 
@@ -207,6 +208,24 @@ impl ProducerState {
     fn insert(&mut self, entry: ProducerEntry) {
         self.changed.insert(entry.id());
         self.entries.insert(entry.id(), Box::new(entry));
+    }
+
+    /// What is known of some producers is replaced: by what `known` says of them, or by nothing, for those in `unknown`.
+    pub fn replace(&mut self, known: Vec<ProducerEntry>, unknown: &[ProducerId]) {
+        let mut replaced: BTreeSet<ProducerId> = known.iter().map(ProducerEntry::id).collect();
+        replaced.extend(unknown);
+        for id in unknown {
+            self.entries.remove(id);
+            self.changed.remove(id);
+        }
+        for entry in known {
+            self.insert(entry);
+        }
+        if self.base != Base::Loaded {
+            self.masked.append(&mut replaced);
+        } else if !replaced.is_empty() {
+            self.forget_snapshot();
+        }
     }
 
     /// Lays the entries of the unloaded snapshot under those in memory. Does nothing when somebody else

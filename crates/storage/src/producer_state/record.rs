@@ -1,5 +1,5 @@
-//! One producer in a partition's record of a checkpoint, and in the entry of a truncation (docs/formats/partition-record.md
-//! has the table). Little endian.
+//! One producer in a partition's record of a checkpoint, and in the journal (docs/formats/partition-record.md has the
+//! table). Little endian.
 
 use super::entry::{ProducedBatch, ProducerEntry, WINDOW_BATCHES_COUNT};
 use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};

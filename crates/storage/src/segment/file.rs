@@ -74,6 +74,8 @@ struct State {
     pins_count: u32,
     /// Its files do not have their own names yet, but those of a compaction.
     token: Option<Lsn>,
+    /// The partition was dropped: what is there under its name by now is somebody else's.
+    is_abandoned: bool,
 }
 
 impl std::fmt::Debug for SegmentFile {
@@ -134,6 +136,11 @@ impl SegmentFile {
     /// Its files have their own names now.
     pub(crate) fn named(&self) {
         self.state.lock().token = None;
+    }
+
+    /// The partition was dropped. Who holds the open file reads on; it is not opened again, and nothing is said of it.
+    pub(crate) fn abandon(&self) {
+        self.state.lock().is_abandoned = true;
     }
 
     /// The segment's base offset.
@@ -279,7 +286,7 @@ impl SegmentFile {
 
     fn note(&self, position: u32, unit: Option<&Unit>) -> ReadFault {
         let mut state = self.state.lock();
-        let is_new = !state.corrupt.contains(&position);
+        let is_new = !state.is_abandoned && !state.corrupt.contains(&position);
         if is_new {
             state.corrupt.push(position);
         }
@@ -298,6 +305,9 @@ impl SegmentFile {
 
     /// Notes that the file is not there; `end_offset` is where it ended, if that is known.
     pub(crate) fn note_missing(&self, end_offset: Option<Offset>) -> ReadFault {
+        if self.state.lock().is_abandoned {
+            return self.corrupt_at(0);
+        }
         self.findings.note(Finding::Missing {
             partition: self.partition,
             file: self.path(FileKind::Log),
@@ -323,6 +333,9 @@ impl SegmentFile {
     ) -> Result<Option<Arc<dyn DiskFile>>, ReadFault> {
         if let Some(log) = self.log() {
             return Ok(Some(log));
+        }
+        if self.state.lock().is_abandoned {
+            return Err(self.corrupt_at(0));
         }
         if access == Access::Try {
             return Ok(None);

@@ -28,6 +28,13 @@ pub enum EntryKind {
     Segments = 7,
     /// The partition is gone.
     Drop = 8,
+    /// The log begins here, empty, at `base_offset`: what the journal said of the partition before was of another one, that
+    /// was dropped. `argument` is 1 when it is a future log; the body names its directory.
+    Begin = 9,
+    /// What a log knows that its batches do not say; the body has it.
+    Remember = 10,
+    /// The log is no future one any more.
+    Promote = 11,
 }
 
 impl EntryKind {
@@ -42,6 +49,9 @@ impl EntryKind {
             6 => EntryKind::LogStart,
             7 => EntryKind::Segments,
             8 => EntryKind::Drop,
+            9 => EntryKind::Begin,
+            10 => EntryKind::Remember,
+            11 => EntryKind::Promote,
             _ => return None,
         })
     }
@@ -63,7 +73,8 @@ pub struct EntryHeader {
     pub kind: EntryKind,
     /// In which partition.
     pub topic_partition: TopicPartition,
-    /// First offset, as [`EntryKind`] says; otherwise 0.
+    /// First offset, as [`EntryKind`] says; otherwise 0. Of batches: where the log ended before them, which is below the
+    /// first one when offsets were left out.
     pub base_offset: Offset,
     /// End offset, exclusive, as [`EntryKind`] says; otherwise 0.
     pub end_offset: Offset,
@@ -324,7 +335,7 @@ mod tests {
 
     #[test]
     fn directory_records_round_trip() {
-        for kind in 1..=8 {
+        for kind in 1..=11 {
             let header = EntryHeader {
                 kind: EntryKind::from_u8(kind).unwrap(),
                 topic_partition: TopicPartition {
@@ -343,7 +354,7 @@ mod tests {
             assert_eq!(record.body_crc, crc32c(b"abc"));
         }
         assert_eq!(EntryKind::from_u8(0), None);
-        assert_eq!(EntryKind::from_u8(9), None);
+        assert_eq!(EntryKind::from_u8(12), None);
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(super) fn refused_append(
         | AppendError::OpenTransaction { durability } => *durability,
         AppendError::UnknownPartition
         | AppendError::FencedLeaderEpoch { .. }
-        | AppendError::NotContiguous { .. }
+        | AppendError::Overlaps { .. }
+        | AppendError::Malformed { .. }
         | AppendError::RecordListTooLarge { .. }
         | AppendError::Large
         | AppendError::Full

@@ -65,6 +65,7 @@ fn candidate(dir: &LogDir, partition: Arc<Partition>, now: Now) -> Option<Candid
     let state = partition.lock();
     let is_ready = state.config.compacts
         && state.standing == Standing::Good
+        && !state.is_future
         && state.dir.is_some()
         && state.swap.is_none();
     if !is_ready {

@@ -382,6 +382,11 @@ impl Redo {
         }
     }
 
+    /// The partition was dropped and has begun anew.
+    pub(in crate::log_dir) fn forget(&mut self, id: TopicPartition) {
+        self.swaps.retain(|_, swap| swap.0 != id);
+    }
+
     /// Gives files their names that had not got them, and says how many swaps that concerned. `dir_of` says where a
     /// partition's files are, if it is there.
     pub(in crate::log_dir) fn carry_out(

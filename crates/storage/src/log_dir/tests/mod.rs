@@ -5,6 +5,7 @@ mod compaction;
 mod cut_producers;
 mod damage;
 mod files;
+mod futures;
 mod interrupted_disk;
 mod large;
 mod limits;
