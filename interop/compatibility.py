@@ -18,7 +18,9 @@ MARK = "<!-- the table made from the tests -->"
 #: What clients call themselves (their client id, if they do not say what they are), and what people call them.
 CLIENTS = [
     (r"apache-kafka-java|kafka-java|adminclient-.*|console-.*|consumer-.*|producer-.*", "Java"),
-    (r"confluent-kafka-python|librdkafka|rdkafka", "librdkafka"),
+    (r"confluent-kafka-python", "confluent-kafka"),
+    (r"librdkafka|rdkafka", "kcat"),
+    (r"kgo", "franz-go"),
     (r"aiokafka.*", "aiokafka"),
     (r"kafka-python.*", "kafka-python"),
     (r"kafkajs.*", "kafkajs"),

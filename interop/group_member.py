@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from clients import java
+from clients import franz_go, java
 from flights import HOME
 
 MEMBERS = pathlib.Path(__file__).with_name("members")
@@ -19,6 +19,8 @@ def command(kind, bootstrap, topic, group):
     """The command line of a member of this kind."""
     if kind == "kafkajs":
         return ["node", MEMBERS / "kafkajs_member.js", bootstrap, topic, group]
+    if kind == "franz_go":
+        return [franz_go.PROGRAM, "member", bootstrap, topic, group]
     if kind == "java":
         return java.tool(
             "consumer.ConsoleConsumer",

@@ -9,6 +9,7 @@ import struct
 import batches
 import parity_edges
 import parity_groups
+import parity_versions
 import wire
 from parity_case import Case
 
@@ -706,5 +707,6 @@ def _protocol():
 def cases():
     """All of them, in order."""
     parts = (_creations, _partitions, _metadata, _produce, _fetch, _records, _configs, _cluster)
-    for part in (*parts, _deletions, _protocol, parity_edges.cases, parity_groups.cases):
+    others = (parity_edges, parity_groups, parity_versions)
+    for part in (*parts, _deletions, _protocol, *(other.cases for other in others)):
         yield from part()

@@ -423,8 +423,6 @@ def _others():
     for version in (3, 12):
         request = {"Acks": -1, "TimeoutMs": 5000, "TopicData": [{"Name": internal, "PartitionData": rows}]}
         yield Case(f"Produce: to the internal topic, version {version}", "Produce", version, request)
-    topics = [{"Name": internal, "TopicId": wire.NO_UUID}]
-    yield Case("DeleteTopics: the internal topic", "DeleteTopics", 6, {"Topics": topics, "TimeoutMs": 10000})
 
 
 def cases():

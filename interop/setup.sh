@@ -21,7 +21,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 fi
 
-stamp() { cat "$here/requirements.txt" "$here/package.json" "$here/java/pom.xml" "$here/java/frameworks.xml" | sha256sum; }
+stamp() { cat "$here/requirements.txt" "$here/package.json" "$here/java/pom.xml" "$here/java/frameworks.xml" "$here"/go/* | sha256sum; }
 jars() { # jars POM FOLDER: the jars a POM names, with all they need
   rm -rf "${home:?}/$2"
   mvn -q -B -f "$here/java/$1" \
@@ -39,6 +39,8 @@ if [ "${1:-}" = kafka-broker ] && [ ! -d "$home/kafka-broker" ]; then jars broke
 mkdir -p "$home/node"
 cp "$here/package.json" "$home/node/"
 npm install --prefix "$home/node" --silent --no-audit --no-fund --no-package-lock
+
+(cd "$here/go" && GOTOOLCHAIN=local GOFLAGS="-mod=readonly -buildvcs=false" "$home/python/bin/go" build -o "$home/go/flights" .)
 
 jars pom.xml java
 jars frameworks.xml frameworks

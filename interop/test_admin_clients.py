@@ -1,5 +1,9 @@
-"""Administration by other people's clients: Kafka's own tools, confluent-kafka and kafka-python."""
+"""Administration by other people's clients: Kafka's own tools and the libraries of other languages."""
 
+import asyncio
+import json
+
+import aiokafka.admin
 import confluent_kafka
 import kafka
 import kafka.admin
@@ -7,12 +11,12 @@ import pytest
 from confluent_kafka import admin
 
 import broker as broker_module
-from clients import java
+from clients import franz_go, java, kafkajs
 
 
 @pytest.fixture(scope="module")
 def server():
-    with broker_module.running({"num.partitions": 2}) as running:
+    with broker_module.running({"num.partitions": 2, "group.initial.rebalance.delay.ms": 0}) as running:
         yield running
 
 
@@ -79,6 +83,46 @@ def test_kafka_python(server):
     client.delete_topics(["p"])
     assert "p" not in client.list_topics()
     client.close()
+
+
+def test_aiokafka(server):
+    async def work():
+        client = aiokafka.admin.AIOKafkaAdminClient(bootstrap_servers=server.bootstrap)
+        await client.start()
+        await client.create_topics([aiokafka.admin.NewTopic("a", 2, 1)])
+        await client.create_partitions({"a": aiokafka.admin.NewPartitions(4)})
+        (described,) = await client.describe_topics(["a"])
+        assert len(described["partitions"]) == 4
+        resource = aiokafka.admin.config_resource.ConfigResource("TOPIC", "a", {"retention.ms": "70000"})
+        await client.alter_configs({resource})
+        (answer,) = await client.describe_configs([resource])
+        values = {row[0]: row[1] for row in answer.resources[0][4]}
+        assert values["retention.ms"] == "70000"
+        assert (await client.describe_cluster())["controller_id"] == 1
+        assert isinstance(await client.list_consumer_groups(), list)
+        await client.delete_topics(["a"])
+        assert "a" not in await client.list_topics()
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_kafkajs(server):
+    told = kafkajs.administer(server.bootstrap, "js", "js-group")
+    expected = {"created": True, "createdAgain": False, "partitions": 4, "retention": "70000", "brokers": 1}
+    expected |= {"end": "10", "endByTime": "10", "committed": "7", "listed": True, "state": "Empty"}
+    assert told == expected | {"start": "4", "reassignments": 0, "left": False}
+
+
+def test_franz_go(server):
+    told = json.loads(franz_go.run("admin", server.bootstrap, "go", "go-group"))
+    exists = told.pop("created again")
+    assert exists.startswith("TOPIC_ALREADY_EXISTS"), exists
+    assert told.pop("retention") == ["70000", "DYNAMIC_TOPIC_CONFIG"]
+    numbers = {"created": 2, "produced": 12, "ends": 12, "starts": 4, "fetched": 3, "log dirs": 1, "cluster": 1}
+    names = {"groups": "Empty", "described": "Empty", "deleted group": "go-group", "deleted": "go"}
+    done = dict.fromkeys(("partitions", "altered", "committed", "forgotten", "deleted records"))
+    assert told == numbers | names | done
 
 
 def test_kafkas_own_tools(server):

@@ -6,10 +6,10 @@ import pytest
 
 import digest
 import topics
-from clients import aio_kafka, java, kafka_python, kafkajs, kcat, librdkafka, ottla
+from clients import aio_kafka, franz_go, java, kafka_python, kafkajs, kcat, librdkafka, ottla
 from flights import flights
 
-CONSUMERS = [librdkafka, kafka_python, aio_kafka, java, kcat, ottla]
+CONSUMERS = [librdkafka, kafka_python, aio_kafka, java, kcat, franz_go, ottla]
 WRITERS = [
     (librdkafka, "zstd"),
     (librdkafka, "lz4"),
@@ -18,6 +18,7 @@ WRITERS = [
     (kafkajs, "snappy"),
     (java, "snappy"),
     (kcat, "none"),
+    (franz_go, "zstd"),
     (ottla, "zstd"),
 ]
 

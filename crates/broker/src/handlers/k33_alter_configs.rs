@@ -26,13 +26,12 @@ fn replacement(
     broker: &Broker,
     row: &AlterConfigsResource<'_>,
 ) -> Result<ConfigReplacement, Refusal> {
-    let resource = resource(broker, row.resource_type, &row.resource_name)?;
-    if resource.kind == ResourceKind::BrokerLogger {
-        return Err(invalid(format!(
-            "Unknown resource type {}",
-            row.resource_type
-        )));
+    // Whoever's loggers they are: they came with the newer API.
+    if ResourceKind::from_wire(row.resource_type) == Some(ResourceKind::BrokerLogger) {
+        let message = format!("Unknown resource type {}", row.resource_type);
+        return Err(invalid(message));
     }
+    let resource = resource(broker, row.resource_type, &row.resource_name)?;
     let configs = row.configs.iter().map(|config| {
         let value = config.value.as_ref().map(ToString::to_string);
         (config.name.to_string(), value)
