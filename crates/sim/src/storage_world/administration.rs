@@ -135,7 +135,9 @@ impl StorageWorld {
             StorageError::Offline | StorageError::Fault(_) => self.is_excused(),
             StorageError::Undurable { .. }
             | StorageError::UnknownPartition
-            | StorageError::OutOfRange { .. } => false,
+            | StorageError::OutOfRange { .. }
+            | StorageError::AlreadyThere
+            | StorageError::BeingRemoved => false,
         };
         hold!(
             allowed || self.damaged,
