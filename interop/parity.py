@@ -20,7 +20,7 @@ import wire
 SETTINGS = {
     **{"node.id": 1, "num.partitions": 4, "broker.rack": "rack1", "min.insync.replicas": 1},
     **{"offsets.topic.num.partitions": 5, "offsets.topic.replication.factor": 1},
-    **{"group.initial.rebalance.delay.ms": 0, "group.max.size": 4},
+    **{"group.initial.rebalance.delay.ms": 0, "group.max.size": 4, "group.min.session.timeout.ms": 500},
 }
 RECORDED = pathlib.Path(__file__).resolve().parent / "parity-kafka-4.4.json"
 OWN = RECORDED.with_name("parity-own.json")

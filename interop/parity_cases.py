@@ -8,6 +8,7 @@ import struct
 
 import batches
 import parity_edges
+import parity_flows
 import parity_groups
 import parity_versions
 import wire
@@ -707,6 +708,6 @@ def _protocol():
 def cases():
     """All of them, in order."""
     parts = (_creations, _partitions, _metadata, _produce, _fetch, _records, _configs, _cluster)
-    others = (parity_edges, parity_groups, parity_versions)
+    others = (parity_edges, parity_groups, parity_flows, parity_versions)
     for part in (*parts, _deletions, _protocol, *(other.cases for other in others)):
         yield from part()
