@@ -216,8 +216,16 @@ impl Broker {
     /// The journal of some directory got further, or a directory failed: wakes the cores that wait
     /// for it. Called by the threads that commit; takes no lock.
     pub fn on_commit(&self, _now: Now) {
+        self.wake_served(None);
+    }
+
+    /// Wakes the cores that a commit serves, apart from the one that is at work.
+    fn wake_served(&self, working: Option<CoreId>) {
         fence(Ordering::SeqCst);
         for (index, core) in self.cores.iter().enumerate() {
+            if working.is_some_and(|working| working.index() == index) {
+                continue;
+            }
             let is_served = core.awaited.iter().enumerate().any(|(directory, awaited)| {
                 let log_dir = &self.log_dirs[directory];
                 let fsynced = awaited.fsynced.load(Ordering::SeqCst);
@@ -230,6 +238,28 @@ impl Broker {
             if is_served {
                 self.wake_core(CoreId::new(index as u16));
             }
+        }
+    }
+
+    /// The core has appended what nobody awaits an fsync of: it writes that itself, when it has done what else there is
+    /// to do, and then hears of it.
+    pub(crate) fn owe_write(&self, core: CoreId) {
+        self.cores[core.index()]
+            .owes_write
+            .store(true, Ordering::Relaxed);
+        self.wake_core(core);
+    }
+
+    fn write_owed(&self, core: CoreId, owner: &Core, now: Now) {
+        if !owner.owes_write.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut has_written = false;
+        for log_dir in &self.log_dirs {
+            has_written |= log_dir.write_unawaited(now);
+        }
+        if has_written {
+            self.wake_served(Some(core));
         }
     }
 
@@ -281,6 +311,7 @@ impl Broker {
         // From here on a new note wakes again.
         owner.is_woken.store(false, Ordering::SeqCst);
         let before = out.len();
+        self.write_owed(core, owner, now);
         self.complete_journal(core, owner, out);
         self.tick_groups(core, now);
         self.complete_notes(core, owner, now, out);

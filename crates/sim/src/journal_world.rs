@@ -138,7 +138,13 @@ impl JournalWorld {
         };
         match self.prng.below(100) {
             0..35 => self.enqueue(),
-            35..85 => {
+            35..45 => {
+                let step = wal.write_unawaited(self.clock.now());
+                trace!(self.trace, "write: {step:?}");
+                self.failed |= matches!(step, Some(CommitStep::Failed(_)));
+                Ok(())
+            }
+            45..85 => {
                 let step = wal.commit_step(self.clock.now());
                 trace!(self.trace, "commit: {step:?}");
                 self.failed |= matches!(step, CommitStep::Failed(_));

@@ -39,6 +39,8 @@ markers! {
     IdleFrameWritten,
     /// A group of `os` entries was written without an fsync.
     OsSyncSkipped,
+    /// Such a group was written by who queued it, and not by the pump.
+    UnawaitedWritten,
     /// Such groups were fsynced later, because of their age or size.
     OsSyncDue,
     /// A commit waited a little to gather a larger group.

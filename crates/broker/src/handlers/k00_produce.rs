@@ -264,7 +264,7 @@ fn append(
     };
     let (log_dir, slot, epoch) = (&partition.log_dir, partition.slot, view.leader_epoch);
     let appended = match written.map(|it| &it.batch) {
-        None => log_dir.append(slot, epoch, batch, request.now),
+        None => log_dir.append_unawaited(slot, epoch, batch, request.now),
         Some(Ok(large)) => log_dir.append_large(slot, epoch, batch, large, request.now),
         Some(Err(error)) => Err(error.clone()),
     };
@@ -317,8 +317,12 @@ fn accepted(
         add(&broker.metrics.produced_records, records);
         add(&partition.metrics.bytes_in, size);
         add(&partition.metrics.records_in, records);
+        let core = request.connection.core;
         if let Some(place) = place {
-            broker.await_partition(request.connection.core, partition, place);
+            broker.await_partition(core, partition, place);
+            if place.durability == Durability::Os {
+                broker.owe_write(core);
+            }
         }
     }
     PartitionResult {

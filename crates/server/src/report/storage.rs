@@ -16,7 +16,7 @@ impl ServerReport {
         }
         text.counter("wal_commits_total", "Groups written to the journal.");
         for dir in &self.directories {
-            let writes = dir.journal.writes.load(Ordering::Relaxed);
+            let writes = dir.log_dir.stats().wal.frames_written;
             text.count("wal_commits_total", &[("dir", &dir.path)], writes);
         }
         text.counter(

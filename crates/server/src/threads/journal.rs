@@ -25,8 +25,6 @@ pub struct Journal {
 pub struct JournalCounters {
     /// Times of the fsyncs.
     pub syncs: Histogram,
-    /// Frames written.
-    pub writes: AtomicU64,
     /// Times nothing could be written because no ring file was free.
     pub stalls: AtomicU64,
 }
@@ -57,7 +55,6 @@ impl Journal {
                 CommitStep::Full { until } => Next::At(until),
                 CommitStep::Prepared => Next::AtOnce,
                 CommitStep::Wrote { .. } => {
-                    add(&counters.writes, 1);
                     on_commit(clock.now());
                     Next::AtOnce
                 }

@@ -40,6 +40,17 @@ pub struct AppendBatch<'a> {
     pub origin: AppendOrigin,
 }
 
+/// How a batch gets into the journal.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// The pump is woken for it.
+    Pump,
+    /// As [`LogDir::append_unawaited`] says.
+    Caller,
+    /// It does not: it lies in the file of this number.
+    Beside(u64),
+}
+
 /// A batch's bytes, as long as they may be stamped.
 #[derive(Debug)]
 pub(super) struct BatchCopy {
@@ -77,6 +88,30 @@ impl LogDir {
         batch: AppendBatch<'_>,
         now: Now,
     ) -> Result<Appended, AppendError> {
+        self.append_by(Way::Pump, slot, leader_epoch, batch, now)
+    }
+
+    /// As [`LogDir::append`], but the journal's pump sleeps on if nobody awaits an fsync of the batch, and it is small:
+    /// the caller sees to it, by [`LogDir::write_unawaited`], soon after this and maybe other appends. A thread more
+    /// on the way of each acknowledgement would cost more than the write.
+    pub fn append_unawaited(
+        &self,
+        slot: PartitionSlot,
+        leader_epoch: LeaderEpoch,
+        batch: AppendBatch<'_>,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        self.append_by(Way::Caller, slot, leader_epoch, batch, now)
+    }
+
+    fn append_by(
+        &self,
+        way: Way,
+        slot: PartitionSlot,
+        leader_epoch: LeaderEpoch,
+        batch: AppendBatch<'_>,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
         self.admit(batch.origin)?;
         let partition = self.partition(slot).ok_or(AppendError::UnknownPartition)?;
         if self.is_large(batch.bytes.len()) {
@@ -89,7 +124,7 @@ impl LogDir {
             false => 0,
         };
         let copy = self.copy(batch.bytes, position.into());
-        self.append_copy(&partition, leader_epoch, batch, copy, None, now)
+        self.append_copy(&partition, leader_epoch, batch, copy, way, now)
     }
 
     /// Appends a batch that is too large for the journal, and was written beside it before. Otherwise as
@@ -110,8 +145,8 @@ impl LogDir {
                 batch.bytes.len(),
                 "it is the batch that was written"
             );
-            let beside = Some(number);
-            let appended = self.append_copy(&partition, leader_epoch, batch, copy, beside, now)?;
+            let way = Way::Beside(number);
+            let appended = self.append_copy(&partition, leader_epoch, batch, copy, way, now)?;
             let lsn = (!appended.duplicate).then_some(appended.durability);
             Ok((appended, lsn))
         })
@@ -136,14 +171,13 @@ impl LogDir {
         }
     }
 
-    /// `beside` is the number of the file in which the batch lies, if it does not go into the journal.
     fn append_copy(
         &self,
         partition: &Partition,
         leader_epoch: LeaderEpoch,
         batch: AppendBatch<'_>,
         copy: BatchCopy,
-        beside: Option<u64>,
+        way: Way,
         now: Now,
     ) -> Result<Appended, AppendError> {
         let BatchCopy {
@@ -186,9 +220,9 @@ impl LogDir {
         // What is left out before it comes with it.
         let ended = state.appended_end();
         let bytes = bytes.freeze();
-        let kind = match beside {
-            None => EntryKind::Append,
-            Some(_) => EntryKind::Large,
+        let kind = match way {
+            Way::Pump | Way::Caller => EntryKind::Append,
+            Way::Beside(_) => EntryKind::Large,
         };
         let header = EntryHeader {
             kind,
@@ -206,15 +240,23 @@ impl LogDir {
                 pieces: None,
             },
         };
-        let entry = match beside {
-            None => Entry::with_crc(header, class, bytes.clone(), sums.whole),
-            Some(number) => Entry::new(header, class, large::describe(number, &bytes)),
+        let entry = match way {
+            Way::Pump | Way::Caller => {
+                let entry = Entry::with_crc(header, class, bytes.clone(), sums.whole);
+                match lies_at {
+                    Some(lies_at) => entry.lying_at(lies_at),
+                    None => entry,
+                }
+            }
+            Way::Beside(number) => Entry::new(header, class, large::describe(number, &bytes)),
         };
-        let entry = match lies_at.filter(|_| beside.is_none()) {
-            Some(lies_at) => entry.lying_at(lies_at),
-            None => entry,
+        // What may be written from where it lies is too much for a worker to copy.
+        let is_callers = matches!(way, Way::Caller) && lies_at.is_none();
+        let lsn = match is_callers && class == DurabilityClass::Os {
+            true => self.wal.enqueue_unawaited(entry),
+            false => self.wal.enqueue(entry),
         };
-        let lsn = self.wal.enqueue(entry).map_err(|_| AppendError::Offline)?;
+        let lsn = lsn.map_err(|_| AppendError::Offline)?;
         let (had_pin, size) = (state.pin, bytes.len());
         let tail = TailBatch {
             base_offset,

@@ -152,7 +152,22 @@ impl LogDir {
     /// The pump of the journal: at most one I/O per call. One thread calls it.
     pub fn commit_step(&self, now: Now) -> CommitStep {
         let step = self.wal.commit_step(now);
-        match &step {
+        self.note_commit(&step);
+        step
+    }
+
+    /// Writes what the journal has to write, if that is the caller's (see [`LogDir::append_unawaited`]). Returns whether
+    /// the journal got further.
+    pub fn write_unawaited(&self, now: Now) -> bool {
+        let step = self.wal.write_unawaited(now);
+        if let Some(step) = &step {
+            self.note_commit(step);
+        }
+        matches!(step, Some(CommitStep::Wrote { .. }))
+    }
+
+    fn note_commit(&self, step: &CommitStep) {
+        match step {
             CommitStep::Failed(error) => self.health.fail(error.to_string()),
             // Told at once, and not only when space is looked at next: what is appended until then takes the room that
             // deletions need.
@@ -169,7 +184,6 @@ impl LogDir {
             | CommitStep::Prepared
             | CommitStep::Stalled { .. } => {}
         }
-        step
     }
 
     /// Called when [`LogDir::flush_step`] has something to do before the time it named. Only the first call has an

@@ -4,12 +4,13 @@ use super::entry::{DurabilityClass, Entry, EntryKind};
 use super::file_header::FileHeader;
 use super::frame::{FrameBuilder, FramePlace, PAGE_SIZE};
 use super::gather::Gather;
+use super::queue::Taken;
 use super::ring::{RingFile, WalPosition};
 use super::zeroing::Zeroing;
 use super::{CommitStep, Wal, WalError};
-use crate::disk::DiskFile;
+use crate::disk::{DiskError, DiskFile};
 use crate::marker::Marker;
-use crate::planted::PlantedBug;
+use crate::planted::{Planted, PlantedBug};
 use bytes::Bytes;
 use ottla_types::{Lsn, Mono, Now};
 use std::collections::VecDeque;
@@ -40,6 +41,8 @@ pub(crate) struct Commit {
     /// Empty frames that recovery found before the head: written again together with the next frame.
     prefix: Bytes,
     unsynced: Option<Unsynced>,
+    /// The pump fsyncs, and does not hold the lock meanwhile.
+    is_syncing: bool,
     /// The last fsynced frame has entries and no later frame proves that it was synced.
     owes_proof: bool,
     last_write: Mono,
@@ -65,6 +68,40 @@ struct Unsynced {
     entries_count: usize,
     /// Some of their entries wait for the fsync.
     is_awaited: bool,
+}
+
+/// What a step came to.
+pub(crate) enum Stepped {
+    Done(CommitStep),
+    /// An fsync is to be done, without the lock: others may write meanwhile.
+    Sync(Sync),
+}
+
+/// An fsync of the file at the head, and what will be durable with it.
+pub(crate) struct Sync {
+    file: Arc<dyn DiskFile>,
+    unsynced: Option<Unsynced>,
+    frame_seq: u64,
+    lsn: Lsn,
+}
+
+impl Sync {
+    /// Waits for the device.
+    pub(crate) fn run(&self, planted: Planted) -> Result<(), DiskError> {
+        match planted.is(PlantedBug::SkipFsync) {
+            true => Ok(()),
+            false => self.file.sync_data(),
+        }
+    }
+}
+
+/// How a frame gets into its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// Past the page cache if it is large.
+    BySize,
+    /// Through the page cache: its writer has no time to wait for the device.
+    Cached,
 }
 
 /// What recovery hands over.
@@ -94,6 +131,7 @@ impl Commit {
             synced_seq: start.synced_seq,
             prefix: start.prefix,
             unsynced: None,
+            is_syncing: false,
             owes_proof: start.owes_proof,
             last_write: Mono::ZERO,
             full_until: None,
@@ -104,7 +142,7 @@ impl Commit {
 
     /// True when nothing is left to do: all is written, fsynced and proven.
     pub(crate) fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.unsynced.is_none() && !self.owes_proof
+        self.pending.is_empty() && self.unsynced.is_none() && !self.is_syncing && !self.owes_proof
     }
 
     /// Somebody waits for the fsync of what was written without one.
@@ -114,18 +152,67 @@ impl Commit {
         }
     }
 
-    /// One step of the pump: at most one I/O.
-    pub(crate) fn step(&mut self, wal: &Wal, now: Now) -> CommitStep {
+    /// One step of the pump: at most one I/O. An fsync is only begun.
+    pub(crate) fn step(&mut self, wal: &Wal, now: Now) -> Stepped {
         if let Some(error) = wal.failure() {
-            return CommitStep::Failed(error.clone());
+            return Stepped::Done(CommitStep::Failed(error.clone()));
         }
         if wal.is_sync_wanted.swap(false, Ordering::Relaxed) {
             self.sync_soon();
         }
         match self.try_step(wal, now.mono) {
-            Ok(step) => step,
-            Err(WalError::Disk(error)) if error.is_full() => self.wait_for_room(wal, now.mono),
-            Err(error) => {
+            Ok(stepped) => stepped,
+            Err(error) => Stepped::Done(self.failed(wal, now.mono, error)),
+        }
+    }
+
+    /// Writes what is queued, if that is little and nobody awaits an fsync of any of it; otherwise, and with all that
+    /// comes after the write, the pump is woken. `None` when nothing was written.
+    pub(crate) fn write_unawaited(&mut self, wal: &Wal, now: Now) -> Option<CommitStep> {
+        let is_pumps = !self.pending.is_empty() || self.full_until.is_some();
+        if is_pumps || wal.failure().is_some() {
+            return None;
+        }
+        let bytes_max = wal.options.unawaited_bytes_max;
+        match wal.queue.take_unawaited(bytes_max, &mut self.spare) {
+            Taken::All => {}
+            Taken::Awaited => return None,
+            Taken::TooMuch => {
+                wal.wake();
+                return None;
+            }
+        }
+        self.pending.extend(self.spare.drain(..));
+        if self.pending.is_empty() {
+            return None;
+        }
+        self.build_group(wal);
+        let size = self.builder.size();
+        let head = self.head.as_ref();
+        if head.is_none_or(|head| head.size - head.position < size) {
+            wal.wake();
+            return None; // they stay pending
+        }
+        let had_unsynced = self.unsynced.is_some();
+        let count = self.builder.entries_count();
+        let step = match self.write_frame(wal, now.mono, count, Route::Cached) {
+            Ok(()) => CommitStep::Wrote {
+                written: self.last_lsn(),
+            },
+            Err(error) => self.failed(wal, now.mono, error),
+        };
+        wal.markers.reach(Marker::UnawaitedWritten);
+        let is_all = matches!(step, CommitStep::Wrote { .. }) && self.pending.is_empty();
+        if !is_all || !had_unsynced || self.is_sync_due(wal, now.mono) {
+            wal.wake(); // it does the rest, or has to know when to sync
+        }
+        Some(step)
+    }
+
+    fn failed(&mut self, wal: &Wal, now: Mono, error: WalError) -> CommitStep {
+        match error {
+            WalError::Disk(error) if error.is_full() => self.wait_for_room(wal, now),
+            error => {
                 // What a failed write or fsync left behind is unknown, and trying again would only ask
                 // the page cache: the journal stays offline until it is recovered by a restart.
                 wal.go_offline(error.clone());
@@ -147,12 +234,12 @@ impl Commit {
         CommitStep::Full { until }
     }
 
-    fn try_step(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+    fn try_step(&mut self, wal: &Wal, now: Mono) -> Result<Stepped, WalError> {
         if self.is_sync_due(wal, now) {
-            return self.sync(wal, now);
+            return Ok(self.begin_sync(now));
         }
         if let Some(until) = self.full_until.filter(|until| now < *until) {
-            return Ok(CommitStep::Full { until });
+            return Ok(Stepped::Done(CommitStep::Full { until }));
         }
         if self.full_until.is_some() && self.pending.is_empty() {
             // What was refused is a proof. It may be there as a whole, and then a group that goes to another file must
@@ -162,7 +249,7 @@ impl Commit {
         if self.pending.is_empty()
             && let Some(step) = self.gather(wal, now)
         {
-            return Ok(step);
+            return Ok(Stepped::Done(step));
         }
         if self.pending.is_empty() {
             return self.idle(wal, now);
@@ -209,39 +296,55 @@ impl Commit {
     }
 
     /// Nothing is queued: proves the last frame after a while, and says when to look again.
-    fn idle(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+    fn idle(&mut self, wal: &Wal, now: Mono) -> Result<Stepped, WalError> {
         let os_due = self
             .unsynced
             .as_ref()
             .map(|it| it.since.plus(wal.options.os_sync_after));
         if !self.owes_proof || self.unsynced.is_some() {
-            return Ok(os_due.map_or(CommitStep::Idle, |until| CommitStep::Waiting { until }));
+            let step = os_due.map_or(CommitStep::Idle, |until| CommitStep::Waiting { until });
+            return Ok(Stepped::Done(step));
         }
         let until = self.last_write.plus(wal.options.idle_after);
         if now < until && !wal.is_closing() {
-            return Ok(CommitStep::Waiting { until });
+            return Ok(Stepped::Done(CommitStep::Waiting { until }));
         }
         self.write_proof(wal, now)
     }
 
     /// Writes an empty frame, which proves the one before.
-    fn write_proof(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+    fn write_proof(&mut self, wal: &Wal, now: Mono) -> Result<Stepped, WalError> {
         self.builder.clear();
         if let Some(step) = self.make_room(wal, now)? {
             return Ok(step);
         }
         wal.markers.reach(Marker::IdleFrameWritten);
-        self.write_frame(wal, now, 0)?;
+        self.write_frame(wal, now, 0, Route::BySize)?;
         // Without this fsync the proof would not survive a power cut; nobody waits for it.
         self.sync_soon();
         self.owes_proof = false;
-        Ok(CommitStep::Wrote {
+        Ok(self.wrote())
+    }
+
+    fn wrote(&self) -> Stepped {
+        Stepped::Done(CommitStep::Wrote {
             written: self.last_lsn(),
         })
     }
 
     /// Writes one frame with as many pending entries as fit.
-    fn write_group(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+    fn write_group(&mut self, wal: &Wal, now: Mono) -> Result<Stepped, WalError> {
+        self.build_group(wal);
+        if let Some(step) = self.make_room(wal, now)? {
+            return Ok(step);
+        }
+        let count = self.builder.entries_count();
+        self.write_frame(wal, now, count, Route::BySize)?;
+        Ok(self.wrote())
+    }
+
+    /// Builds a frame of as many pending entries as fit.
+    fn build_group(&mut self, wal: &Wal) {
         let room_here = self
             .head
             .as_ref()
@@ -270,18 +373,10 @@ impl Commit {
             }
         }
         self.builder.place_bodies();
-        if let Some(step) = self.make_room(wal, now)? {
-            return Ok(step);
-        }
-        let count = self.builder.entries_count();
-        self.write_frame(wal, now, count)?;
-        Ok(CommitStep::Wrote {
-            written: self.last_lsn(),
-        })
     }
 
     /// Sees to it that the built frame fits the file at the head; otherwise does one step towards that.
-    fn make_room(&mut self, wal: &Wal, now: Mono) -> Result<Option<CommitStep>, WalError> {
+    fn make_room(&mut self, wal: &Wal, now: Mono) -> Result<Option<Stepped>, WalError> {
         let size = self.builder.size();
         if self
             .head
@@ -300,13 +395,11 @@ impl Commit {
             self.prefix = Bytes::new();
             self.has_room(wal);
             self.note_unsynced(now, 0, 0, true);
-            return Ok(Some(CommitStep::Wrote {
-                written: self.last_lsn(),
-            }));
+            return Ok(Some(self.wrote()));
         }
         if self.unsynced.is_some() {
             // So that frames without fsync never lie in two files.
-            return self.sync(wal, now).map(Some);
+            return Ok(Some(self.begin_sync(now)));
         }
         let wanted = size + PAGE_SIZE;
         let next = wal.ring.lock().take_free(wanted);
@@ -317,7 +410,7 @@ impl Commit {
             }
             None => {
                 wal.ring.lock().wanted_size = Some(wanted);
-                self.grow(wal, now).map(Some)
+                self.grow(wal, now).map(|step| Some(Stepped::Done(step)))
             }
         }
     }
@@ -357,7 +450,13 @@ impl Commit {
     }
 
     /// Writes the built frame, whose bodies are those of the first `count` pending entries.
-    fn write_frame(&mut self, wal: &Wal, now: Mono, count: usize) -> Result<(), WalError> {
+    fn write_frame(
+        &mut self,
+        wal: &Wal,
+        now: Mono,
+        count: usize,
+        route: Route,
+    ) -> Result<(), WalError> {
         let place = self.place();
         self.builder.seal(&FramePlace {
             ring_epoch: self.epoch,
@@ -395,7 +494,8 @@ impl Commit {
         parts.push(self.builder.padding());
         let before = header.len() + self.prefix.len();
         let position = head.position - before as u64;
-        if wal.options.uncached_size_min <= self.builder.size() {
+        let is_large = wal.options.uncached_size_min <= self.builder.size();
+        if is_large && route == Route::BySize {
             head.file.write_uncached(position, &parts)?;
         } else {
             head.file.write_at(position, &parts)?;
@@ -424,6 +524,7 @@ impl Commit {
         } else if 0 < count {
             wal.markers.reach(Marker::OsSyncSkipped);
         }
+        wal.frames_written.fetch_add(1, Ordering::Relaxed);
         wal.queue.publish_written(self.last_lsn(), bytes);
         if wal.options.planted.is(PlantedBug::AcknowledgeBeforeFsync) {
             wal.queue.publish_durable(self.last_lsn());
@@ -450,22 +551,37 @@ impl Commit {
         unsynced.is_awaited |= is_awaited;
     }
 
-    fn sync(&mut self, wal: &Wal, now: Mono) -> Result<CommitStep, WalError> {
+    /// Everything that was written is to be fsynced now.
+    fn begin_sync(&mut self, now: Mono) -> Stepped {
         let head = self.head.as_ref().expect("what was written is at the head");
         self.gather.sync_starts(now);
-        if !wal.options.planted.is(PlantedBug::SkipFsync) {
-            head.file.sync_data()?;
+        self.is_syncing = true;
+        Stepped::Sync(Sync {
+            file: Arc::clone(&head.file),
+            unsynced: self.unsynced.take(),
+            frame_seq: self.next_seq - 1,
+            lsn: self.last_lsn(),
+        })
+    }
+
+    /// The fsync is over. Meanwhile others may have written behind what it was for.
+    pub(crate) fn end_sync(
+        &mut self,
+        wal: &Wal,
+        now: Now,
+        sync: Sync,
+        result: Result<(), DiskError>,
+    ) -> CommitStep {
+        self.is_syncing = false;
+        if let Err(error) = result {
+            return self.failed(wal, now.mono, error.into());
         }
-        let unsynced = self.unsynced.take();
-        self.released = unsynced
-            .as_ref()
-            .map_or(0, |unsynced| unsynced.entries_count);
+        self.released = sync.unsynced.map_or(0, |unsynced| unsynced.entries_count);
         self.owes_proof |= 0 < self.released;
-        self.synced_seq = self.next_seq - 1;
+        self.synced_seq = sync.frame_seq;
         wal.ring.lock().synced(self.synced_seq);
-        let durable = self.last_lsn();
-        wal.queue.publish_durable(durable);
-        Ok(CommitStep::Synced { durable })
+        wal.queue.publish_durable(sync.lsn);
+        CommitStep::Synced { durable: sync.lsn }
     }
 
     /// LSN of the last entry that was written.

@@ -32,13 +32,13 @@ use crate::disk::{Disk, DiskError};
 use crate::marker::{Marker, Markers};
 use crate::planted::PlantedBug;
 use crate::sync::Mutex;
-use commit::Commit;
+use commit::{Commit, Stepped};
 use ottla_types::{Lsn, Mono, Now};
-use queue::{Enqueued, Queue};
+use queue::{Enqueued, Queue, Writer};
 use ring::{Ring, ring_path};
 use run_record::RunPreparation;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use zeroing::Zeroing;
@@ -51,7 +51,7 @@ pub struct Wal {
     options: WalOptions,
     markers: Arc<Markers>,
     queue: Queue,
-    /// Held by the pump, also while it does I/O.
+    /// Held by the pump also while it writes, but not during an fsync.
     commit: Mutex<Commit>,
     ring: Mutex<Ring>,
     zeroing: Mutex<Option<Zeroing>>,
@@ -59,11 +59,14 @@ pub struct Wal {
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     failure: OnceLock<WalError>,
     is_sync_wanted: AtomicBool,
+    /// Somebody came to write what it had queued while another had the lock.
+    is_write_missed: AtomicBool,
     is_closing: AtomicBool,
     /// The last write found no room.
     is_full: AtomicBool,
     /// The ring may be one that cannot grow: whoever asks looks.
     was_growth_refused: AtomicBool,
+    frames_written: AtomicU64,
     /// When a frame was written last whose fsync somebody waits for, in nanoseconds of the pump's clock.
     last_awaited: AtomicU64,
 }
@@ -152,6 +155,8 @@ pub struct WalStats {
     pub free_files_count: usize,
     /// Bytes queued and not written.
     pub queued_bytes: u64,
+    /// Frames written since the journal was opened.
+    pub frames_written: u64,
 }
 
 impl Wal {
@@ -185,12 +190,21 @@ impl Wal {
     /// Queues an entry: a short lock, no I/O. Called under the partition's lock, so that LSN order is the
     /// partition's order. Fails when the journal is offline or the entry does not fit.
     pub fn enqueue(&self, entry: Entry) -> Result<Lsn, WalError> {
+        self.enqueue_for(Writer::Pump, entry)
+    }
+
+    /// The same without waking the pump for it: who queues it calls [`Wal::write_unawaited`] soon.
+    pub fn enqueue_unawaited(&self, entry: Entry) -> Result<Lsn, WalError> {
+        self.enqueue_for(Writer::Caller, entry)
+    }
+
+    fn enqueue_for(&self, writer: Writer, entry: Entry) -> Result<Lsn, WalError> {
         if self.options.entry_size_max < entry.body_size() {
             let (size, size_max) = (entry.body_size(), self.options.entry_size_max);
             return Err(WalError::EntryTooLarge { size, size_max });
         }
         let overtakes = self.options.planted.is(PlantedBug::QueuedOutsideLock);
-        match self.queue.push(entry, overtakes) {
+        match self.queue.push(entry, writer, overtakes) {
             Enqueued::Queued(lsn) => Ok(lsn),
             Enqueued::Wake(lsn) => {
                 self.wake();
@@ -205,7 +219,49 @@ impl Wal {
 
     /// The pump: at most one I/O per call. One thread calls it.
     pub fn commit_step(&self, now: Now) -> CommitStep {
-        self.commit.lock().step(self, now)
+        let stepped = self.commit.lock().step(self, now);
+        let step = match stepped {
+            Stepped::Done(step) => step,
+            Stepped::Sync(sync) => {
+                let result = sync.run(self.options.planted);
+                self.commit.lock().end_sync(self, now, sync, result)
+            }
+        };
+        if self.was_write_missed() {
+            self.wake();
+        }
+        step
+    }
+
+    /// Writes what is queued, unless the pump must: through the page cache, so that the caller hardly waits. For
+    /// threads that queue entries nobody awaits an fsync of: it saves them the way to the pump and back. Returns
+    /// what became of the last write, if there was one.
+    pub fn write_unawaited(&self, now: Now) -> Option<CommitStep> {
+        let mut wrote = None;
+        loop {
+            let mut commit = self.commit.try_lock();
+            if commit.is_none() {
+                // Who has it looks here after letting go of it.
+                self.is_write_missed.store(true, Ordering::SeqCst);
+                fence(Ordering::SeqCst);
+                commit = self.commit.try_lock();
+            }
+            let Some(mut commit) = commit else {
+                return wrote;
+            };
+            let step = commit.write_unawaited(self, now);
+            drop(commit);
+            wrote = step.or(wrote);
+            if !self.was_write_missed() {
+                return wrote;
+            }
+        }
+    }
+
+    /// Whether somebody wanted to write while we did.
+    fn was_write_missed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.is_write_missed.swap(false, Ordering::SeqCst)
     }
 
     /// Prepares the next ring file in the background, and what the next start needs: at most one I/O per call.
@@ -329,6 +385,7 @@ impl Wal {
             live_files_count,
             free_files_count,
             queued_bytes: self.queued_bytes(),
+            frames_written: self.frames_written.load(Ordering::Relaxed),
         }
     }
 

@@ -20,6 +20,9 @@ pub struct WalOptions {
     /// Frames from this size on are written past the page cache: nobody reads them but a restart. Smaller ones are
     /// written faster into pages that the ring has already.
     pub uncached_size_min: u64,
+    /// Of entries that nobody awaits an fsync of, so many bytes are written by who queued them (see
+    /// [`Wal::write_unawaited`](super::Wal::write_unawaited)); more is left to the pump.
+    pub unawaited_bytes_max: u64,
     /// Largest body of an entry; a frame with it must fit a file of `file_size_max`.
     pub entry_size_max: usize,
     /// After so long without a commit an empty frame proves the last one.
@@ -50,6 +53,7 @@ impl WalOptions {
             span_max: 256 << 10,
             group_size_max: 32 << 10,
             uncached_size_min: 16 << 10,
+            unawaited_bytes_max: 20 << 10,
             entry_size_max: 32 << 10,
             os_sync_bytes: 24 << 10,
             ..WalOptions::default()
@@ -88,6 +92,7 @@ impl Default for WalOptions {
             span_max: 512 << 20,
             group_size_max: 8 << 20,
             uncached_size_min: 128 << 10,
+            unawaited_bytes_max: 512 << 10,
             entry_size_max: 16 << 20,
             idle_after: Duration::from_millis(20),
             os_sync_after: Duration::from_secs(1),

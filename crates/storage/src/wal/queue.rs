@@ -1,6 +1,6 @@
 //! Where entries wait for the pump. The only part of the journal that request workers touch.
 
-use super::entry::{Entry, EntryKind};
+use super::entry::{DurabilityClass, Entry, EntryKind};
 use crate::sync::Mutex;
 use ottla_types::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,23 @@ pub(crate) struct Queue {
 
 struct Inner {
     entries: Vec<Entry>,
+    /// Bytes of their bodies.
+    bytes: u64,
+    /// An fsync is awaited of some of them.
+    is_awaited: bool,
     next_lsn: Lsn,
     is_closed: bool,
     /// The pump sleeps until so many entries are there; `usize::MAX` while it is awake.
     wake_at: usize,
+}
+
+/// Who brings an entry to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// The pump, which is woken.
+    Pump,
+    /// Who queues it: the pump may sleep on.
+    Caller,
 }
 
 /// What became of an entry.
@@ -32,6 +45,16 @@ pub(crate) enum Enqueued {
     Refused,
 }
 
+/// What somebody else than the pump gets.
+pub(crate) enum Taken {
+    /// Everything.
+    All,
+    /// Nothing: the pump is on its way for an entry that waits for an fsync.
+    Awaited,
+    /// Nothing: it is the pump's, who may be asleep.
+    TooMuch,
+}
+
 impl Queue {
     /// Empty, with everything below `next_lsn` durable.
     pub(crate) fn new(next_lsn: Lsn) -> Queue {
@@ -39,6 +62,8 @@ impl Queue {
         Queue {
             inner: Mutex::new(Inner {
                 entries: Vec::new(),
+                bytes: 0,
+                is_awaited: false,
                 next_lsn,
                 is_closed: false,
                 wake_at: usize::MAX,
@@ -52,7 +77,7 @@ impl Queue {
 
     /// Puts an entry behind all others. With `overtakes`, which is a planted bug, it comes before one of the same
     /// partition, as when two threads queue what they appended after they left the partition's lock.
-    pub(crate) fn push(&self, entry: Entry, overtakes: bool) -> Enqueued {
+    pub(crate) fn push(&self, entry: Entry, writer: Writer, overtakes: bool) -> Enqueued {
         let size = entry.body_size() as u64;
         let mut inner = self.inner.lock();
         if inner.is_closed {
@@ -60,11 +85,13 @@ impl Queue {
         }
         let lsn = inner.next_lsn;
         inner.next_lsn = lsn.next();
+        inner.bytes += size;
+        inner.is_awaited |= entry.class() == DurabilityClass::Fsync;
         inner.entries.push(entry);
         if overtakes {
             swap_last(&mut inner.entries);
         }
-        let is_wanted = inner.wake_at <= inner.entries.len();
+        let is_wanted = writer == Writer::Pump && inner.wake_at <= inner.entries.len();
         if is_wanted {
             inner.wake_at = usize::MAX;
         }
@@ -92,14 +119,29 @@ impl Queue {
     pub(crate) fn take(&self, spare: &mut Vec<Entry>) {
         let mut inner = self.inner.lock();
         inner.wake_at = usize::MAX;
-        std::mem::swap(&mut inner.entries, spare);
+        inner.take(spare);
+    }
+
+    /// The same for somebody else than the pump, who takes no more than `bytes_max` and nothing that an fsync is
+    /// awaited of. When the pump is to be woken stays as it is.
+    pub(crate) fn take_unawaited(&self, bytes_max: u64, spare: &mut Vec<Entry>) -> Taken {
+        let mut inner = self.inner.lock();
+        if inner.is_awaited {
+            return Taken::Awaited;
+        }
+        if bytes_max < inner.bytes {
+            return Taken::TooMuch;
+        }
+        inner.take(spare);
+        Taken::All
     }
 
     /// Refuses everything from now on and forgets what waits.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.is_closed = true;
-        let entries = std::mem::take(&mut inner.entries);
+        let mut entries = Vec::new();
+        inner.take(&mut entries);
         // Nothing is written any more: what the pump holds is forgotten too.
         self.queued_bytes.store(0, Ordering::Relaxed);
         drop(inner);
@@ -138,6 +180,13 @@ impl Queue {
 
     pub(crate) fn publish_durable(&self, last: Lsn) {
         self.durable.store(last.get(), Ordering::Release);
+    }
+}
+
+impl Inner {
+    fn take(&mut self, spare: &mut Vec<Entry>) {
+        std::mem::swap(&mut self.entries, spare);
+        (self.bytes, self.is_awaited) = (0, false);
     }
 }
 

@@ -127,6 +127,8 @@ pub(super) fn open(
         waker: OnceLock::new(),
         failure: OnceLock::new(),
         is_sync_wanted: AtomicBool::new(false),
+        is_write_missed: AtomicBool::new(false),
+        frames_written: AtomicU64::new(0),
         is_closing: AtomicBool::new(false),
         is_full: AtomicBool::new(false),
         was_growth_refused: AtomicBool::new(false),

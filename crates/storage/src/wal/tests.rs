@@ -190,6 +190,57 @@ fn os_entries_are_fsynced_later_and_a_topic_that_becomes_durable_does_not_wait()
     assert_eq!(it.markers.count(Marker::OsSyncDue), 1);
 }
 
+#[test]
+fn what_nobody_awaits_is_written_by_who_queued_it_and_fsynced_by_the_pump() {
+    let (mut it, ..) = open(&MemoryDisk::new(), WalOptions::default(), None);
+    let woken = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&woken);
+    it.wal.set_waker(Box::new(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }));
+    let wakes = || woken.swap(0, Ordering::Relaxed);
+    let put = |it: &Fixture, number, size| {
+        let entry = entry(number, size, DurabilityClass::Os);
+        it.wal.enqueue_unawaited(entry).unwrap()
+    };
+    it.put(0, 100);
+    it.run();
+    it.pass(1000);
+    it.run();
+    assert_eq!(wakes(), 0, "it had not slept");
+
+    assert_eq!(put(&it, 1, 100), Lsn::new(2));
+    assert_eq!(wakes(), 0, "who queued it writes it");
+    let step = it.wal.write_unawaited(it.now);
+    assert!(matches!(step, Some(CommitStep::Wrote { written }) if written == Lsn::new(2)));
+    assert_eq!(wakes(), 1, "the pump has to know when to sync");
+    put(&it, 2, 100);
+    assert!(it.wal.write_unawaited(it.now).is_some());
+    assert!(it.wal.write_unawaited(it.now).is_none(), "there is no more");
+    assert_eq!(wakes(), 0, "it knows");
+    assert_eq!(it.wal.durable_lsn(), Lsn::new(1));
+    it.run();
+    it.pass(1000);
+    it.run();
+    assert_eq!(it.wal.durable_lsn(), Lsn::new(3));
+
+    put(&it, 3, 100);
+    it.put(4, 100);
+    assert_eq!(wakes(), 1);
+    assert!(
+        it.wal.write_unawaited(it.now).is_none(),
+        "an fsync is awaited"
+    );
+    it.run();
+    put(&it, 5, 1 << 20);
+    assert!(it.wal.write_unawaited(it.now).is_none(), "it is too much");
+    assert_eq!(wakes(), 1);
+    it.run();
+    assert_eq!(it.wal.written_lsn(), Lsn::new(6));
+    let (_, _, replayed) = it.reopen(None);
+    assert_eq!(replayed.len(), 6);
+}
+
 /// Three frames of one page each behind the header page: offsets 0, 1 and 2.
 fn three_frames() -> Fixture {
     let (it, ..) = open(&MemoryDisk::new(), WalOptions::default(), None);

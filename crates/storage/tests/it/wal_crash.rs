@@ -92,18 +92,24 @@ impl Run {
             match self.prng.below(10) {
                 0..=3 if wal.queued_bytes() < 1 << 20 => self.enqueue(wal),
                 4..=7 => {
-                    let step = wal.commit_step(self.now);
+                    let step = match self.prng.chance(1, 3) {
+                        true => wal.write_unawaited(self.now),
+                        false => Some(wal.commit_step(self.now)),
+                    };
                     self.durable = wal.durable_lsn();
                     self.written = wal.written_lsn();
                     match step {
-                        CommitStep::Failed(_) => return Ok(()),
-                        CommitStep::Stalled { .. } => self.checkpoint(wal)?,
-                        CommitStep::Idle
-                        | CommitStep::Waiting { .. }
-                        | CommitStep::Wrote { .. }
-                        | CommitStep::Synced { .. }
-                        | CommitStep::Prepared
-                        | CommitStep::Full { .. } => {}
+                        Some(CommitStep::Failed(_)) => return Ok(()),
+                        Some(CommitStep::Stalled { .. }) => self.checkpoint(wal)?,
+                        None
+                        | Some(
+                            CommitStep::Idle
+                            | CommitStep::Waiting { .. }
+                            | CommitStep::Wrote { .. }
+                            | CommitStep::Synced { .. }
+                            | CommitStep::Prepared
+                            | CommitStep::Full { .. },
+                        ) => {}
                     }
                 }
                 0..=3 => {}
@@ -328,6 +334,7 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
         Marker::RingGrown,
         Marker::IdleFrameWritten,
         Marker::OsSyncSkipped,
+        Marker::UnawaitedWritten,
         Marker::OsSyncDue,
         Marker::TornFrameCut,
         Marker::UnprovenRewritten,
