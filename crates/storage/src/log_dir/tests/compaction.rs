@@ -1,26 +1,14 @@
 //! Compacted logs: what is left of them, whatever happens meanwhile.
 
 use super::harness::*;
-use crate::cleaner::CleanerOptions;
+use super::keyed_log::*;
 use crate::disk::Disk;
-use crate::log_dir::{LogDirOptions, PumpStep, ReadLimit};
+use crate::log_dir::{LogDirOptions, ReadLimit};
 use crate::partition::LogConfig;
 use crate::segment::Access;
-use ottla_records::{BatchBuilder, BatchFilter, Codec, Compressor, batches};
-use ottla_types::{Offset, PartitionSlot, ProducerEpoch, ProducerId, Sequence, Timestamp};
-use std::collections::BTreeMap;
+use ottla_records::batches;
+use ottla_types::Offset;
 use std::path::Path;
-use std::time::Duration;
-
-fn options() -> LogDirOptions {
-    LogDirOptions {
-        cleaner: CleanerOptions {
-            backoff: Duration::from_secs(1),
-            ..CleanerOptions::default()
-        },
-        ..small_options()
-    }
-}
 
 fn config() -> LogConfig {
     LogConfig {
@@ -34,76 +22,7 @@ fn config() -> LogConfig {
     }
 }
 
-/// One record.
-fn keyed(key: &str, value: Option<&str>, producer: Option<Producer>, at: i64) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(Codec::None);
-    if let Some((id, epoch, sequence)) = producer {
-        builder = builder.producer(
-            ProducerId::new(id),
-            ProducerEpoch::new(epoch),
-            Sequence::new(sequence),
-        );
-    }
-    let value = value.map(str::as_bytes);
-    builder.push(Timestamp::from_millis(at), Some(key.as_bytes()), value, &[]);
-    builder.finish(&mut Compressor::default())
-}
-
-/// Offset and value of the newest record of each key.
-type Latest = BTreeMap<String, (i64, Option<String>)>;
-
 impl Harness {
-    fn put(&mut self, slot: PartitionSlot, key: &str, value: Option<&str>) -> i64 {
-        let at = self.now.wall.as_millis();
-        let appended = self.append(slot, &keyed(key, value, None, at));
-        appended.base_offset.get()
-    }
-
-    /// Runs the cleaner, and whoever it waits for, until it finds nothing to do.
-    fn clean(&mut self) {
-        self.settle();
-        self.dir.clean_now();
-        for _ in 0..100_000 {
-            match self.dir.clean_step(self.now) {
-                PumpStep::Worked => {}
-                PumpStep::Waiting { until }
-                    if until <= self.now.mono.plus(Duration::from_millis(500)) =>
-                {
-                    self.settle();
-                    self.pass(250);
-                }
-                PumpStep::Waiting { .. } => return self.settle(),
-                PumpStep::Offline => panic!("{:?}", self.dir.health()),
-            }
-        }
-        panic!("the cleaner does not come to an end");
-    }
-
-    fn records(&self, slot: PartitionSlot) -> Vec<(i64, String, Option<String>)> {
-        let mut filter = BatchFilter::default();
-        let mut seen = Vec::new();
-        let start = self.dir.ends(slot).expect("there").log_start.get();
-        for (_, _, bytes) in self.read_all(slot, start, 1_500) {
-            for batch in batches(&bytes) {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let mut look = |record: &ottla_records::RecordView<'_>| {
-                    let key = text(record.key.expect("a key"));
-                    seen.push((record.offset.get(), key, record.value.map(text)));
-                };
-                let batch = batch.expect("a batch");
-                filter.each(&batch, &mut look).expect("readable");
-            }
-        }
-        seen
-    }
-
-    fn latest(&self, slot: PartitionSlot) -> Latest {
-        let records = self.records(slot).into_iter();
-        records
-            .map(|(offset, key, value)| (key, (offset, value)))
-            .collect()
-    }
-
     fn bytes_on_disk(&self) -> u64 {
         let files = self.disk.list(Path::new("topic1-1")).expect("a directory");
         files.iter().map(|file| file.size).sum()
@@ -115,22 +34,10 @@ impl Harness {
     }
 }
 
-/// `count` updates in turn over `keys` keys.
-fn overwrite(h: &mut Harness, slot: PartitionSlot, keys: usize, count: usize, tag: &str) {
-    for index in 0..count {
-        let key = format!("key-{}", index % keys);
-        h.put(
-            slot,
-            &key,
-            Some(&format!("{tag}-{index}-{}", "x".repeat(60))),
-        );
-    }
-}
-
 #[test]
 fn only_the_newest_record_of_each_key_is_left() {
     for restarts in [false, true] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let slot = h.create(1, config());
         overwrite(&mut h, slot, 7, 300, "a");
         let before = h.latest(slot);
@@ -154,7 +61,7 @@ fn only_the_newest_record_of_each_key_is_left() {
 
 #[test]
 fn the_same_keys_for_ever_need_the_same_room_for_ever() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let slot = h.create(1, config());
     let mut largest = 0;
     for round in 0..40 {
@@ -183,7 +90,7 @@ fn the_same_keys_for_ever_need_the_same_room_for_ever() {
 
 #[test]
 fn a_topic_that_is_not_compacted_is_left_alone() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let plain = LogConfig {
         compacts: false,
         ..config()
@@ -205,7 +112,7 @@ fn a_topic_that_is_not_compacted_is_left_alone() {
 
 #[test]
 fn tombstones_stay_for_their_time_and_then_go_with_their_keys() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let slot = h.create(1, config());
     overwrite(&mut h, slot, 2, 40, "a");
     h.put(slot, "key-0", None);
@@ -245,7 +152,7 @@ fn tombstones_stay_for_their_time_and_then_go_with_their_keys() {
 
 #[test]
 fn nothing_above_the_high_watermark_or_younger_than_the_lag_is_touched() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let lagging = LogConfig {
         min_compaction_lag_ms: 10_000,
         ..config()
@@ -268,7 +175,7 @@ fn nothing_above_the_high_watermark_or_younger_than_the_lag_is_touched() {
 
 #[test]
 fn a_log_is_compacted_when_it_is_dirty_enough_or_has_waited_long_enough() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let patient = LogConfig {
         min_cleanable_ppm: 900_000,
         max_compaction_lag_ms: 60_000,
@@ -294,7 +201,7 @@ fn a_log_is_compacted_when_it_is_dirty_enough_or_has_waited_long_enough() {
 fn readers_keep_what_they_began_with() {
     let mut h = Harness::new(LogDirOptions {
         open_files_max: 1,
-        ..options()
+        ..cleaner_options()
     });
     let slot = h.create(1, config());
     overwrite(&mut h, slot, 3, 100, "a");
@@ -323,7 +230,7 @@ fn readers_keep_what_they_began_with() {
 
 #[test]
 fn sequences_survive_their_records() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let slot = h.create(1, config());
     let at = h.now.wall.as_millis();
     for sequence in 0..3 {
@@ -352,7 +259,7 @@ fn sequences_survive_their_records() {
 #[test]
 fn a_crash_at_any_moment_of_a_round_leaves_one_of_both() {
     for steps in 0..80 {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let slot = h.create(1, config());
         overwrite(&mut h, slot, 5, 80, "a");
         let before = h.latest(slot);
@@ -395,7 +302,7 @@ fn a_crash_at_any_moment_of_a_round_leaves_one_of_both() {
 
 #[test]
 fn a_log_that_cannot_be_read_is_left_alone_and_others_go_on() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let (one, other) = (h.create(1, config()), h.create(2, config()));
     overwrite(&mut h, one, 3, 100, "a");
     overwrite(&mut h, other, 3, 80, "a");

@@ -158,13 +158,18 @@ fn a_lost_entry_that_is_in_a_segment_is_no_loss() {
     }
 }
 
-#[test]
-fn a_lost_entry_that_was_cut_off_is_no_loss() {
+fn five_records() -> (Harness, PartitionSlot) {
     let mut h = Harness::new(small_options());
     let slot = h.create(1, LogConfig::default());
     for number in 0..5 {
         produce(&mut h, slot, number);
     }
+    (h, slot)
+}
+
+#[test]
+fn a_lost_entry_that_was_cut_off_is_no_loss() {
+    let (mut h, slot) = five_records();
     h.dir.truncate(slot, Offset::new(2)).expect("in range");
     h.commit();
     produce(&mut h, slot, 2);
@@ -179,11 +184,7 @@ fn a_lost_entry_that_was_cut_off_is_no_loss() {
 
 #[test]
 fn a_lost_entry_in_a_segment_that_rotted_too_is_a_loss() {
-    let mut h = Harness::new(small_options());
-    let slot = h.create(1, LogConfig::default());
-    for number in 0..5 {
-        produce(&mut h, slot, number);
-    }
+    let (mut h, slot) = five_records();
     h.flush(slot);
     h.prove();
     h.flip_in_journal(&value(2));
@@ -281,11 +282,7 @@ impl Harness {
 
 #[test]
 fn a_second_loss_in_a_damaged_partition_ends_it_earlier_and_stops_no_start() {
-    let mut h = Harness::new(small_options());
-    let slot = h.create(1, LogConfig::default());
-    for number in 0..5 {
-        produce(&mut h, slot, number);
-    }
+    let (mut h, slot) = five_records();
     h.dir
         .delete_records(slot, Offset::new(2))
         .expect("in range");

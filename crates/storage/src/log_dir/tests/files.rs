@@ -12,6 +12,17 @@ fn read(h: &Harness, path: &str) -> Vec<u8> {
     content(&h.disk, Path::new(path))
 }
 
+impl Harness {
+    /// Another topic with the name of the first one.
+    fn create_successor(&self) -> (TopicPartition, PartitionSlot) {
+        let mut other = partition(1);
+        other.topic_id = partition(2).topic_id;
+        let config = LogConfig::default();
+        let created = self.dir.create_partition(other, "topic1", config);
+        (other, created.expect("online"))
+    }
+}
+
 #[test]
 fn segment_files_are_exactly_the_batches() {
     let mut h = Harness::new(small_options());
@@ -207,12 +218,7 @@ fn dropped_partitions_leave_nothing_and_names_can_be_used_again() {
     let lsn = h.dir.drop_partition(slot, h.now).expect("there");
     assert_eq!(h.dir.slot(partition(1)), None);
     // Another topic of the same name, before anything of the old one is gone.
-    let mut other = partition(1);
-    other.topic_id = partition(2).topic_id;
-    let successor = h
-        .dir
-        .create_partition(other, "topic1", LogConfig::default());
-    let successor = successor.expect("online");
+    let (other, successor) = h.create_successor();
     h.append(successor, &batch(None, &[1], b"new"));
     h.dir.request_flush(successor, true);
     h.settle();
@@ -302,12 +308,7 @@ fn a_directory_that_cannot_be_renamed_is_emptied_where_it_is() {
     h.disk.create_dir(&taken).expect("made");
     h.disk.create_dir(&taken.join("mine")).expect("made");
     h.dir.drop_partition(slot, h.now).expect("there");
-    let mut other = partition(1);
-    other.topic_id = partition(2).topic_id;
-    let successor = h
-        .dir
-        .create_partition(other, "topic1", LogConfig::default());
-    let successor = successor.expect("online");
+    let (other, successor) = h.create_successor();
     h.append(successor, &batch(None, &[1], b"new"));
     h.settle();
     h.flush(successor);

@@ -12,6 +12,7 @@ use ottla_types::{
     LeaderEpoch, Mono, Now, Offset, PartitionId, PartitionSlot, ProducerEpoch, ProducerId,
     Sequence, Timestamp, TopicId, TopicPartition, Uuid,
 };
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,13 @@ impl Harness {
 
     pub(super) fn append(&mut self, slot: PartitionSlot, bytes: &[u8]) -> Appended {
         self.try_append(slot, bytes).expect("appended")
+    }
+
+    /// Records of 900 bytes, each of its number.
+    pub(super) fn append_numbered(&mut self, slot: PartitionSlot, numbers: Range<u8>) {
+        for number in numbers {
+            self.append(slot, &batch(None, &[1_000], &[number; 900]));
+        }
     }
 
     /// Flips a bit of the byte at `at`.

@@ -8,17 +8,44 @@ use crate::memory_disk::MemoryDisk;
 use crate::partition::LogConfig;
 use crate::segment::Access;
 use crate::wal::CommitStep;
-use ottla_types::Offset;
+use ottla_types::{Offset, PartitionSlot};
 use std::path::Path;
 
-impl Harness {
-    /// Somebody else takes all the room.
-    fn fill_up(&self) {
-        let ballast = self.disk.open(Path::new("ballast"), OpenMode::Create);
-        let free = self.disk.space().expect("asked").free_bytes;
-        let taken = ballast.and_then(|ballast| ballast.set_len(free));
-        taken.expect("there is room");
+/// A full disk, an empty partition, and one whose files take most of the room.
+fn without_room() -> (Harness, PartitionSlot, PartitionSlot) {
+    let mut h = Harness::on(MemoryDisk::with_size(1 << 20), small_options());
+    let slot = h.create(1, LogConfig::default());
+    let doomed = h.create(2, LogConfig::default());
+    for _ in 0..20 {
+        h.append(doomed, &batch(None, &[1], &[7; 15_000]));
+        h.flush(doomed);
     }
+    let ballast = h.disk.open(Path::new("ballast"), OpenMode::Create);
+    let free = h.disk.space().expect("asked").free_bytes;
+    let taken = ballast.and_then(|ballast| ballast.set_len(free));
+    taken.expect("there is room");
+    (h, slot, doomed)
+}
+
+/// The journal takes the drop of `doomed`, and what that frees lets everything go on. `count` batches are in `slot`.
+fn assert_room_after_drop(
+    mut h: Harness,
+    slot: PartitionSlot,
+    doomed: PartitionSlot,
+    count: usize,
+) {
+    let dropped = h.dir.drop_partition(doomed, h.now).expect("there");
+    h.commit();
+    assert!(dropped <= h.dir.durable_lsn());
+    for _ in 0..10 {
+        h.pass(1_000);
+        h.settle();
+    }
+    assert_eq!(h.dir.health(), DirHealth::Online);
+    h.append(slot, &batch(None, &[1], &[1; 1_000]));
+    h.settle();
+    let h = h.restart();
+    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), count + 1);
 }
 
 #[test]
@@ -76,14 +103,7 @@ fn a_journal_without_room_refuses_records_until_there_is_some() {
 /// The ring cannot grow and tails cannot be flushed: what is left of the ring is kept for the deletion that makes room.
 #[test]
 fn a_deletion_is_journaled_when_nothing_else_has_room() {
-    let mut h = Harness::on(MemoryDisk::with_size(1 << 20), small_options());
-    let slot = h.create(1, LogConfig::default());
-    let doomed = h.create(2, LogConfig::default());
-    for _ in 0..20 {
-        h.append(doomed, &batch(None, &[1], &[7; 15_000]));
-        h.flush(doomed);
-    }
-    h.fill_up();
+    let (mut h, slot, doomed) = without_room();
     let mut count = 0;
     while let Ok(appended) = h.try_append(slot, &batch(None, &[1], &[1; 1_000])) {
         h.commit();
@@ -94,32 +114,13 @@ fn a_deletion_is_journaled_when_nothing_else_has_room() {
     assert_eq!(h.dir.health(), DirHealth::Full);
     assert!(0 < h.dir.markers().count(Marker::RingGrowthRefused));
 
-    let doomed = h.dir.slot(partition(2)).expect("recovered");
-    let dropped = h.dir.drop_partition(doomed, h.now).expect("there");
-    h.commit();
-    assert!(dropped <= h.dir.durable_lsn());
-    for _ in 0..10 {
-        h.pass(1_000);
-        h.settle();
-    }
-    assert_eq!(h.dir.health(), DirHealth::Online);
-    h.append(slot, &batch(None, &[1], &[1; 1_000]));
-    h.settle();
-    let h = h.restart();
-    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), count + 1);
+    assert_room_after_drop(h, slot, doomed, count);
 }
 
 /// The ring cannot grow, and a burst is queued before any of it is written: it ends where the half for deletions begins.
 #[test]
 fn a_burst_leaves_deletions_their_half_of_the_ring() {
-    let mut h = Harness::on(MemoryDisk::with_size(1 << 20), small_options());
-    let slot = h.create(1, LogConfig::default());
-    let doomed = h.create(2, LogConfig::default());
-    for _ in 0..20 {
-        h.append(doomed, &batch(None, &[1], &[7; 15_000]));
-        h.flush(doomed);
-    }
-    h.fill_up();
+    let (mut h, slot, doomed) = without_room();
     let mut count = 0;
     while h.dir.markers().count(Marker::RingGrowthRefused) == 0 {
         h.append(slot, &batch(None, &[1], &[1; 1_000]));
@@ -133,18 +134,7 @@ fn a_burst_leaves_deletions_their_half_of_the_ring() {
     }
     h.commit();
     assert_eq!(h.dir.markers().count(Marker::RingStalled), 0);
-    let dropped = h.dir.drop_partition(doomed, h.now).expect("there");
-    h.commit();
-    assert!(dropped <= h.dir.durable_lsn());
-    for _ in 0..10 {
-        h.pass(1_000);
-        h.settle();
-    }
-    assert_eq!(h.dir.health(), DirHealth::Online);
-    h.append(slot, &batch(None, &[1], &[1; 1_000]));
-    h.settle();
-    let h = h.restart();
-    assert_eq!(h.read_all(slot, 0, 1 << 20).len(), count + 1);
+    assert_room_after_drop(h, slot, doomed, count);
 }
 
 /// What each batch takes beside its bytes counts: tails of tiny ones are flushed long before their bytes reach the limit.

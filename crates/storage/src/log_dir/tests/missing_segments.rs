@@ -18,9 +18,7 @@ fn config() -> LogConfig {
 fn four_segments() -> (Harness, PartitionSlot) {
     let mut h = Harness::new(small_options());
     let slot = h.create(1, config());
-    for number in 0..20u8 {
-        h.append(slot, &batch(None, &[1_000], &[number; 900]));
-    }
+    h.append_numbered(slot, 0..20);
     h.flush(slot);
     (h, slot)
 }

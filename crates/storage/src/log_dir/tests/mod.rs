@@ -7,6 +7,7 @@ mod damage;
 mod files;
 mod futures;
 mod interrupted_disk;
+mod keyed_log;
 mod large;
 mod limits;
 mod missing_segments;

@@ -1,25 +1,12 @@
 //! No checkpoint is left: the files, and what the journal still has, are all there is.
 
 use super::harness::*;
-use crate::cleaner::CleanerOptions;
+use super::keyed_log::*;
 use crate::disk::{Disk, OpenMode};
-use crate::log_dir::{AppendError, LogDirOptions, PumpStep, Verdict};
+use crate::log_dir::{AppendError, PumpStep, Verdict};
 use crate::partition::LogConfig;
-use ottla_records::{BatchBuilder, BatchFilter, Codec, Compressor, batches};
-use ottla_types::{Offset, PartitionSlot, Timestamp};
-use std::collections::BTreeMap;
+use ottla_types::{Offset, PartitionSlot};
 use std::path::Path;
-use std::time::Duration;
-
-fn options() -> LogDirOptions {
-    LogDirOptions {
-        cleaner: CleanerOptions {
-            backoff: Duration::from_secs(1),
-            ..CleanerOptions::default()
-        },
-        ..small_options()
-    }
-}
 
 fn compacted() -> LogConfig {
     LogConfig {
@@ -31,13 +18,6 @@ fn compacted() -> LogConfig {
         file_delete_delay_ms: 0,
         ..LogConfig::default()
     }
-}
-
-fn keyed(key: &str, value: Option<&str>, at: i64) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(Codec::None);
-    let value = value.map(str::as_bytes);
-    builder.push(Timestamp::from_millis(at), Some(key.as_bytes()), value, &[]);
-    builder.finish(&mut Compressor::default())
 }
 
 impl Harness {
@@ -77,51 +57,8 @@ impl Harness {
         }
     }
 
-    fn put_value(&mut self, slot: PartitionSlot, key: &str, value: Option<&str>) {
-        let at = self.now.wall.as_millis();
-        self.append(slot, &keyed(key, value, at));
-    }
-
-    fn clean_all(&mut self) {
-        self.settle();
-        self.dir.clean_now();
-        for _ in 0..100_000 {
-            match self.dir.clean_step(self.now) {
-                PumpStep::Worked => {}
-                PumpStep::Waiting { until }
-                    if until <= self.now.mono.plus(Duration::from_millis(500)) =>
-                {
-                    self.settle();
-                    self.pass(250);
-                }
-                PumpStep::Waiting { .. } => return self.settle(),
-                PumpStep::Offline => panic!("{:?}", self.dir.health()),
-            }
-        }
-        panic!("the cleaner does not come to an end");
-    }
-
     fn end(&self, slot: PartitionSlot) -> Offset {
         self.dir.ends(slot).expect("there").appended_end
-    }
-
-    /// Value of the newest record of each key.
-    fn newest(&self, slot: PartitionSlot) -> BTreeMap<String, Option<String>> {
-        let mut filter = BatchFilter::default();
-        let mut newest = BTreeMap::new();
-        let start = self.dir.ends(slot).expect("there").log_start.get();
-        for (_, _, bytes) in self.read_all(slot, start, 1_500) {
-            for batch in batches(&bytes) {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let mut look = |record: &ottla_records::RecordView<'_>| {
-                    let key = text(record.key.expect("a key"));
-                    newest.insert(key, record.value.map(text));
-                };
-                let batch = batch.expect("a batch");
-                filter.each(&batch, &mut look).expect("readable");
-            }
-        }
-        newest
     }
 
     fn sizes_in(&self, dir: &str) -> Vec<(String, u64)> {
@@ -130,27 +67,18 @@ impl Harness {
     }
 }
 
-fn overwrite(h: &mut Harness, slot: PartitionSlot, keys: usize, count: usize, tag: &str) {
-    for index in 0..count {
-        let value = format!("{tag}-{index}-{}", "x".repeat(60));
-        h.put_value(slot, &format!("key-{}", index % keys), Some(&value));
-    }
-}
-
 /// Synced records behind a flipped bit are lost, and their offsets are not given out again.
 #[test]
 fn a_flip_in_the_last_segment_is_a_loss_and_not_the_end() {
     for forgets in [true, false] {
         for (segment, at) in [(0, 100), (0, 3_000), (5, 700), (5, 2_900)] {
-            let mut h = Harness::new(options());
+            let mut h = Harness::new(cleaner_options());
             let config = LogConfig {
                 segment_bytes: 5_000,
                 ..LogConfig::default()
             };
             let slot = h.create(1, config);
-            for number in 0..8u8 {
-                h.append(slot, &batch(None, &[1_000], &[number; 900]));
-            }
+            h.append_numbered(slot, 0..8);
             h.flush(slot);
             let before = h.read_all(slot, 0, 1 << 20);
             h.forgetful(forgets);
@@ -192,7 +120,7 @@ fn a_flip_in_the_last_segment_is_a_loss_and_not_the_end() {
 /// Bytes that were only in the page cache are not taken for synced ones.
 #[test]
 fn what_is_read_is_synced() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let slot = h.create(1, LogConfig::default());
     h.append(slot, &batch(None, &[1_000], b"only written"));
     h.commit();
@@ -210,11 +138,9 @@ fn what_is_read_is_synced() {
 /// What was never synced is torn by a crash, and the journal has it.
 #[test]
 fn a_torn_end_is_no_loss() {
-    let mut h = Harness::new(options());
+    let mut h = Harness::new(cleaner_options());
     let slot = h.create(1, LogConfig::default());
-    for number in 0..6u8 {
-        h.append(slot, &batch(None, &[1_000], &[number; 900]));
-    }
+    h.append_numbered(slot, 0..6);
     let before = h.read_all(slot, 0, 1 << 20);
     h.commit();
     h.dir.request_flush(slot, false);
@@ -241,35 +167,35 @@ fn a_torn_end_is_no_loss() {
 #[test]
 fn a_compacted_log_comes_back_as_it_was() {
     for forgets in [true, false] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let slot = h.create(1, compacted());
         overwrite(&mut h, slot, 5, 90, "a");
         // Of the last records of a segment nothing is left.
         for _ in 0..40 {
-            h.put_value(slot, "gone", Some(&"y".repeat(80)));
+            h.put(slot, "gone", Some(&"y".repeat(80)));
         }
-        h.put_value(slot, "gone", None);
+        h.put(slot, "gone", None);
         overwrite(&mut h, slot, 5, 60, "b");
-        h.clean_all();
+        h.clean();
         h.pass(1_000);
         overwrite(&mut h, slot, 2, 30, "c");
-        h.clean_all();
-        let (before, end) = (h.newest(slot), h.end(slot));
+        h.clean();
+        let (before, end) = (h.latest(slot), h.end(slot));
         assert!(h.dir.cleaner_stats().records_removed > 100);
         h.forgetful(forgets);
         let mut h = h.lose_checkpoints();
         assert_eq!(h.report.damaged, [], "{forgets}");
         let slot = h.create(1, compacted());
         assert_eq!(h.end(slot), end);
-        assert_eq!(h.newest(slot), before);
+        assert_eq!(h.latest(slot), before);
         overwrite(&mut h, slot, 5, 60, "d");
-        let before = h.newest(slot);
-        h.clean_all();
-        assert_eq!(h.newest(slot), before);
+        let before = h.latest(slot);
+        h.clean();
+        assert_eq!(h.latest(slot), before);
         let h = h.lose_checkpoints();
         assert_eq!(h.report.damaged, []);
         let slot = h.create(1, compacted());
-        assert_eq!(h.newest(slot), before);
+        assert_eq!(h.latest(slot), before);
     }
 }
 
@@ -277,10 +203,10 @@ fn a_compacted_log_comes_back_as_it_was() {
 #[test]
 fn a_swap_that_was_under_way_is_finished_or_forgotten() {
     for steps in 0..90 {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let slot = h.create(1, compacted());
         overwrite(&mut h, slot, 5, 80, "a");
-        let (before, end) = (h.newest(slot), h.end(slot));
+        let (before, end) = (h.latest(slot), h.end(slot));
         h.flush(slot);
         h.dir.clean_now();
         for step in 0..steps {
@@ -296,16 +222,16 @@ fn a_swap_that_was_under_way_is_finished_or_forgotten() {
         let mut h = h.lose_checkpoints();
         assert_eq!(h.report.damaged, [], "after {steps} steps");
         let slot = h.create(1, compacted());
-        assert_eq!(h.newest(slot), before, "after {steps} steps");
+        assert_eq!(h.latest(slot), before, "after {steps} steps");
         assert_eq!(h.end(slot), end);
         overwrite(&mut h, slot, 5, 80, "b");
-        let before = h.newest(slot);
-        h.clean_all();
-        assert_eq!(h.newest(slot), before, "after {steps} steps");
+        let before = h.latest(slot);
+        h.clean();
+        assert_eq!(h.latest(slot), before, "after {steps} steps");
         let h = h.restart();
         assert_eq!(h.report.damaged, []);
         let slot = h.create(1, compacted());
-        assert_eq!(h.newest(slot), before, "after {steps} steps");
+        assert_eq!(h.latest(slot), before, "after {steps} steps");
     }
 }
 
@@ -313,7 +239,7 @@ fn a_swap_that_was_under_way_is_finished_or_forgotten() {
 #[test]
 fn a_log_that_retention_emptied_goes_on_where_it_was() {
     for forgets in [true, false] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let config = LogConfig {
             retention_ms: Some(1_000),
             file_delete_delay_ms: 0,
@@ -354,7 +280,7 @@ fn a_log_that_retention_emptied_goes_on_where_it_was() {
 #[test]
 fn a_truncated_log_comes_back_as_it_was() {
     for (cut, flushes) in [(3, true), (3, false), (7, true), (7, false)] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let config = LogConfig {
             segment_bytes: 5_000,
             ..LogConfig::default()
@@ -392,15 +318,13 @@ fn a_truncated_log_comes_back_as_it_was() {
 #[test]
 fn nothing_stays_behind_the_end_of_a_full_segment_that_was_cut() {
     for (is_trimmed, forgets) in [(true, true), (true, false), (false, false)] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let config = LogConfig {
             segment_bytes: 5_000,
             ..LogConfig::default()
         };
         let slot = h.create(1, config);
-        for number in 0..5u8 {
-            h.append(slot, &batch(None, &[1_000], &[number; 900]));
-        }
+        h.append_numbered(slot, 0..5);
         h.flush(slot);
         h.settle();
         h.pass(2_000);
@@ -434,11 +358,9 @@ fn nothing_stays_behind_the_end_of_a_full_segment_that_was_cut() {
 #[test]
 fn a_bent_offset_of_the_last_batch_is_not_believed() {
     for forgets in [true, false] {
-        let mut h = Harness::new(options());
+        let mut h = Harness::new(cleaner_options());
         let slot = h.create(1, LogConfig::default());
-        for number in 0..4u8 {
-            h.append(slot, &batch(None, &[1_000], &[number; 900]));
-        }
+        h.append_numbered(slot, 0..4);
         h.flush(slot);
         let before = h.read_all(slot, 0, 1 << 20);
         h.forgetful(forgets);

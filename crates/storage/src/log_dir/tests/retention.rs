@@ -224,8 +224,8 @@ fn without_delete_nothing_goes_but_what_is_below_the_log_start() {
     }
 }
 
-#[test]
-fn full_segments_reserve_nothing_behind_their_end() {
+/// Ten batches in a segment that takes no eleventh.
+fn nearly_full_segment() -> (Harness, PartitionSlot) {
     let options = LogDirOptions {
         wal: WalOptions::default(),
         tail_bytes_max: 64 << 20,
@@ -243,6 +243,12 @@ fn full_segments_reserve_nothing_behind_their_end() {
         h.append(slot, &batch(None, &[1], &vec![index; 300_000]));
         h.flush(slot);
     }
+    (h, slot)
+}
+
+#[test]
+fn full_segments_reserve_nothing_behind_their_end() {
+    let (mut h, slot) = nearly_full_segment();
     assert_eq!(h.segments(slot), 1);
     assert!(
         h.disk.reserved_bytes() > 100_000,
@@ -258,23 +264,7 @@ fn full_segments_reserve_nothing_behind_their_end() {
 /// flush behind it.
 #[test]
 fn full_segments_of_a_process_that_died_reserve_nothing_either() {
-    let options = LogDirOptions {
-        wal: WalOptions::default(),
-        tail_bytes_max: 64 << 20,
-        ..small_options()
-    };
-    let mut h = Harness::new(options);
-    let slot = h.create(
-        1,
-        LogConfig {
-            segment_bytes: 3 << 20,
-            ..LogConfig::default()
-        },
-    );
-    for index in 0..10 {
-        h.append(slot, &batch(None, &[1], &vec![index; 300_000]));
-        h.flush(slot);
-    }
+    let (mut h, slot) = nearly_full_segment();
     h.append(slot, &batch(None, &[1], &vec![10; 300_000]));
     h.commit();
     assert_eq!(h.segments(slot), 2);
