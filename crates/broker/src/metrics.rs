@@ -34,6 +34,8 @@ pub struct BrokerMetrics {
     pub produced_batches: AtomicU64,
     /// Batches an idempotent producer sent again.
     pub duplicate_batches: AtomicU64,
+    /// Batches that were compressed in another way than they came, because their topic wants it.
+    pub recompressed_batches: AtomicU64,
     /// Bytes of record batches that were fetched.
     pub fetched_bytes: AtomicU64,
     /// Batches out of sequence.
@@ -137,6 +139,7 @@ impl Default for BrokerMetrics {
             produced_records: AtomicU64::new(0),
             produced_batches: AtomicU64::new(0),
             duplicate_batches: AtomicU64::new(0),
+            recompressed_batches: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
             out_of_sequence: AtomicU64::new(0),
             parked_requests: AtomicU64::new(0),

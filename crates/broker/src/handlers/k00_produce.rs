@@ -70,9 +70,10 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         true => Some(ErrorCode::RequestTimedOut),
         false => refuse_all(&message),
     };
+    let mut made = Vec::new();
     if request.large().is_none() && refusal.is_none() {
         match write_large(&request, acks, &message) {
-            Writing::Nothing => {}
+            Writing::Nothing(batches) => made = batches,
             Writing::Begun(large) => return Ok(hold(&request, &message, acks, Some(large))),
             Writing::Later => return Ok(hold(&request, &message, acks, None)),
         }
@@ -86,7 +87,11 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     let produce =
         |place: Place<'_>, records: Option<Records<'_>>, scratch: &mut Scratch| match refusal {
             Some(code) => (None, PartitionResult::error(code)),
-            None => produce_one(&request, acks, place, records, scratch),
+            None => {
+                let ready = request.large().unwrap_or(&made);
+                let ready = ready.iter().find(|it| it.place == place.number);
+                produce_one(&request, acks, place, records, ready, scratch)
+            }
         };
     answer
         .write(&message, &request, &mut scratch, produce)
@@ -190,6 +195,7 @@ fn produce_one<'v>(
     acks: Option<Acks>,
     place: Place<'_>,
     records: Option<Records<'_>>,
+    written: Option<&WrittenBatch>,
     scratch: &mut Scratch,
 ) -> (Option<&'v Arc<LocalPartition>>, PartitionResult) {
     let partition = match place.find(request) {
@@ -206,8 +212,6 @@ fn produce_one<'v>(
         Some(Records::Slice(bytes)) => bytes,
         _ => &[],
     };
-    let mut written = request.large().into_iter().flatten();
-    let written = written.find(|it| it.place == place.number);
     let mut result = append(request, acks, partition, bytes, written, scratch);
     if 13 <= request.version() && result.error == ErrorCode::UnknownTopicOrPartition {
         result.error = ErrorCode::UnknownTopicId; // Deleted while the request was on its way.
@@ -243,10 +247,10 @@ fn append(
         let code = ErrorCode::UnsupportedCompressionType;
         return PartitionResult::with_message(code, message.to_owned());
     }
-    // What was written before is appended as it was written.
+    // What was made ready before is appended as it was made.
     let again = match written {
         Some(_) => Ok(None),
-        None => recompressed(bytes, &facts, &view, scratch),
+        None => recompressed(request, bytes, &facts, &view, scratch),
     };
     let again = match again {
         Ok(again) => again,
@@ -263,7 +267,7 @@ fn append(
         origin: AppendOrigin::Client,
     };
     let (log_dir, slot, epoch) = (&partition.log_dir, partition.slot, view.leader_epoch);
-    let appended = match written.map(|it| &it.batch) {
+    let appended = match written.and_then(|it| it.batch.as_ref()) {
         None => log_dir.append_unawaited(slot, epoch, batch, request.now),
         Some(Ok(large)) => log_dir.append_large(slot, epoch, batch, large, request.now),
         Some(Err(error)) => Err(error.clone()),
@@ -276,6 +280,7 @@ fn append(
 
 /// The batch as the topic stores it, if it comes compressed in another way.
 fn recompressed(
+    request: &Request<'_>,
     bytes: &[u8],
     facts: &ValidBatch,
     view: &ProduceView,
@@ -284,6 +289,7 @@ fn recompressed(
     let Some((codec, level)) = view.compression.filter(|(codec, _)| *codec != facts.codec) else {
         return Ok(None);
     };
+    add(&request.broker.metrics.recompressed_batches, 1);
     let batch = BatchView::parse(bytes)?;
     let mut compressor = Compressor::with_level(level);
     let bytes = recompress(&batch, codec, scratch, &mut compressor)?;

@@ -119,14 +119,14 @@ pub(crate) struct HeldBefore {
 /// A batch as the broker compressed it.
 pub(crate) type Recompressed = (Vec<u8>, ValidBatch);
 
-/// A batch of a request that is written before the request is carried out, because it is too large for the journal.
+/// A batch of a request that is made ready before the request is carried out, because it may be too large for the journal.
 pub(crate) struct WrittenBatch {
     /// Which of the request's partitions it is for, counted from 0 over all topics.
     pub(crate) place: usize,
     /// What is written, if it is not what was sent: the topic wants it compressed in another way.
     pub(crate) again: Option<Recompressed>,
-    /// It is on its way, or the disk takes it not.
-    pub(crate) batch: Result<LargeBatch, AppendError>,
+    /// It is on its way, or the disk takes it not; `None`: it is not too large after all.
+    pub(crate) batch: Option<Result<LargeBatch, AppendError>>,
 }
 
 impl HeldRequest {
@@ -139,7 +139,7 @@ impl HeldRequest {
     /// Whether nothing of it is being written any more.
     pub(crate) fn is_settled(&self) -> bool {
         let mut batches = self.large.iter().flatten();
-        batches.all(|it| it.batch.as_ref().map_or(true, LargeBatch::is_settled))
+        batches.all(|it| !matches!(&it.batch, Some(Ok(large)) if !large.is_settled()))
     }
 }
 

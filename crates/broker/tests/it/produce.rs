@@ -615,9 +615,15 @@ fn a_batch_that_the_broker_makes_large_lies_beside_the_journal() {
     assert_eq!(records.len(), 1);
     assert!(records[0].1 == value);
     harness.flush(); // It fills memory.
-    // What stays small waits for nothing but the journal.
+    // What stays small waits for nothing but the journal, and is not made twice to see that.
+    let made = |harness: &Harness| {
+        let made = &harness.broker.metrics().recompressed_batches;
+        made.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(made(&harness), 1);
     let small = batch_with(Codec::Gzip, &["y"], START);
     assert_eq!(harness.produce("t", 0, &small), Ok(1));
+    assert_eq!(made(&harness), 2);
 }
 
 /// A small request must not fill memory with what its batches become.

@@ -94,6 +94,11 @@ impl ServerReport {
                 &metrics.duplicate_batches,
             ),
             (
+                "recompressed_batches_total",
+                "Batches compressed in another way than they came, because their topic wants it.",
+                &metrics.recompressed_batches,
+            ),
+            (
                 "out_of_sequence_total",
                 "Batches out of sequence.",
                 &metrics.out_of_sequence,

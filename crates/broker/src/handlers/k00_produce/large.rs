@@ -6,10 +6,14 @@ use ottla_protocol::Records;
 use ottla_protocol::messages::produce_request::ProduceRequest;
 use ottla_records::{BatchView, Codec, validate_produce};
 
+/// What was compressed again and is not large is kept until it is appended as long as all of it is within this; beyond, it
+/// is made once more then: a small request must not fill memory.
+const MADE_BYTES_MAX: usize = 16 << 20;
+
 /// What becomes of the large batches of a request.
 pub(super) enum Writing {
-    /// There are none that the partitions would take.
-    Nothing,
+    /// There are none that the partitions would take; these were made to see that.
+    Nothing(Vec<WrittenBatch>),
     /// They are being written.
     Begun(Vec<WrittenBatch>),
     /// There are too many already.
@@ -42,7 +46,7 @@ pub(super) fn write_large(
         }
     }
     if found.is_empty() {
-        return Writing::Nothing;
+        return Writing::Nothing(Vec::new());
     }
     let takes = |partition: &LocalPartition, size: usize| {
         !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
@@ -63,15 +67,15 @@ pub(super) fn write_large(
             return None;
         }
         let facts = validate_produce(bytes, &view.rules, request.now.wall, &mut scratch).ok()?;
-        recompressed(bytes, &facts, &view, &mut scratch).ok()
+        recompressed(request, bytes, &facts, &view, &mut scratch).ok()
     };
-    let mut begun = Vec::new();
+    let (mut ready, mut is_begun, mut made_bytes) = (Vec::new(), false, 0);
     for (place, partition, bytes) in found {
         // A small request may hold many batches that become large. Asked before each is made, with all that it may
         // become: nothing is made in vain, and no more is in memory than the directory allows.
         let size_max = size_max(partition, bytes);
         if bytes.len() < size_max && !takes(partition, size_max) {
-            if begun.is_empty() {
+            if !is_begun {
                 return Writing::Later;
             }
             continue; // its client is told to send it again
@@ -81,18 +85,25 @@ pub(super) fn write_large(
             false => None,
         };
         let Some(again) = again else { continue };
+        let made_size = again.as_ref().map_or(0, |(bytes, _)| bytes.len());
         let bytes = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
-        if partition.log_dir.is_large(bytes.len()) {
-            begun.push(WrittenBatch {
+        let is_large = partition.log_dir.is_large(bytes.len());
+        let batch = is_large.then(|| partition.log_dir.write_large(bytes));
+        if !is_large {
+            made_bytes += made_size;
+        }
+        if is_large || (again.is_some() && made_bytes <= MADE_BYTES_MAX) {
+            is_begun |= is_large;
+            ready.push(WrittenBatch {
                 place,
-                batch: partition.log_dir.write_large(bytes),
                 again,
+                batch,
             });
         }
     }
-    match begun.is_empty() {
-        true => Writing::Nothing,
-        false => Writing::Begun(begun),
+    match is_begun {
+        true => Writing::Begun(ready),
+        false => Writing::Nothing(ready),
     }
 }
 
