@@ -28,10 +28,13 @@ CLASSES = {
     "kafka-producer-perf-test": TOOLS + "ProducerPerformance",
     "kafka-consumer-perf-test": TOOLS + "ConsumerPerformance",
     "kafka-e2e-latency": TOOLS + "EndToEndLatency",
+    "kafka-leader-election": TOOLS + "LeaderElectionCommand",
 }
 
 # A step: tool, arguments, input, and how what it prints is compared.
 EXACTLY, SORTED, SHAPE, JSON, NOTHING = "exactly", "sorted", "shape", "json", "nothing"
+#: The first line that is not empty.
+HEADINGS = "headings"
 
 
 def script(directory):
@@ -50,6 +53,12 @@ def script(directory):
     )
     keyed = ["--reader-property", "parse.key=true", "--reader-property", "key.separator=:"]
     printed = ["--formatter-property", "print.key=true", "--formatter-property", "print.offset=true"]
+    headed = ["--reader-property", "parse.headers=true", "--reader-property", "null.marker=NIL"]
+    all_printed = [
+        word
+        for name in ["timestamp", "partition", "offset", "delivery", "headers", "key"]
+        for word in ["--formatter-property", f"print.{name}=true"]
+    ]
     group = ["--group", "G"]
     topic = ["--topic", "T"]
     return [
@@ -60,18 +69,32 @@ def script(directory):
         ("kafka-console-producer", [*topic, *keyed], "a:1\nb:2\nc:3\n", EXACTLY),
         ("kafka-console-consumer", [*topic, *group, "--from-beginning", "--max-messages", "3", *printed], "", EXACTLY),
         ("kafka-consumer-groups", ["--describe", *group], "", EXACTLY),
+        ("kafka-console-producer", [*topic, *keyed, *headed], "h:1,g:NIL\td:4\nNIL\te:NIL\n", EXACTLY),
+        ("kafka-console-consumer", [*topic, "--partition", "0", "--offset", "3", "--max-messages", "2", *all_printed], "", SHAPE),
+        ("kafka-consumer-groups", ["--describe", *group, "--offsets", "--verbose"], "", HEADINGS),
+        ("kafka-consumer-groups", ["--describe", *group, "--members", "--verbose"], "", EXACTLY),
         ("kafka-consumer-groups", ["--describe", *group, "--state"], "", SHAPE),
+        ("kafka-consumer-groups", ["--describe", *group, "--state", "--verbose"], "", SHAPE),
+        ("kafka-consumer-groups", ["--list", "--state", "--type"], "", SORTED),
+        ("kafka-consumer-groups", ["--list", "--state", "empty"], "", SORTED),
         ("kafka-consumer-groups", ["--reset-offsets", *group, *topic, "--to-earliest", "--export", "--dry-run"], "", EXACTLY),
         ("kafka-consumer-groups", ["--reset-offsets", *group, *topic, "--shift-by", "-2", "--execute"], "", EXACTLY),
         ("kafka-consumer-groups", ["--delete-offsets", *group, *topic], "", EXACTLY),
         ("kafka-groups", ["--list"], "", SORTED),
         ("kafka-consumer-groups", ["--delete", *group], "", EXACTLY),
         ("kafka-topics", ["--alter", *topic, "--partitions", "2"], "", EXACTLY),
+        ("kafka-topics", ["--describe", *topic, "--topics-with-overrides"], "", EXACTLY),
+        ("kafka-topics", ["--describe", *topic, "--under-min-isr-partitions"], "", EXACTLY),
+        ("kafka-topics", ["--describe", *topic, "--at-min-isr-partitions"], "", EXACTLY),
+        ("kafka-topics", ["--describe", *topic, "--exclude-internal"], "", EXACTLY),
+        ("kafka-leader-election", ["--election-type", "preferred", *topic, "--partition", "1"], "", EXACTLY),
+        ("kafka-leader-election", ["--election-type", "unclean", "--all-topic-partitions"], "", EXACTLY),
         ("kafka-producer-perf-test", [*topic, "--num-records", "2000", "--record-size", "100", "--throughput", "-1"], "", SHAPE),
         ("kafka-consumer-perf-test", [*topic, "--num-records", "1000", *group], "", SHAPE),
         ("kafka-e2e-latency", [*topic, "--num-records", "20", "--producer-acks", "all", "--record-size", "50"], "", SHAPE),
         ("kafka-delete-records", ["--offset-json-file", str(offsets)], "", SORTED),
         ("kafka-get-offsets", [*topic, "--time", "-2"], "", EXACTLY),
+        ("kafka-get-offsets", ["--topic-partitions", "T:1-", "--time", "earliest"], "", EXACTLY),
         ("kafka-log-dirs", ["--describe", "--topic-list", "T"], "", JSON),
         ("kafka-broker-api-versions", [], "", NOTHING),
         ("kafka-cluster", ["cluster-id"], "", EXACTLY),
@@ -91,7 +114,7 @@ class Actor:
         self.command = command
 
     def run(self, tool, arguments, text):
-        names = {"T": self.topic, "G": self.group}
+        names = {"T": self.topic, "T:1-": f"{self.topic}:1-", "G": self.group}
         words = [names.get(word, word) for word in arguments]
         if tool == "kafka-delete-records":
             path = pathlib.Path(words[1])
@@ -110,7 +133,9 @@ class Actor:
     def plain(self, text):
         """Without the names, which differ as they must."""
         text = text.replace(self.topic, "TOPIC").replace(self.group, "GROUP")
-        return re.sub(r"TopicId: [\w-]{22}", "TopicId: ID", text)
+        text = re.sub(r"TopicId: [\w-]{22}", "TopicId: ID", text)
+        # In Kafka's tool they stand in the order of a hash table.
+        return re.sub(r"(?<=Configs: )\S+", lambda found: ",".join(sorted(found[0].split(","))), text)
 
 
 def shape(text):
@@ -124,6 +149,8 @@ def comparable(text, how):
     if how == SORTED:
         # Other actors' groups are listed, too.
         return sorted(line for line in text.splitlines() if "-of-" not in line)
+    if how == HEADINGS:
+        return text.split("\n\n")[0].strip("\n").splitlines()[0]
     if how == SHAPE:
         return [re.sub(r" +", " ", line) for line in shape(text).splitlines()]
     if how == JSON:

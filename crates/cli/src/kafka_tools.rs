@@ -82,22 +82,22 @@ pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
         return Some(ExitCode::SUCCESS);
     }
     let done = match name {
-        "kafka-topics" => topics::run(parsed(words)),
-        "kafka-consumer-groups" => consumer_groups::run(parsed(words)),
-        "kafka-configs" => configs::run(parsed(words)),
-        "kafka-delete-records" => delete_records::run(parsed(words)),
-        "kafka-log-dirs" => log_dirs::run(parsed(words)),
-        "kafka-leader-election" => leader_election::run(parsed(words)),
-        "kafka-broker-api-versions" => broker_api_versions::run(parsed(words)),
-        "kafka-groups" => groups::run(parsed(words)),
-        "kafka-producer-perf-test" => performance::produce(parsed(words)),
-        "kafka-consumer-perf-test" => performance::consume(parsed(words)),
-        "kafka-e2e-latency" => performance::end_to_end(parsed(words)),
-        "kafka-get-offsets" => get_offsets::run(parsed(words)),
-        "kafka-cluster" => cluster::run(parsed(words)),
-        "kafka-storage" => storage::run(parsed(words)),
-        "kafka-console-producer" => console::produce(&parsed(words)),
-        "kafka-console-consumer" => console::consume(&parsed(words)),
+        "kafka-topics" => topics::run(Parser::parse_from(words)),
+        "kafka-consumer-groups" => consumer_groups::run(Parser::parse_from(words)),
+        "kafka-configs" => configs::run(Parser::parse_from(words)),
+        "kafka-delete-records" => delete_records::run(Parser::parse_from(words)),
+        "kafka-log-dirs" => log_dirs::run(Parser::parse_from(words)),
+        "kafka-leader-election" => leader_election::run(Parser::parse_from(words)),
+        "kafka-broker-api-versions" => broker_api_versions::run(Parser::parse_from(words)),
+        "kafka-groups" => groups::run(Parser::parse_from(words)),
+        "kafka-producer-perf-test" => performance::produce(Parser::parse_from(words)),
+        "kafka-consumer-perf-test" => performance::consume(Parser::parse_from(words)),
+        "kafka-e2e-latency" => performance::end_to_end(Parser::parse_from(words)),
+        "kafka-get-offsets" => get_offsets::run(Parser::parse_from(words)),
+        "kafka-cluster" => cluster::run(Parser::parse_from(words)),
+        "kafka-storage" => storage::run(Parser::parse_from(words)),
+        "kafka-console-producer" => console::produce(&Parser::parse_from(words)),
+        "kafka-console-consumer" => console::consume(&Parser::parse_from(words)),
         other if other.starts_with("kafka-") => Err(not_here(other)),
         _ => return None,
     };
@@ -112,14 +112,6 @@ pub fn run(arguments: &[OsString]) -> Option<ExitCode> {
 
 /// Whose tools these are like.
 const KAFKA_VERSION: &str = "4.4.0";
-
-/// The command line as Kafka's tools read theirs: the beginning of a flag is enough, if no other begins so.
-/// A wrong one ends the process.
-fn parsed<T: Parser>(words: Vec<OsString>) -> T {
-    let command = T::command().infer_long_args(true);
-    let mut matches = command.get_matches_from(words);
-    T::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
-}
 
 /// A tool that this binary does not have, and what there is instead.
 fn not_here(tool: &str) -> Failure {

@@ -4,7 +4,7 @@ mod consume;
 mod end_to_end;
 mod produce;
 
-pub use consume::ConsumeLoad;
+pub use consume::{ConsumeLoad, ConsumeReport};
 pub use end_to_end::{EndToEndLoad, RoundTrips};
 pub use produce::{LatencySince, ProduceLoad, ProduceReport};
 

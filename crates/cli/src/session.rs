@@ -16,6 +16,9 @@ const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 /// A person waits less long than a program: a topic or broker that is not there by then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long nothing is said while the cluster is tried to be reached.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// A client, and the properties nobody has read yet.
 pub struct Session {
     pub client: Client,
@@ -32,9 +35,19 @@ pub fn with_client(
     work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     with_lazy_client(arguments, async |session| {
-        session.client.reach().await?;
+        reach(&session).await?;
         work(session).await
     })
+}
+
+/// Reaches the cluster, and says so if that takes long: it may be about to start.
+async fn reach(session: &Session) -> Result<(), Failure> {
+    let mut reaching = std::pin::pin!(session.client.reach());
+    if let Ok(reached) = tokio::time::timeout(SILENCE, &mut reaching).await {
+        return Ok(reached?);
+    }
+    errln!("waiting: {} does not answer yet", session.bootstrap);
+    Ok(reaching.await?)
 }
 
 /// As [`with_client`], but the cluster may be out of reach.

@@ -32,6 +32,11 @@ impl ApiError {
     pub fn hint(&self) -> Option<&'static str> {
         hints::for_code(self.code)
     }
+
+    /// Whether the same may succeed when it is asked for again.
+    pub fn is_retriable(&self) -> bool {
+        self.code.is_retriable()
+    }
 }
 
 impl fmt::Display for ApiError {
@@ -100,6 +105,32 @@ impl ClientError {
             CallFailure::NotSent { reason } => ClientError::Unreachable { reason },
             CallFailure::Lost { reason } => ClientError::NoAnswer { api, reason },
             CallFailure::Unsupported { api } => ClientError::Unsupported { api },
+        }
+    }
+
+    /// Kafka's error, if a broker answered one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            ClientError::Refused(error) => Some(error.code),
+            ClientError::Unsupported { .. } => Some(ErrorCode::UnsupportedVersion),
+            ClientError::Address { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::NoAnswer { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::Invalid { .. } => None,
+        }
+    }
+
+    /// Whether the same may succeed when it is asked for again. What got no answer may have been carried
+    /// out already.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            ClientError::Refused(error) => error.is_retriable(),
+            ClientError::Unreachable { .. } | ClientError::NoAnswer { .. } => true,
+            ClientError::Address { .. }
+            | ClientError::Unsupported { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::Invalid { .. } => false,
         }
     }
 

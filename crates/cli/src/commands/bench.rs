@@ -165,7 +165,7 @@ fn bench_consume(bench: &ConsumeBench, client: &ClientArguments) -> Result<(), F
             count,
             patience: Duration::from_secs(10),
         };
-        let report = load.run(&mut consumer).await?;
+        let report = load.run(&mut consumer, Duration::MAX, |_, _| {}).await?;
         match format {
             Format::Json => print_json(
                 "bench.consume",

@@ -14,7 +14,7 @@ use crate::output::print_json;
 pub struct Explain {
     /// A name or number of Kafka's (NOT_ENOUGH_REPLICAS, 19), words of a message, or - to look through
     /// stdin for whatever is known.
-    #[arg(required = true, allow_hyphen_values = true)]
+    #[arg(required = true, allow_negative_numbers = true)]
     what: Vec<String>,
 }
 

@@ -266,6 +266,7 @@ async fn all_of_stdin(
     }
     match failed {
         0 => Ok(()),
+        1 => Err(Failure::failed("1 record was not written")),
         _ => Err(Failure::failed(format!(
             "{failed} records were not written"
         ))),

@@ -5,6 +5,7 @@ use ottla_client::{
     Admin, CommittedOffset, GroupDescription, MemberDescription, OffsetQuery, PartitionKey,
 };
 use ottla_types::{Offset, Timestamp};
+use regex_lite::Regex;
 
 use super::Connection;
 use super::groups::capitalised;
@@ -56,9 +57,12 @@ pub struct ConsumerGroups {
     /// With --describe: offsets and lag, as by default.
     #[arg(long)]
     offsets: bool,
-    /// With --members: also what they were assigned.
+    /// With --describe: all columns there are.
     #[arg(long)]
     verbose: bool,
+    /// Say whether a regular expression is one; nothing else is done.
+    #[arg(long = "validate-regex", value_name = "REGEX")]
+    validate_regex: Option<String>,
     /// To the first record there is.
     #[arg(long = "to-earliest")]
     to_earliest: bool,
@@ -101,6 +105,18 @@ pub struct ConsumerGroups {
 }
 
 pub fn run(tool: ConsumerGroups) -> Result<(), Failure> {
+    if let Some(text) = &tool.validate_regex {
+        return match Regex::new(text) {
+            Ok(_) => {
+                outln!("The regular expression `{text}` is valid.");
+                Ok(())
+            }
+            Err(error) => {
+                outln!("The regular expression `{text}` is invalid: {error}.");
+                Ok(())
+            }
+        };
+    }
     let actions = [
         tool.list,
         tool.describe,
@@ -166,11 +182,14 @@ async fn list(tool: &ConsumerGroups, admin: &Admin) -> Result<(), Failure> {
         .iter()
         .map(|group| printable(&group.group_id))
         .collect();
-    let width = width(shown.iter().map(String::as_str));
+    let width = width(shown.iter().map(String::as_str)) + 10;
     let line = |group: &str, kind: &str, state: &str| {
         let mut line = format!("{group:<width$} ");
         if tool.types.is_some() {
-            line += &format!("{kind:<15} ");
+            line += &format!("{kind:<20}");
+        }
+        if tool.types.is_some() && tool.state.is_some() {
+            line += " ";
         }
         if tool.state.is_some() {
             line += &format!("{state:<20}");
@@ -228,16 +247,16 @@ async fn describe(tool: &ConsumerGroups, admin: &Admin, name: &str) -> Result<()
         errln!("\nConsumer group '{name}' has no active members.");
     }
     if tool.state.is_some() {
-        print_state(&group);
+        print_state(&group, tool.verbose);
     } else if tool.members {
         print_members(&group, tool.verbose);
     } else {
-        print_offsets(&group, admin).await?;
+        print_offsets(&group, tool.verbose, admin).await?;
     }
     Ok(())
 }
 
-fn print_state(group: &GroupDescription) {
+fn print_state(group: &GroupDescription, verbose: bool) {
     let at = &group.coordinator;
     let coordinator = format!("{}:{}  ({})", at.host, at.port, at.id);
     let strategy = if group.protocol.is_empty() {
@@ -245,17 +264,24 @@ fn print_state(group: &GroupDescription) {
     } else {
         &group.protocol
     };
+    // Only groups of KIP-848 have epochs.
+    let epochs = |group: &str, target: &str| match verbose {
+        true => format!("{group:<15} {target:<25} "),
+        false => String::new(),
+    };
     outln!(
-        "\n{:<15} {:<25} {:<20} {:<20} #MEMBERS",
+        "\n{:<15} {:<25} {:<20} {:<20} {}#MEMBERS",
         "GROUP",
         "COORDINATOR (ID)",
         "ASSIGNMENT-STRATEGY",
-        "STATE"
+        "STATE",
+        epochs("GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH")
     );
     outln!(
-        "{:<15} {coordinator:<25} {strategy:<20} {:<20} {}",
+        "{:<15} {coordinator:<25} {strategy:<20} {:<20} {}{}",
         group.group_id,
         group.state,
+        epochs("-", "-"),
         group.members.len(),
     );
 }
@@ -269,44 +295,53 @@ fn print_members(group: &GroupDescription, verbose: bool) {
     let of = |text: fn(&MemberDescription) -> &str| width(group.members.iter().map(text));
     let (ids, hosts) = (of(|m| &m.member_id), of(|m| &m.host));
     let clients = of(|m| &m.client_id);
-    let groups = width(std::iter::once(group.group_id.as_str()));
-    let heading = if verbose { "ASSIGNMENT" } else { "" };
+    let groups = width(group.members.iter().map(|_| group.group_id.as_str()));
+    let more = |epoch: &str, assigned: &str, target_epoch: &str, target: &str| match verbose {
+        true => format!("{epoch:<15} {assigned:<20} {target_epoch:<15} {target:<20}"),
+        false => String::new(),
+    };
     outln!(
-        "\n{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {heading}",
+        "\n{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {}",
         "GROUP",
         "CONSUMER-ID",
         "HOST",
         "CLIENT-ID",
-        "#PARTITIONS"
+        "#PARTITIONS",
+        more(
+            "CURRENT-EPOCH",
+            "CURRENT-ASSIGNMENT",
+            "TARGET-EPOCH",
+            "TARGET-ASSIGNMENT"
+        )
     );
     for member in &group.members {
         let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for key in &member.assignment {
-            topics
-                .entry(&key.topic)
-                .or_default()
-                .push(key.partition.to_string());
+            let numbers = topics.entry(&key.topic).or_default();
+            numbers.push(key.partition.to_string());
         }
         let parts = topics
             .iter()
-            .map(|(topic, numbers)| format!("{topic}({})", numbers.join(",")));
-        let assignment = if verbose {
-            parts.collect::<Vec<_>>().join(", ")
-        } else {
-            String::new()
-        };
+            .map(|(topic, numbers)| format!("{topic}:{}", numbers.join(",")));
+        let assignment = parts.collect::<Vec<_>>().join(";");
+        // Only groups of KIP-848 have epochs, and targets.
         outln!(
-            "{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {assignment}",
+            "{:<groups$} {:<ids$} {:<hosts$} {:<clients$} {:<15} {}",
             group.group_id,
             member.member_id,
             member.host,
             member.client_id,
             member.assignment.len(),
+            more("-", &assignment, "-", ""),
         );
     }
 }
 
-async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Failure> {
+async fn print_offsets(
+    group: &GroupDescription,
+    verbose: bool,
+    admin: &Admin,
+) -> Result<(), Failure> {
     let committed = admin.group_offsets(&group.group_id).await?;
     let mut owners: BTreeMap<PartitionKey, Option<&MemberDescription>> =
         committed.keys().map(|key| (key.clone(), None)).collect();
@@ -323,11 +358,16 @@ async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Fa
     let topics = width(owners.keys().map(|key| &*key.topic));
     let ids = width(group.members.iter().map(|member| member.member_id.as_str()));
     let hosts = width(group.members.iter().map(|member| member.host.as_str()));
+    let more = |epoch: &str| match verbose {
+        true => format!("{epoch:<15} "),
+        false => String::new(),
+    };
     outln!(
-        "\n{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {:<ids$} {:<hosts$} CLIENT-ID",
+        "\n{:<groups$} {:<topics$} {:<10} {}{:<15} {:<15} {:<15} {:<ids$} {:<hosts$} CLIENT-ID",
         "GROUP",
         "TOPIC",
         "PARTITION",
+        more("LEADER-EPOCH"),
         "CURRENT-OFFSET",
         "LOG-END-OFFSET",
         "LAG",
@@ -335,7 +375,10 @@ async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Fa
         "HOST"
     );
     for (key, owner) in &owners {
-        let at = committed.get(key).map(|committed| committed.offset.get());
+        let committed = committed.get(key);
+        let epoch = committed.and_then(|committed| committed.leader_epoch);
+        let epoch = epoch.map_or("-".to_owned(), |epoch| epoch.get().to_string());
+        let at = committed.map(|committed| committed.offset.get());
         let end = ends.get(key).copied();
         let lag = at.zip(end).map(|(at, end)| end - at);
         let number = |value: Option<i64>| value.map_or("-".to_owned(), |v| v.to_string());
@@ -343,10 +386,11 @@ async fn print_offsets(group: &GroupDescription, admin: &Admin) -> Result<(), Fa
             (&member.member_id, &member.host, &member.client_id)
         });
         outln!(
-            "{:<groups$} {:<topics$} {:<10} {:<15} {:<15} {:<15} {id:<ids$} {host:<hosts$} {client}",
+            "{:<groups$} {:<topics$} {:<10} {}{:<15} {:<15} {:<15} {id:<ids$} {host:<hosts$} {client}",
             group.group_id,
             key.topic,
             key.partition,
+            more(&epoch),
             number(at),
             number(end),
             number(lag),

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::{Args, Parser};
+use clap::{ArgGroup, Args, Parser};
 use ottla_client::{Acks, ConsumerOptions, GroupOptions, OffsetReset};
 
 use super::Connection;
 use crate::client_arguments::ClientArguments;
+use crate::commands::topic::whole;
 use crate::commands::{bench, produce as produce_command};
 use crate::failure::Failure;
 use crate::load::{
-    ConsumeLoad, EndToEndLoad, LatencySince, ProduceLoad, ProduceReport, megabytes,
+    ConsumeLoad, ConsumeReport, EndToEndLoad, LatencySince, ProduceLoad, ProduceReport, megabytes,
     megabytes_per_second, rate,
 };
 use crate::session::with_client;
@@ -46,18 +47,27 @@ pub struct ProducerPerformance {
     /// Accepted, without effect.
     #[arg(long = "print-metrics")]
     print_metrics: bool,
+    /// Not built yet: transactions.
+    #[arg(long = "transactional-id", value_name = "ID")]
+    transactional_id: Option<String>,
+    /// Not built yet: transactions.
+    #[arg(long = "transaction-duration-ms", value_name = "MS")]
+    transaction_duration: Option<u64>,
 }
 
 /// What is in the records.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[command(group = ArgGroup::new("payload").required(true).args(["size", "file", "monotonic"]))]
 struct Payload {
     /// Random letters, so many.
     #[arg(long = "record-size", value_parser = clap::value_parser!(u32).range(..=1 << 28))]
     size: Option<u32>,
-    /// The lines of a file.
+    /// The parts of a file.
     #[arg(long = "payload-file", value_name = "FILE")]
     file: Option<String>,
+    /// What stands between two parts of the file; the end of a line by default.
+    #[arg(long = "payload-delimiter", value_name = "TEXT", default_value = "\\n")]
+    delimiter: String,
     /// The record's number.
     #[arg(long = "payload-monotonic")]
     monotonic: bool,
@@ -76,10 +86,9 @@ impl Payload {
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
-        let values: Vec<Bytes> = text
-            .lines()
-            .map(|line| Bytes::from(line.to_owned()))
-            .collect();
+        let delimiter = self.delimiter.replace("\\n", "\n").replace("\\t", "\t");
+        let parts = text.split(&delimiter).filter(|part| !part.is_empty());
+        let values: Vec<Bytes> = parts.map(|part| Bytes::from(part.to_owned())).collect();
         match values.is_empty() {
             true => Err(Failure::failed(format!("{path}: the file is empty"))),
             false => Ok(values),
@@ -95,6 +104,9 @@ fn client(connection: &Connection, more: &[String]) -> Result<ClientArguments, F
 }
 
 pub fn produce(tool: ProducerPerformance) -> Result<(), Failure> {
+    if tool.transactional_id.is_some() || tool.transaction_duration.is_some() {
+        return Err(Failure::failed("transactions are not built yet"));
+    }
     let values = tool.payload.values(tool.count + tool.warmup)?;
     let arguments = client(&tool.connection, &tool.producer_properties)?;
     with_client(&arguments, async |mut session| {
@@ -161,8 +173,11 @@ pub struct ConsumerPerformance {
     #[command(flatten)]
     connection: Connection,
     /// The topic.
-    #[arg(long)]
-    topic: String,
+    #[arg(long, required_unless_present = "include")]
+    topic: Option<String>,
+    /// A regular expression for the names of the topics.
+    #[arg(long, value_name = "REGEX", conflicts_with = "topic")]
+    include: Option<String>,
     /// How many records.
     #[arg(long = "num-records", alias = "messages")]
     count: u64,
@@ -181,12 +196,35 @@ pub struct ConsumerPerformance {
     /// Do not name the columns.
     #[arg(long = "hide-header")]
     hide_header: bool,
+    /// A line for each interval instead of one at the end.
+    #[arg(long = "show-detailed-stats")]
+    detailed: bool,
+    /// Milliseconds between two lines.
+    #[arg(long = "reporting-interval", default_value_t = 5_000)]
+    interval_ms: u64,
+    /// Only the default is there.
+    #[arg(long = "date-format", value_name = "FORMAT", default_value = DATE_FORMAT)]
+    date_format: String,
+    /// Accepted, without effect.
+    #[arg(long = "socket-buffer-size")]
+    socket_buffer: Option<u64>,
     /// Accepted, without effect.
     #[arg(long = "print-metrics")]
     print_metrics: bool,
 }
 
+/// How Java writes times here.
+const DATE_FORMAT: &str = "yyyy-MM-dd HH:mm:ss:SSS";
+
 pub fn consume(tool: ConsumerPerformance) -> Result<(), Failure> {
+    if tool.date_format != DATE_FORMAT {
+        let what = format!(
+            "--date-format {}: only {DATE_FORMAT} is there",
+            tool.date_format
+        );
+        return Err(Failure::usage(what));
+    }
+    let include = tool.include.as_deref().map(whole).transpose()?;
     with_client(&client(&tool.connection, &[])?, async |session| {
         session.properties.report_rest();
         let start = now_millis();
@@ -201,12 +239,25 @@ pub fn consume(tool: ConsumerPerformance) -> Result<(), Failure> {
             partition_bytes_max: tool.fetch_size,
             ..ConsumerOptions::default()
         });
-        consumer.subscribe([tool.topic.as_str()])?;
+        match include {
+            Some(regex) => consumer.subscribe_matching(move |name| regex.is_match(name))?,
+            None => consumer.subscribe(tool.topic.clone())?,
+        }
         let load = ConsumeLoad {
             count: tool.count,
             patience: Duration::from_millis(tool.timeout),
         };
-        let report = load.run(&mut consumer).await?;
+        if tool.detailed && !tool.hide_header {
+            outln!("time, threadId, {COLUMNS}");
+        }
+        let interval = Duration::from_millis(tool.interval_ms);
+        let report = load
+            .run(&mut consumer, interval, |window, all| {
+                if tool.detailed {
+                    outln!("{}, 0, {}", date(now_millis()), figures(window, all));
+                }
+            })
+            .await?;
         if report.has_given_up {
             outln!(
                 "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) \
@@ -214,28 +265,39 @@ pub fn consume(tool: ConsumerPerformance) -> Result<(), Failure> {
                 tool.timeout
             );
         }
-        if !tool.hide_header {
+        if !tool.detailed {
+            if !tool.hide_header {
+                outln!("start.time, end.time, {COLUMNS}");
+            }
+            let end = start + report.took.as_millis() as i64;
             outln!(
-                "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, \
-                 nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec"
+                "{}, {}, {}",
+                date(start),
+                date(end),
+                figures(&report, &report)
             );
         }
-        let fetching = report.took.saturating_sub(report.joining);
-        outln!(
-            "{}, {}, {:.4}, {:.4}, {}, {:.4}, {}, {}, {:.4}, {:.4}",
-            date(start),
-            date(start + report.took.as_millis() as i64),
-            megabytes(report.bytes),
-            megabytes_per_second(report.bytes, report.took),
-            report.records,
-            rate(report.records, report.took),
-            report.joining.as_millis(),
-            fetching.as_millis(),
-            megabytes_per_second(report.bytes, fetching),
-            rate(report.records, fetching),
-        );
         consumer.close().await.map_err(Failure::failed)
     })
+}
+
+const COLUMNS: &str = "data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, \
+                       rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec";
+
+/// How much in all, how fast in the window.
+fn figures(window: &ConsumeReport, all: &ConsumeReport) -> String {
+    let fetching = window.took.saturating_sub(window.joining);
+    format!(
+        "{:.4}, {:.4}, {}, {:.4}, {}, {}, {:.4}, {:.4}",
+        megabytes(all.bytes),
+        megabytes_per_second(window.bytes, window.took),
+        all.records,
+        rate(window.records, window.took),
+        window.joining.as_millis(),
+        fetching.as_millis(),
+        megabytes_per_second(window.bytes, fetching),
+        rate(window.records, fetching),
+    )
 }
 
 /// `2026-11-23 00:21:29:980`.

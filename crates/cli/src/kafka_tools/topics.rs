@@ -48,6 +48,9 @@ pub struct Topics {
     /// A topic configuration.
     #[arg(long, value_name = "KEY=VALUE")]
     config: Vec<String>,
+    /// Accepted, without effect since Kafka 4: kafka-configs does it.
+    #[arg(long = "delete-config", value_name = "KEY")]
+    delete_config: Vec<String>,
     /// It is no error if the topic is not there.
     #[arg(long = "if-exists")]
     if_exists: bool,
@@ -125,6 +128,12 @@ async fn create(topics: &Topics, admin: &Admin) -> Result<(), Failure> {
             .split_once('=')
             .ok_or_else(|| Failure::usage(format!("--config {text}: expected KEY=VALUE")))?;
         topic = topic.config(key, value);
+    }
+    if name.contains(['.', '_']) {
+        outln!(
+            "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') \
+             could collide. To avoid issues it is best to use either, but not both."
+        );
     }
     for (name, result) in admin.create_topics(&[topic]).await? {
         match result {

@@ -12,7 +12,7 @@ pub struct ConsumeLoad {
 }
 
 /// What was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ConsumeReport {
     pub records: u64,
     /// Of keys and values.
@@ -25,18 +25,19 @@ pub struct ConsumeReport {
 }
 
 impl ConsumeLoad {
-    /// Reads from what the consumer is assigned or subscribed to.
-    pub async fn run(&self, consumer: &mut Consumer) -> Result<ConsumeReport, ConsumeError> {
+    /// Reads from what the consumer is assigned or subscribed to. `on_window` is told about each `interval`
+    /// with records, and about everything until its end.
+    pub async fn run(
+        &self,
+        consumer: &mut Consumer,
+        interval: Duration,
+        mut on_window: impl FnMut(&ConsumeReport, &ConsumeReport),
+    ) -> Result<ConsumeReport, ConsumeError> {
         const POLL: Duration = Duration::from_millis(100);
         let start = Instant::now();
         let mut last = start;
-        let mut report = ConsumeReport {
-            records: 0,
-            bytes: 0,
-            took: Duration::ZERO,
-            joining: Duration::ZERO,
-            has_given_up: false,
-        };
+        let mut report = ConsumeReport::default();
+        let (mut window, mut window_start) = (ConsumeReport::default(), start);
         while report.records < self.count {
             let wanted = usize::try_from(self.count - report.records).unwrap_or(usize::MAX);
             let records = consumer.poll_at_most(wanted.min(5_000), POLL).await?;
@@ -50,13 +51,23 @@ impl ConsumeLoad {
             }
             if report.records == 0 {
                 report.joining = now - start;
+                window.joining = report.joining;
             }
             last = now;
             report.records += records.len() as u64;
             let size =
                 |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, |it| it.len() as u64);
             let sizes = records.iter().map(|it| size(&it.key) + size(&it.value));
-            report.bytes += sizes.sum::<u64>();
+            let bytes = sizes.sum::<u64>();
+            report.bytes += bytes;
+            window.bytes += bytes;
+            window.records += records.len() as u64;
+            window.took = now - window_start;
+            if interval <= window.took {
+                report.took = now - start;
+                on_window(&window, &report);
+                (window, window_start) = (ConsumeReport::default(), now);
+            }
         }
         report.took = last - start;
         Ok(report)

@@ -161,6 +161,9 @@ fn errors_are_explained() {
         "{text}"
     );
     assert_eq!(explain(&["19"]).stdout, output.stdout);
+    let json = explain(&["19", "-1", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).expect("flags may stand behind it");
+    assert_eq!(json["_command"], "explain");
     assert_eq!(explain(&["gibberish"]).status.code(), Some(1));
     assert_eq!(explain(&[]).status.code(), Some(2));
 }

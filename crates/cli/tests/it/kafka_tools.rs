@@ -98,22 +98,10 @@ fn what_is_not_built_is_said() {
 }
 
 #[test]
-fn tools_take_the_beginning_of_a_flag_and_tell_their_version() {
+fn tools_tell_the_version_of_kafka_they_are_like() {
     let broker = Broker::dev();
-    let made = stdout(
-        &broker,
-        "kafka-topics",
-        &["--crea", "--topic", "t", "--partitions=1"],
-    );
-    assert_eq!(made, "Created topic t.\n");
     let version = stdout(&broker, "kafka-topics.sh", &["--version"]);
     assert_eq!(version, "4.4.0\n");
-    let unclear = tool(&broker, "kafka-topics", &["--list", "--partition", "1"], "");
-    assert_eq!(
-        unclear.status.code(),
-        Some(2),
-        "--partitions or --partition-size-limit…?"
-    );
 }
 
 /// What the console consumer prints of all of `topic` with these arguments.
@@ -310,6 +298,17 @@ fn topics_and_offsets_have_kafka_s_columns() {
         &["--topic", "busy", "--time", "-1"],
     );
     assert_eq!(offsets, "busy:0:0\nbusy:1:0\nbusy:2:0\n");
+    let patterns = ["--topic-partitions", "b.*:1-,none:0", "--time", "earliest"];
+    let offsets = stdout(&broker, "kafka-get-offsets", &patterns);
+    assert_eq!(offsets, "busy:1:0\nbusy:2:0\n");
+    let nothing = tool(&broker, "kafka-get-offsets", &["--topic", "none"], "");
+    assert_eq!(nothing.status.code(), Some(1));
+    let warned = topics(&["--create", "--topic", "very_busy"]);
+    assert!(
+        warned.starts_with("WARNING: Due to limitations in metric names"),
+        "{warned}"
+    );
+    topics(&["--delete", "--topic", "very_busy"]);
     topics(&["--delete", "--topic", "busy"]);
     assert_eq!(topics(&["--list"]), "\n");
 }
@@ -364,6 +363,25 @@ fn groups_and_consoles_have_kafka_s_columns() {
             "\nGROUP           COORDINATOR (ID)          ASSIGNMENT-STRATEGY  STATE                #MEMBERS\n"
         ),
         "{state}"
+    );
+    assert_eq!(
+        groups(&["--describe", "--group", "g", "--verbose"]),
+        "\nGROUP           TOPIC           PARTITION  LEADER-EPOCH    CURRENT-OFFSET  LOG-END-OFFSET  LAG             CONSUMER-ID     HOST            CLIENT-ID\n\
+         g               t               0          -               2               2               0               -               -               -\n"
+    );
+    assert_eq!(
+        groups(&["--describe", "--group", "g", "--members", "--verbose"]),
+        "\nGROUP           CONSUMER-ID     HOST            CLIENT-ID       #PARTITIONS     \
+         CURRENT-EPOCH   CURRENT-ASSIGNMENT   TARGET-EPOCH    TARGET-ASSIGNMENT   \n"
+    );
+    assert_eq!(
+        groups(&["--list", "--state", "--type"]),
+        "GROUP                     TYPE                 STATE               \n\
+         g                         Classic              Empty               \n"
+    );
+    assert_eq!(
+        groups(&["--validate-regex", "a.*"]),
+        "The regular expression `a.*` is valid.\n"
     );
     let reset = [
         "--reset-offsets",

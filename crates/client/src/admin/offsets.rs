@@ -27,6 +27,8 @@ pub enum OffsetQuery {
     EarliestLocal,
     /// The last in remote storage.
     LatestTiered,
+    /// The first that is not in remote storage yet.
+    EarliestPendingUpload,
 }
 
 impl OffsetQuery {
@@ -37,6 +39,7 @@ impl OffsetQuery {
             OffsetQuery::MaxTimestamp => -3,
             OffsetQuery::EarliestLocal => -4,
             OffsetQuery::LatestTiered => -5,
+            OffsetQuery::EarliestPendingUpload => -6,
             OffsetQuery::Time(timestamp) => timestamp.as_millis().max(0),
         }
     }

@@ -141,6 +141,14 @@ impl ConsumerHandle {
 
     /// Goes on elsewhere in a partition that is read. False if it is not. Records that were given out
     /// already are not taken back.
+    ///
+    /// ```no_run
+    /// # use ottla_client::{ConsumerHandle, Offset, PartitionKey, StartOffset};
+    /// # fn example(consumer: &ConsumerHandle) {
+    /// let first = PartitionKey::new("orders", 0);
+    /// consumer.seek(&first, StartOffset::At(Offset::new(17)));
+    /// # }
+    /// ```
     pub fn seek(&self, key: &PartitionKey, start: StartOffset) -> bool {
         let now = self.shared.clock.now().mono;
         let moved = self.shared.state.lock().core.seek(key, start, now);

@@ -131,7 +131,15 @@ async fn ready_without_body(State(report): State<Arc<dyn Report>>) -> StatusCode
     }
 }
 
-async fn metrics(State(report): State<Arc<dyn Report>>) -> Response {
+async fn metrics(State(report): State<Arc<dyn Report>>, RawQuery(query): RawQuery) -> Response {
+    // Who asks for other names and is given these would have empty graphs, and no alarm.
+    let mut asked = query.iter().flat_map(|query| query.split('&'));
+    if let Some(names) = asked.find_map(|pair| pair.strip_prefix("names="))
+        && names != "native"
+    {
+        let text = "metrics have their own names only: names=native\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], report.metrics()).into_response()
 }
@@ -201,6 +209,16 @@ mod tests {
     fn start_shared(report: &Arc<TestReport>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         start(listener, Arc::clone(report) as _).unwrap()
+    }
+
+    #[test]
+    fn other_names_for_metrics_are_refused() {
+        let address = start_with(Ok(()));
+        assert_eq!(ask(address, "/metrics").0, 200);
+        assert_eq!(ask(address, "/metrics?names=native").0, 200);
+        let (status, text) = ask(address, "/metrics?x=1&names=jmx");
+        assert_eq!(status, 400);
+        assert!(text.contains("names=native"), "{text}");
     }
 
     #[test]
