@@ -1,3 +1,4 @@
+use crate::append_gate::AppendGate;
 use crate::config::{BrokerConfig, LiveSettings};
 use crate::config_rules::BrokerConfigRules;
 use crate::connection::{Connection, ConnectionInfo};
@@ -8,6 +9,7 @@ use crate::groups::Groups;
 use crate::handlers;
 use crate::loggers::Loggers;
 use crate::metrics::{BrokerMetrics, ClientRequest, ClientSoftware};
+use crate::moving::Moves;
 use crate::producer_ids::ProducerIds;
 use crate::request::{Request, outcome};
 use crate::response::{CloseReason, CoreId, Outcome};
@@ -31,6 +33,9 @@ pub trait Wake: Send + Sync {
 
     /// Somebody changed what counts at once. Called in the order of the changes, and soon to return.
     fn settings_changed(&self, _settings: &Arc<LiveSettings>) {}
+
+    /// The pump of the moves has something to do ([`Broker::move_step`]).
+    fn wake_mover(&self) {}
 
     /// Work that may wait for a disk, and that somebody must do soon by calling [`BlockingWork::run`],
     /// not on a thread that serves connections. Whoever has no such threads runs it at once.
@@ -100,7 +105,8 @@ pub struct BrokerStart {
 
 /// One broker: requests in, outcomes out. See the crate's documentation.
 ///
-/// Lock order: controller desk, producer ids, group shard, core, fetch set, partition, a core's notes. The fetch
+/// Lock order: moves, controller desk, producer ids, group shard, the gate of appends, core, fetch set, partition, a
+/// core's notes. The fetch
 /// set of a session is locked for one look at it; no lock is held across I/O.
 pub struct Broker {
     pub(crate) config: BrokerConfig,
@@ -116,6 +122,11 @@ pub struct Broker {
     pub(crate) producer_ids: Mutex<ProducerIds>,
     pub(crate) following: Mutex<crate::following::Following>,
     pub(crate) groups: Groups,
+    /// Logs on their way to another directory.
+    pub(crate) moves: Mutex<Moves>,
+    /// Whether one of them waits for a journal.
+    pub(crate) awaits_journal: AtomicBool,
+    pub(crate) gate: AppendGate,
     pub(crate) wake: Arc<dyn Wake>,
     pub(crate) live_settings: ArcSwap<LiveSettings>,
     pub(crate) metrics: BrokerMetrics,
@@ -163,6 +174,9 @@ impl Broker {
             desk: Mutex::new(ControllerDesk::new(controller)),
             producer_ids: Mutex::default(),
             following: Mutex::default(),
+            moves: Mutex::default(),
+            awaits_journal: AtomicBool::new(false),
+            gate: AppendGate::default(),
             wake: start.wake,
             metrics: BrokerMetrics::default(),
             held_bytes: Arc::default(),

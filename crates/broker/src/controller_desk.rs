@@ -3,7 +3,7 @@ use crate::producer_ids::ProducerIdsAnswer;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{Parked, ParkedReply, PromisedAnswer};
 use ottla_metadata::{Command, Controller, ControllerError, Reply, RequestId, Submission};
-use ottla_types::Mono;
+use ottla_types::{Mono, Now, TopicPartition};
 use std::collections::BTreeMap;
 
 /// The answer a controller gives.
@@ -37,6 +37,12 @@ pub(crate) enum Waiting {
     Registration,
     /// This broker, for producer ids.
     ProducerIds,
+    /// A move of a log to another directory, by its number, that asked at this time.
+    Move {
+        id: TopicPartition,
+        number: u64,
+        now: Now,
+    },
     /// Nobody: a topic that is created on the side.
     Nobody,
 }
@@ -150,6 +156,7 @@ impl Broker {
                 };
                 self.take_producer_ids(answer);
             }
+            Waiting::Move { id, number, now } => self.move_answered(id, number, &result, now),
             Waiting::Registration => self.registration_answered(result.is_ok()),
             Waiting::Nobody | Waiting::Client { .. } => {}
         }

@@ -48,6 +48,10 @@ pub(crate) static APIS: &[Api] = &[
     ),
     api(ApiKey::AlterConfigs, handlers::k33_alter_configs::handle),
     api(
+        ApiKey::AlterReplicaLogDirs,
+        handlers::k34_alter_replica_log_dirs::handle,
+    ),
+    api(
         ApiKey::DescribeLogDirs,
         handlers::k35_describe_log_dirs::handle,
     ),

@@ -1,7 +1,7 @@
 use crate::broker::Broker;
 use crate::config::{AdvertisedHost, BrokerLayers, ConfigMap, LiveSettings, TopicConfig};
 use crate::controller_desk::Waiting;
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, LogHome};
 use crate::producer_ids::ProducerIdsAnswer;
 use crate::response::Token;
 use crate::view::View;
@@ -13,7 +13,7 @@ use ottla_metadata::{
 };
 use ottla_storage::log_dir::Verdict;
 use ottla_storage::partition::Durability;
-use ottla_types::{Now, PartitionId, TopicId, TopicPartition};
+use ottla_types::{DirectoryId, Now, PartitionId, TopicId, TopicPartition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -149,14 +149,20 @@ impl Broker {
                     self.drop_topic(&before, &mut view, *id, &mut moved, now);
                 }
                 for id in &changes.topics {
-                    self.follow_topic(&mut view, *id, is_ready);
+                    self.follow_topic(&mut view, *id, is_ready, &mut moved);
                 }
                 self.follow_configs(&view, changes);
             }
             _ => self.follow_all(&before, &mut view, is_ready, &mut moved, now),
         }
+        if is_ready && !was_ready {
+            for local in view.locals() {
+                self.promote_found(local);
+            }
+        }
         self.view.store(Arc::new(view));
         self.follow_groups();
+        self.resume_groups(now);
         if let Some(changes) = changes {
             for topic in changes
                 .topics_removed
@@ -190,16 +196,17 @@ impl Broker {
         }
         let ids: Vec<TopicId> = view.image.topics().map(|topic| topic.id).collect();
         for id in ids {
-            self.follow_topic(view, id, is_ready);
+            self.follow_topic(view, id, is_ready, moved);
         }
         self.follow_settings(view);
         self.configure_all(view);
     }
 
-    fn follow_topic(&self, view: &mut View, id: TopicId, is_ready: bool) {
+    fn follow_topic(&self, view: &mut View, id: TopicId, is_ready: bool, moved: &mut Vec<Token>) {
         let Some(topic) = view.image.topic(id).cloned() else {
             return;
         };
+        let is_registered = self.registered_epoch().is_some();
         let mut config = None;
         for (number, partition) in topic.numbered() {
             let id = TopicPartition {
@@ -208,6 +215,10 @@ impl Broker {
             };
             if !partition.is_replica(self.config.node_id) {
                 continue;
+            }
+            let assigned = partition.directory_of(self.config.node_id);
+            if !is_registered {
+                self.forget_misplaced(view, id, assigned);
             }
             let local = match view.local(id) {
                 Some(local) => Arc::clone(local),
@@ -220,13 +231,33 @@ impl Broker {
                     local
                 }
             };
+            if let Some(directory) = assigned
+                && self.directories[local.home().directory].id != directory
+            {
+                self.change_over(local.id, directory, moved);
+            }
             // An epoch that was inherited is never appended in.
             if is_ready && local.follow(self.config.node_id, partition) {
                 // A directory that just failed shows with the first append.
-                let _ = local
+                let home = local.home();
+                let _ = home
                     .log_dir
-                    .bump_leader_epoch(local.slot, partition.leader_epoch);
+                    .bump_leader_epoch(home.slot, partition.leader_epoch);
             }
+        }
+    }
+
+    /// Before this broker is registered it only hears again what was decided long ago: where a log was then does not
+    /// matter if it is elsewhere now.
+    fn forget_misplaced(&self, view: &mut View, id: TopicPartition, assigned: Option<DirectoryId>) {
+        let home = view.local(id).map(|local| local.home().directory);
+        let is_misplaced = home.is_some_and(|home| Some(self.directories[home].id) != assigned);
+        let mut others = self.directories.iter().zip(&self.log_dirs);
+        let is_there = others.any(|(directory, log_dir)| {
+            Some(directory.id) == assigned && log_dir.slot(id).is_some()
+        });
+        if is_misplaced && is_there {
+            view.remove(id);
         }
     }
 
@@ -248,9 +279,13 @@ impl Broker {
         let metrics = self.metrics.topic(&topic.name);
         let name = Arc::clone(&topic.name);
         let config = Arc::clone(config);
-        Some(Arc::new(LocalPartition::new(
-            id, name, metrics, directory, log_dir, slot, config,
-        )))
+        let home = LogHome {
+            directory,
+            log_dir,
+            slot,
+        };
+        let local = LocalPartition::new(id, name, metrics, home, config);
+        Some(Arc::new(local))
     }
 
     fn drop_topic(
@@ -274,10 +309,12 @@ impl Broker {
                 continue;
             };
             moved.extend(local.leave());
+            places.extend(self.abandon_move(id, now));
+            let home = local.home();
             // On a failed directory the removal waits for the next start, which sweeps it.
-            if let Ok(lsn) = local.log_dir.drop_partition(local.slot, now) {
+            if let Ok(lsn) = home.log_dir.drop_partition(home.slot, now) {
                 places.push(JournalPlace {
-                    directory: local.directory,
+                    directory: home.directory,
                     durability: Durability::Fsync,
                     lsn,
                 });
@@ -298,15 +335,19 @@ impl Broker {
     }
 
     /// Removes the logs of topics that were deleted while this broker was away, and second copies of those that
-    /// are elsewhere.
+    /// are elsewhere, unless they are on their way to become the first.
     fn sweep(&self, now: Now) {
         if std::mem::replace(&mut self.following.lock().is_swept, true) {
             return;
         }
         let view = self.view.load();
-        for log_dir in &self.log_dirs {
+        for (index, log_dir) in self.log_dirs.iter().enumerate() {
             for (slot, id, _) in log_dir.partitions() {
-                if view.image.partition(id).is_none() || self.is_second_copy(&view, log_dir, id) {
+                let is_unknown = view.image.partition(id).is_none();
+                if is_unknown
+                    || (self.is_second_copy(&view, log_dir, id)
+                        && !self.resume_move(&view, index, slot, id))
+                {
                     // On a failed directory this waits for the next start.
                     let _ = log_dir.drop_partition(slot, now);
                 }
@@ -362,7 +403,11 @@ impl Broker {
                 partition: number,
             };
             if let Some(local) = view.local(id) {
-                local.log_dir.set_config(local.slot, config.log_config(id));
+                let (home, log_config) = (local.home(), config.log_config(id));
+                home.log_dir.set_config(home.slot, log_config);
+                if let Some(copy) = self.moves.lock().copy_of(id) {
+                    copy.log_dir.set_config(copy.slot, log_config);
+                }
                 local.set_config(Arc::clone(&config));
             }
         }

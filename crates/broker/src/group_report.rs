@@ -152,7 +152,8 @@ fn first_timestamp(local: &LocalPartition, from: Offset, end: Offset) -> Option<
         bytes_max: 1,
         at_least_one_batch: true,
     };
-    let plan = local.log_dir.read(local.slot, from, limit).ok()?;
+    let plan = local.at_home(|home| home.log_dir.read(home.slot, from, limit));
+    let plan = plan.ok()?;
     let mut header = [0; HEADER_SIZE];
     match plan.parts.first()? {
         Part::Memory(bytes) => header.copy_from_slice(bytes.get(..HEADER_SIZE)?),

@@ -19,6 +19,7 @@ mod response;
 mod client_identity;
 mod connection;
 
+mod append_gate;
 mod partition;
 mod view;
 
@@ -40,6 +41,7 @@ mod size_histogram;
 mod broker;
 mod following;
 mod log_directories;
+mod moving;
 mod parking;
 mod partition_report;
 
@@ -52,6 +54,7 @@ pub use metrics::{
     BrokerMetrics, ClientRequest, ClientSoftware, FailureCounts, SeenClient, TopicMetrics,
     codec_names,
 };
+pub use moving::MoveStep;
 pub use partition_report::{PartitionStates, ReadableOffsets};
 pub use ratio_histogram::RatioHistogram;
 pub use response::{CloseReason, CoreId, Outcome, Response, ResponsePart, Token};

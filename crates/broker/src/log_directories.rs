@@ -63,7 +63,7 @@ impl Broker {
         let me = self.config.node_id;
         let elsewhere = view.locals().filter_map(|local| {
             let known = view.image.partition(local.id)?.directory_of(me)?;
-            let found = self.directories[local.directory].id;
+            let found = self.directories[local.home().directory].id;
             (known != found).then_some((local.id, found))
         });
         let assignments: Vec<_> = elsewhere.collect();
@@ -87,8 +87,13 @@ impl Broker {
         };
         let assigned = topic.partition(number)?.directory_of(self.config.node_id)?;
         let mut log_dirs = self.log_dirs.iter();
+        // A copy in the making is not the log.
+        let has_log = |log_dir: &Arc<LogDir>| {
+            let slot = log_dir.slot(id);
+            slot.is_some_and(|slot| !log_dir.is_future(slot))
+        };
         if assigned == DirectoryId::default() {
-            let found = log_dirs.position(|log_dir| log_dir.slot(id).is_some());
+            let found = log_dirs.position(has_log);
             return found.or_else(|| self.emptiest_directory());
         }
         // What another directory holds when this one is not there may be old.
@@ -97,7 +102,7 @@ impl Broker {
         if self.log_dirs[index].slot(id).is_some() {
             return Some(index);
         }
-        let found = log_dirs.position(|log_dir| log_dir.slot(id).is_some());
+        let found = log_dirs.position(has_log);
         Some(found.unwrap_or(index))
     }
 
@@ -124,9 +129,10 @@ impl Broker {
         };
         let assigned = view.image.partition(id);
         let assigned = assigned.and_then(|partition| partition.directory_of(self.config.node_id));
-        assigned == Some(self.directories[local.directory].id)
-            && !Arc::ptr_eq(&local.log_dir, log_dir)
-            && is_online(&local.log_dir)
+        let home = local.home();
+        assigned == Some(self.directories[home.directory].id)
+            && !Arc::ptr_eq(&home.log_dir, log_dir)
+            && is_online(&home.log_dir)
     }
 }
 

@@ -44,6 +44,12 @@ pub struct BrokerMetrics {
     pub parked_requests: AtomicU64,
     /// Times a produce request had to wait for memory or the journal.
     pub held_requests: AtomicU64,
+    /// Bytes of batches that moves of logs copied.
+    pub moved_bytes: AtomicU64,
+    /// Logs that are in another directory now.
+    pub moves_completed: AtomicU64,
+    /// Moves that ended because a directory failed.
+    pub moves_failed: AtomicU64,
     /// Fetch sessions that were given up for others.
     pub fetch_sessions_evicted: AtomicU64,
     /// Partitions of the offsets topic that could not be loaded: their groups have no coordinator.
@@ -144,6 +150,9 @@ impl Default for BrokerMetrics {
             out_of_sequence: AtomicU64::new(0),
             parked_requests: AtomicU64::new(0),
             held_requests: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
+            moves_completed: AtomicU64::new(0),
+            moves_failed: AtomicU64::new(0),
             fetch_sessions_evicted: AtomicU64::new(0),
             groups_load_failures: AtomicU64::new(0),
             groups_unreadable_records: AtomicU64::new(0),

@@ -7,8 +7,8 @@ use crate::partition::LocalPartition;
 use crate::request::outcome;
 use crate::response::{CoreId, Outcome, Token};
 use crate::waiting::{
-    Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
-    ParkedReply, PromisedAnswer, Waiter, WrittenBatch,
+    Core, CoreState, FailedReply, HeldBefore, HeldRequest, JournalPlace, Keep, Parked, ParkedReply,
+    PromisedAnswer, Waiter,
 };
 use ottla_storage::log_dir::DirHealth;
 use ottla_storage::partition::Durability;
@@ -19,15 +19,6 @@ use std::time::Duration;
 
 /// How soon a held request is tried again: a flush or a commit takes about as long.
 const CONGESTION_RETRY: Duration = Duration::from_millis(5);
-
-/// How a request is held.
-pub(crate) struct Keep {
-    pub(crate) patience: HeldPatience,
-    /// The token of one that was held before.
-    pub(crate) token: Option<Token>,
-    /// See [`HeldRequest::large`].
-    pub(crate) large: Option<Vec<WrittenBatch>>,
-}
 
 /// Parking is: register, then check again. Who changes something publishes it first and looks for
 /// waiters then, so one of the two sees the other.
@@ -222,6 +213,9 @@ impl Broker {
     /// Wakes the cores that a commit serves, apart from the one that is at work.
     fn wake_served(&self, working: Option<CoreId>) {
         fence(Ordering::SeqCst);
+        if self.awaits_journal.load(Ordering::Relaxed) {
+            self.wake.wake_mover();
+        }
         for (index, core) in self.cores.iter().enumerate() {
             if working.is_some_and(|working| working.index() == index) {
                 continue;

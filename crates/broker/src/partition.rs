@@ -2,6 +2,7 @@ use crate::config::{TopicConfig, TopicTimestamps};
 use crate::fetch::{FetchSet, Told};
 use crate::metrics::TopicMetrics;
 use crate::response::Token;
+use arc_swap::{ArcSwap, Guard};
 use ottla_metadata::Partition as PartitionImage;
 use ottla_records::{Codec, CompressionLevel, KeyRule, ProduceRules, TimestampType};
 use ottla_replication::{EpochError, IsrChange, Leader, LeaderStart};
@@ -12,6 +13,14 @@ use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+/// Where a partition's log is.
+pub(crate) struct LogHome {
+    /// Which of the broker's log directories.
+    pub(crate) directory: usize,
+    pub(crate) log_dir: Arc<LogDir>,
+    pub(crate) slot: PartitionSlot,
+}
+
 /// A partition this broker holds: where its log is, whether we lead it, and who waits for it.
 ///
 /// Lock order: fetch set, then partition. Who tells watchers has let go of the partition before.
@@ -19,10 +28,8 @@ pub(crate) struct LocalPartition {
     pub(crate) id: TopicPartition,
     pub(crate) topic: Arc<str>,
     pub(crate) metrics: Arc<TopicMetrics>,
-    /// Which of the broker's log directories holds it.
-    pub(crate) directory: usize,
-    pub(crate) log_dir: Arc<LogDir>,
-    pub(crate) slot: PartitionSlot,
+    /// Changes only under the lock of `state`, and while the gate keeps appends away.
+    home: ArcSwap<LogHome>,
     state: Mutex<PartitionState>,
     /// Who waits for the cold read that is under way; `None` while none is.
     cold_read: Mutex<Option<Vec<Token>>>,
@@ -87,18 +94,14 @@ impl LocalPartition {
         id: TopicPartition,
         topic: Arc<str>,
         metrics: Arc<TopicMetrics>,
-        directory: usize,
-        log_dir: Arc<LogDir>,
-        slot: PartitionSlot,
+        home: LogHome,
         config: Arc<TopicConfig>,
     ) -> LocalPartition {
         LocalPartition {
             id,
             topic,
             metrics,
-            directory,
-            log_dir,
-            slot,
+            home: ArcSwap::from_pointee(home),
             state: Mutex::new(PartitionState {
                 leader: None,
                 config,
@@ -110,13 +113,37 @@ impl LocalPartition {
         }
     }
 
+    /// Where its log is now. Whoever appends has passed the gate before, and asks for it once.
+    pub(crate) fn home(&self) -> Guard<Arc<LogHome>> {
+        self.home.load()
+    }
+
+    /// Does `act` where the log is: again if it moved meanwhile, for what is found at the old place is nothing
+    /// any more.
+    pub(crate) fn at_home<T>(&self, mut act: impl FnMut(&LogHome) -> T) -> T {
+        loop {
+            let home = self.home.load();
+            let result = act(&home);
+            if Arc::ptr_eq(&home, &self.home.load()) {
+                return result;
+            }
+        }
+    }
+
+    /// The log is at `home` from now on, as long as at the old place. Tells the watchers, since what they were
+    /// told may have been read there.
+    pub(crate) fn move_to(&self, home: LogHome) -> Vec<Token> {
+        let mut state = self.state.lock();
+        self.home.store(Arc::new(home));
+        state.announced = None;
+        drop(state);
+        self.announce()
+    }
+
     /// Follows the metadata: leads in the epoch it names, or not. Returns whether that is a new epoch.
     pub(crate) fn follow(&self, me: BrokerId, image: &PartitionImage) -> bool {
         let mut state = self.state.lock();
-        let ends = self
-            .log_dir
-            .ends(self.slot)
-            .filter(|_| image.leader == Some(me));
+        let ends = self.ends().filter(|_| image.leader == Some(me));
         let Some(ends) = ends else {
             state.leader = None;
             return false;
@@ -201,8 +228,7 @@ impl LocalPartition {
 
     /// Where the log starts, as answers show it: -1 when its directory has failed.
     pub(crate) fn log_start(&self) -> i64 {
-        let ends = self.log_dir.ends(self.slot);
-        ends.map_or(-1, |ends| ends.log_start.get())
+        self.ends().map_or(-1, |ends| ends.log_start.get())
     }
 
     /// What a client that believes in `client_epoch` may read.
@@ -212,7 +238,7 @@ impl LocalPartition {
     ) -> Result<ReadView, ErrorCode> {
         let mut state = self.state.lock();
         let refusal = self.refusal(&state);
-        let ends = self.log_dir.ends(self.slot).ok_or(refusal)?;
+        let ends = self.ends().ok_or(refusal)?;
         let leader = state.leader.as_mut().ok_or(refusal)?;
         leader
             .check_epoch(client_epoch)
@@ -227,7 +253,7 @@ impl LocalPartition {
     /// wait for it. Returns the requests to wake.
     pub(crate) fn announce(&self) -> Vec<Token> {
         let mut state = self.state.lock();
-        let ends = self.log_dir.ends(self.slot);
+        let ends = self.ends();
         let (Some(leader), Some(ends)) = (state.leader.as_mut(), ends) else {
             return Vec::new();
         };
@@ -237,8 +263,9 @@ impl LocalPartition {
         }
         state.announced = Some(told);
         // Retention and compaction go no further.
-        self.log_dir
-            .set_high_watermark(self.slot, told.high_watermark);
+        let home = self.home();
+        home.log_dir
+            .set_high_watermark(home.slot, told.high_watermark);
         tell(state)
     }
 
@@ -268,7 +295,7 @@ impl LocalPartition {
         if epoch == read.leader_epoch {
             return Some((epoch, read.log_end_offset));
         }
-        self.log_dir.epoch_end_offset(self.slot, epoch)
+        self.at_home(|home| home.log_dir.epoch_end_offset(home.slot, epoch))
     }
 
     /// From now on `set`'s item `index` hears of every move.
@@ -286,10 +313,16 @@ impl LocalPartition {
 }
 
 impl LocalPartition {
+    /// The ends of the log. Under the lock of the state they are those of one place.
+    fn ends(&self) -> Option<Ends> {
+        let home = self.home();
+        home.log_dir.ends(home.slot)
+    }
+
     /// Why nothing can be done here: a request that began before its topic was deleted hears that it
     /// is gone, and not that it should look for another leader; so does one for what a failed directory holds.
     fn refusal(&self, state: &PartitionState) -> ErrorCode {
-        match self.log_dir.health() {
+        match self.home().log_dir.health() {
             _ if state.is_gone => ErrorCode::UnknownTopicOrPartition,
             DirHealth::Offline { .. } => ErrorCode::KafkaStorageError,
             DirHealth::Online | DirHealth::Full => ErrorCode::NotLeaderOrFollower,

@@ -62,7 +62,7 @@ impl Broker {
         states.missing = replicas.saturating_sub(view.locals().count()) as u64;
         states.offline = states.missing;
         for local in view.locals() {
-            states.offline += u64::from(is_offline[local.directory]);
+            states.offline += u64::from(is_offline[local.home().directory]);
             let Some(partition) = view.image.partition(local.id) else {
                 continue;
             };

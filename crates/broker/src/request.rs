@@ -3,7 +3,7 @@ use crate::connection::Connection;
 use crate::controller_desk::Patience;
 use crate::response::{CloseReason, Outcome, Response};
 use crate::view::View;
-use crate::waiting::{HeldBefore, WrittenBatch};
+use crate::waiting::{HeldBefore, HeldPatience, Keep, WrittenBatch};
 use ottla_protocol::{ApiKey, EncodeError, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_types::{Mono, Now};
 use std::sync::Arc;
@@ -79,6 +79,30 @@ impl<'a> Request<'a> {
     fn deadline(&self, timeout_ms: i32) -> Mono {
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         self.now.mono.plus(timeout)
+    }
+
+    /// Keeps the request, to be carried out a little later as if it came then; `patience` counts from the first time
+    /// on. Nothing of it has had an effect yet.
+    pub(crate) fn keep(&self, patience: HeldPatience, large: Option<Vec<WrittenBatch>>) -> Outcome {
+        let before = self.held.as_ref();
+        let keep = Keep {
+            patience: before.map_or(patience, |held| held.patience),
+            token: before.map(|held| held.token),
+            large,
+        };
+        let (connection, frame) = (&*self.connection, self.frame);
+        let token = self.broker.hold(connection, frame, keep, self.now);
+        Outcome::Parked {
+            token,
+            // Before its effect: nothing behind it on the connection may overtake it.
+            blocks_connection: true,
+        }
+    }
+
+    /// Whether it was kept for as long as its client waits.
+    pub(crate) fn is_out_of_patience(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.patience.give_up <= self.now.mono)
     }
 
     /// The answer.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::network::{
     self, ConnectionQuotas, LoadError, Part, Peer, RangeSource, Service, Unresolved, Workers,
 };
-use crate::threads::BlockingPool;
+use crate::threads::{BlockingPool, MoverWaker};
 
 /// The broker as the network sees it.
 pub struct BrokerService {
@@ -148,6 +148,7 @@ pub struct WakeWorkers {
     workers: Workers,
     blocking: BlockingPool,
     quotas: Arc<ArcSwap<ConnectionQuotas>>,
+    mover: MoverWaker,
     /// The settings told last, until they are in force.
     told: Arc<Mutex<Option<Arc<LiveSettings>>>>,
     /// Held while some are put in force, so that none that are older come later.
@@ -155,16 +156,18 @@ pub struct WakeWorkers {
 }
 
 impl WakeWorkers {
-    /// Wakes `workers`; what waits for a device runs in `blocking`; changed settings go to `quotas`.
+    /// Wakes `workers` and `mover`; what waits for a device runs in `blocking`; changed settings go to `quotas`.
     pub fn new(
         workers: Workers,
         blocking: BlockingPool,
         quotas: Arc<ArcSwap<ConnectionQuotas>>,
+        mover: MoverWaker,
     ) -> WakeWorkers {
         WakeWorkers {
             workers,
             blocking,
             quotas,
+            mover,
             told: Arc::default(),
             turn: Arc::default(),
         }
@@ -187,7 +190,13 @@ impl Wake for WakeWorkers {
         self.workers.wake(core.index());
     }
 
+    fn wake_mover(&self) {
+        self.mover.wake();
+    }
+
     fn settings_changed(&self, settings: &Arc<LiveSettings>) {
+        // It may go on sooner than it thought.
+        self.mover.wake();
         *self.told.lock() = Some(Arc::clone(settings));
         let (told, turn) = (Arc::clone(&self.told), Arc::clone(&self.turn));
         let quotas = Arc::clone(&self.quotas);

@@ -83,7 +83,7 @@ impl Server {
         runtime.block_on(wait_for(self.clock, ANSWERS_MAX, || network.is_drained()));
         self.network.stop();
         // Their work goes on here, towards an end.
-        drop((self.flushers, self.cleaners, self.scrubbers));
+        drop((self.mover, self.flushers, self.cleaners, self.scrubbers));
         for log_dir in &self.log_dirs {
             runtime.block_on(flush(log_dir, self.clock));
         }

@@ -22,7 +22,9 @@ use crate::quorum_slot::QuorumSlot;
 use crate::random::{random_bytes, random_id};
 use crate::report::{ReportedDirectory, ServerReport};
 use crate::start_error::StartError;
-use crate::threads::{BlockingPool, Cleaner, Flusher, Journal, JournalCounters, Scrubber};
+use crate::threads::{
+    BlockingPool, Cleaner, Flusher, Journal, JournalCounters, Mover, MoverWaker, Scrubber,
+};
 
 /// Where the HTTP endpoints are.
 const HTTP_PORT: &str = "ottla.http.port";
@@ -81,6 +83,7 @@ pub struct Server {
     pub(crate) flushers: Vec<Flusher>,
     pub(crate) cleaners: Vec<Cleaner>,
     pub(crate) scrubbers: Vec<Scrubber>,
+    pub(crate) mover: Mover,
 }
 
 impl Server {
@@ -96,6 +99,7 @@ impl Server {
         let blocking = BlockingPool::default();
         let quotas = Arc::new(ArcSwap::from_pointee(quotas(&config)?));
         let slot = Arc::new(QuorumSlot::default());
+        let mover_waker = MoverWaker::default();
         let log_dirs: Vec<Arc<LogDir>> = opened
             .directories
             .iter()
@@ -111,6 +115,7 @@ impl Server {
                 workers.clone(),
                 blocking.clone(),
                 Arc::clone(&quotas),
+                mover_waker.clone(),
             )),
             cores_count: workers.count(),
             seed: u64::from_le_bytes(random_bytes()?),
@@ -173,6 +178,8 @@ impl Server {
             })
             .collect::<Result<_, _>>()
             .map_err(no_threads)?;
+
+        let mover = Mover::start(Arc::clone(&broker), &mover_waker, clock).map_err(no_threads)?;
 
         let reported = directories
             .into_iter()
@@ -238,6 +245,7 @@ impl Server {
             flushers,
             cleaners,
             scrubbers,
+            mover,
         })
     }
 }

@@ -9,6 +9,7 @@ const PER_ADDRESS: &str = "max.connections.per.ip";
 const OVERRIDES: &str = "max.connections.per.ip.overrides";
 const CREATION_RATE: &str = "max.connection.creation.rate";
 const CORDONED: &str = "cordoned.log.dirs";
+const MOVE_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 const PRODUCER_EXPIRATION: &str = "producer.id.expiration.ms";
 
 /// What a broker does differently from the moment it is told. What topics inherit is not here: it
@@ -21,6 +22,8 @@ pub struct LiveSettings {
     pub producer_expiration: Duration,
     /// Log directories that get no new partitions, as they are configured.
     pub cordoned_log_dirs: CordonedLogDirs,
+    /// Bytes per second that moves between log directories copy, together.
+    pub move_bytes_per_second: u64,
 }
 
 /// Which log directories get no new partitions (KIP-1066).
@@ -107,6 +110,7 @@ impl LiveSettings {
         CREATION_RATE,
         PRODUCER_EXPIRATION,
         CORDONED,
+        MOVE_RATE,
     ];
 
     /// The settings in force. Values were checked when they were set.
@@ -128,6 +132,7 @@ impl LiveSettings {
             },
             producer_expiration: Duration::from_millis(number(PRODUCER_EXPIRATION).unwrap_or(1)),
             cordoned_log_dirs: CordonedLogDirs::read(text(CORDONED).unwrap_or("")),
+            move_bytes_per_second: number(MOVE_RATE).unwrap_or(u64::MAX),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::error_map;
 use crate::partition::{LocalPartition, ReadView};
 use crate::response::ResponsePart;
 use crate::view::View;
-use ottla_storage::log_dir::{Part, ReadError, ReadLimit, ReadTicket};
+use ottla_storage::log_dir::{LogDir, Part, ReadError, ReadLimit, ReadTicket};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ const COLD_READS_MAX: usize = 64;
 /// A read that has to be done by a thread that may wait.
 pub(crate) struct ColdRead {
     pub(crate) partition: Arc<LocalPartition>,
+    /// Where it is to be done, if the log is still there then.
+    pub(crate) log_dir: Arc<LogDir>,
     pub(crate) ticket: ReadTicket,
 }
 
@@ -102,12 +104,17 @@ fn look_at(
         bytes_max,
         at_least_one_batch: budget.may_exceed,
     };
-    let plan = match target.log_dir.read(target.slot, from, limit) {
+    let plan = target.at_home(|home| {
+        let plan = home.log_dir.read(home.slot, from, limit);
+        plan.map_err(|error| (error, Arc::clone(&home.log_dir)))
+    });
+    let plan = match plan {
         Ok(plan) => plan,
-        Err(ReadError::WouldBlock(ticket)) => {
+        Err((ReadError::WouldBlock(ticket), log_dir)) => {
             if cold.len() < COLD_READS_MAX {
                 cold.push(ColdRead {
                     partition: Arc::clone(target),
+                    log_dir,
                     ticket,
                 });
             }
@@ -116,7 +123,7 @@ fn look_at(
                 ..Look::empty(read.told())
             });
         }
-        Err(error) => return Err(error_map::read(&error)),
+        Err((error, _)) => return Err(error_map::read(&error)),
     };
     let records = response_parts(plan.parts);
     let size = records.iter().map(ResponsePart::size).sum();

@@ -2,7 +2,7 @@ use super::OFFSETS_TOPIC;
 use super::shard::GroupShard;
 use crate::broker::{BlockingWork, Broker};
 use crate::counter::add;
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, LogHome};
 use crate::view::View;
 use ottla_records::{Decompressor, batches};
 use ottla_storage::log_dir::{DirHealth, Part, ReadLimit};
@@ -116,6 +116,15 @@ impl Broker {
         self.load_soon(next);
     }
 
+    /// A log has changed its directory, or stays where it is: what its shard put off goes on.
+    pub(crate) fn resume_groups(&self, now: Now) {
+        for shard in self.groups.all() {
+            if shard.has_deferred() {
+                shard.resume(self, now);
+            }
+        }
+    }
+
     /// This broker is about to end: nobody waits here for other members.
     pub(crate) fn send_groups_away(&self) {
         for shard in self.groups.all() {
@@ -180,8 +189,8 @@ impl GroupShard {
             bytes_max: LOAD_STEP_BYTES,
             at_least_one_batch: true,
         };
-        let (log_dir, slot) = (&self.partition.log_dir, self.partition.slot);
-        let plan = log_dir.read_with(slot, from, limit, Access::Wait)?;
+        let read = |home: &LogHome| home.log_dir.read_with(home.slot, from, limit, Access::Wait);
+        let plan = self.partition.at_home(read)?;
         let mut bytes = Vec::with_capacity(plan.size);
         for part in &plan.parts {
             match part {
@@ -199,7 +208,10 @@ impl GroupShard {
 
     /// Whether it gave up although this is still the place.
     fn can_begin_again(&self) -> bool {
-        let is_online = !matches!(self.partition.log_dir.health(), DirHealth::Offline { .. });
+        let is_online = !matches!(
+            self.partition.home().log_dir.health(),
+            DirHealth::Offline { .. }
+        );
         let view = self.partition.produce_view();
         let is_readable = !self.is_unreadable.load(Ordering::SeqCst);
         is_readable && is_online && view.is_ok_and(|view| view.leader_epoch == self.leader_epoch)

@@ -1,8 +1,10 @@
+use crate::append_gate::Entered;
 use crate::broker::Broker;
 use crate::counter::add;
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, LogHome};
 use crate::response::CoreId;
 use crate::waiting::JournalPlace;
+use arc_swap::Guard;
 use ottla_coordinator::{Log, Refusal};
 use ottla_records::{BatchView, ValidBatch};
 use ottla_storage::log_dir::{AppendBatch, AppendError, AppendOrigin};
@@ -10,13 +12,36 @@ use ottla_storage::partition::Durability;
 use ottla_types::{LeaderEpoch, Now, Offset};
 use std::sync::Arc;
 
-/// The partition of a shard as its log, in the epoch the shard was loaded for.
+/// The partition of a shard as its log, in the epoch the shard was loaded for. As long as this is there the log
+/// stays where it is.
 pub(super) struct PartitionLog<'a> {
-    pub(super) broker: &'a Broker,
-    pub(super) partition: &'a Arc<LocalPartition>,
-    pub(super) leader_epoch: LeaderEpoch,
+    broker: &'a Broker,
+    partition: &'a Arc<LocalPartition>,
+    home: Guard<Arc<LogHome>>,
+    leader_epoch: LeaderEpoch,
     /// The core that is told when an append is durable.
-    pub(super) core: CoreId,
+    core: CoreId,
+    _entered: Entered<'a>,
+}
+
+impl<'a> PartitionLog<'a> {
+    /// `None` while the log changes its directory.
+    pub(super) fn open(
+        broker: &'a Broker,
+        partition: &'a Arc<LocalPartition>,
+        leader_epoch: LeaderEpoch,
+        core: CoreId,
+    ) -> Option<PartitionLog<'a>> {
+        let entered = broker.gate.enter();
+        (!entered.is_closed(partition.id)).then(|| PartitionLog {
+            broker,
+            partition,
+            home: partition.home(),
+            leader_epoch,
+            core,
+            _entered: entered,
+        })
+    }
 }
 
 impl Log for PartitionLog<'_> {
@@ -26,7 +51,7 @@ impl Log for PartitionLog<'_> {
         if view.leader_epoch != self.leader_epoch {
             return Err(Refusal::NotCoordinator);
         }
-        let log_dir = &self.partition.log_dir;
+        let log_dir = &self.home.log_dir;
         match log_dir.admit(AppendOrigin::Coordinator) {
             // Producers wait since long; who coordinates cannot wait, and must not fill memory either.
             Ok(()) if log_dir.is_overloaded() => Err(Refusal::Unavailable),
@@ -44,17 +69,17 @@ impl Log for PartitionLog<'_> {
             facts: &facts,
             origin: AppendOrigin::Coordinator,
         };
-        let partition = self.partition;
-        let appended = partition
+        let (partition, home) = (self.partition, &self.home);
+        let appended = home
             .log_dir
-            .append(partition.slot, self.leader_epoch, batch, now)
+            .append(home.slot, self.leader_epoch, batch, now)
             .map_err(|_error| Refusal::NotCoordinator)?;
         let metrics = &partition.metrics;
         add(&metrics.bytes_in, facts.size as u64);
         add(&metrics.records_in, u64::from(facts.records_count));
-        let durability = partition.log_dir.durability(partition.slot);
+        let durability = home.log_dir.durability(home.slot);
         let place = JournalPlace {
-            directory: partition.directory,
+            directory: home.directory,
             durability: durability.unwrap_or(Durability::Fsync),
             lsn: appended.durability,
         };

@@ -7,7 +7,7 @@ use crate::partition::LocalPartition;
 use crate::response::CoreId;
 use crate::waiting::Deadlines;
 use ottla_coordinator::group::{GroupCommand, GroupConfig, GroupCoordinator};
-use ottla_coordinator::{Log, Shard, ShardOptions, Waiter};
+use ottla_coordinator::{Log, Refusal, Shard, ShardOptions, Waiter};
 use ottla_storage::planted::PlantedBug;
 use ottla_types::{LeaderEpoch, Mono, Now, PartitionId, Prng, TopicId};
 use parking_lot::{Mutex, RwLock};
@@ -46,9 +46,14 @@ struct ShardState {
     askers_count: u64,
     /// When the core looks at it next.
     armed: Option<Mono>,
+    /// What waits until the log has changed its directory, in its order.
+    deferred: Vec<(CoreId, Waiter, GroupCommand)>,
     /// Set while there may be offsets of topics that are gone: when they are looked for, once it serves.
     cleanup: Option<Mono>,
 }
+
+/// How soon it is looked again whether the log has changed its directory. Whoever asks is told at once.
+const DIRECTORY_RETRY: Duration = Duration::from_millis(5);
 
 /// How soon offsets of topics that are gone are looked for again when the log takes no appends.
 const CLEANUP_RETRY: Duration = Duration::from_secs(1);
@@ -105,7 +110,7 @@ impl GroupShard {
         partition: Arc<LocalPartition>,
         leader_epoch: LeaderEpoch,
     ) -> Option<GroupShard> {
-        let ends = partition.log_dir.ends(partition.slot)?;
+        let ends = partition.at_home(|home| home.log_dir.ends(home.slot))?;
         let seed = groups.prng.lock().next_u64();
         let machine = GroupCoordinator::new(Arc::clone(&groups.config), seed);
         let number = partition.id.partition.get() as usize;
@@ -118,6 +123,7 @@ impl GroupShard {
                 askers: BTreeMap::new(),
                 askers_count: 0,
                 armed: None,
+                deferred: Vec::new(),
                 // A topic may have been deleted while nobody served.
                 cleanup: Some(Mono::ZERO),
             }),
@@ -165,10 +171,44 @@ impl GroupShard {
         if let Some(asker) = asker {
             state.askers.insert(waiter, asker);
         }
-        let mut log = self.log(broker, core);
+        match self.log(broker, core) {
+            // In their order: none overtakes those that wait.
+            Some(log) if state.deferred.is_empty() => {
+                self.execute(broker, &mut state, (waiter, command), log, now);
+            }
+            Some(_) | None => state.deferred.push((core, waiter, command)),
+        }
+        self.settle(broker, state);
+    }
+
+    /// Whether commands wait until the log has changed its directory.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.state.lock().deferred.is_empty()
+    }
+
+    /// The log has changed its directory, or stays where it is: what had to wait goes on.
+    pub(super) fn resume(&self, broker: &Broker, now: Now) {
+        let mut state = self.state.lock();
+        for (core, waiter, command) in std::mem::take(&mut state.deferred) {
+            match self.log(broker, core) {
+                Some(log) => self.execute(broker, &mut state, (waiter, command), log, now),
+                None => state.deferred.push((core, waiter, command)),
+            }
+        }
+        self.settle(broker, state);
+    }
+
+    fn execute(
+        &self,
+        broker: &Broker,
+        state: &mut ShardState,
+        (waiter, command): (Waiter, GroupCommand),
+        mut log: PartitionLog<'_>,
+        now: Now,
+    ) {
         state.shard.execute(waiter, command, &mut log, now);
         if self.has_planted(PlantedBug::CoordinatorAnswersEarly)
-            && let Some(ends) = self.partition.log_dir.ends(self.partition.slot)
+            && let Some(ends) = self.partition.at_home(|home| home.log_dir.ends(home.slot))
         {
             state.shard.committed(ends.appended_end);
         }
@@ -176,29 +216,31 @@ impl GroupShard {
             // Nobody begins to wait for others any more.
             state.shard.send_away();
         }
-        self.settle(broker, state);
     }
 
     /// A topic is gone, and the image knows: so are its offsets, now or as soon as they can be.
     pub(super) fn forget_topic(&self, broker: &Broker, name: &Arc<str>, id: TopicId, now: Now) {
         let mut state = self.state.lock();
         let mut log = self.log(broker, self.core);
-        if state.shard.is_serving() && log.admit().is_ok() {
+        if let Some(log) = &mut log
+            && state.shard.is_serving()
+            && log.admit().is_ok()
+        {
             let name = Arc::clone(name);
-            state.tell(GroupCommand::ForgetTopic { name, id }, &mut log, now);
+            state.tell(GroupCommand::ForgetTopic { name, id }, log, now);
         } else {
             state.cleanup = Some(now.mono);
         }
+        drop(log);
         self.settle(broker, state);
     }
 
     /// Removes the offsets of topics that are gone, if it is time and the log takes appends.
-    fn clean_up(&self, broker: &Broker, state: &mut ShardState, now: Now) {
+    fn clean_up(broker: &Broker, state: &mut ShardState, log: &mut PartitionLog<'_>, now: Now) {
         let is_due = state.cleanup.is_some_and(|at| at <= now.mono);
         if !is_due || !state.shard.is_serving() {
             return;
         }
-        let mut log = self.log(broker, self.core);
         if log.admit().is_err() {
             state.cleanup = Some(now.mono.plus(CLEANUP_RETRY));
             return;
@@ -210,7 +252,7 @@ impl GroupShard {
         let gone: BTreeSet<(Arc<str>, TopicId)> =
             gone.map(|(name, id)| (Arc::clone(name), id)).collect();
         for (name, id) in gone {
-            state.tell(GroupCommand::ForgetTopic { name, id }, &mut log, now);
+            state.tell(GroupCommand::ForgetTopic { name, id }, log, now);
         }
     }
 
@@ -218,28 +260,27 @@ impl GroupShard {
     pub(super) fn tick(&self, broker: &Broker, now: Now) {
         let mut state = self.state.lock();
         state.armed = None;
-        let mut log = self.log(broker, self.core);
+        let Some(mut log) = self.log(broker, self.core) else {
+            return self.arm(broker, &mut state, now.mono.plus(DIRECTORY_RETRY));
+        };
         state.shard.tick(&mut log, now);
         // What was loaded may be committed since, without an append to tell.
         if let Ok(view) = self.partition.read_view(None) {
             state.shard.committed(view.high_watermark);
         }
-        self.clean_up(broker, &mut state, now);
+        Self::clean_up(broker, &mut state, &mut log, now);
+        drop(log);
         self.settle(broker, state);
     }
 
     /// Whether this bug is planted; never outside the simulator.
     pub(super) fn has_planted(&self, bug: PlantedBug) -> bool {
-        self.partition.log_dir.options().planted.is(bug)
+        self.partition.home().log_dir.options().planted.is(bug)
     }
 
-    fn log<'a>(&'a self, broker: &'a Broker, core: CoreId) -> PartitionLog<'a> {
-        PartitionLog {
-            broker,
-            partition: &self.partition,
-            leader_epoch: self.leader_epoch,
-            core,
-        }
+    /// `None` while the log changes its directory.
+    fn log<'a>(&'a self, broker: &'a Broker, core: CoreId) -> Option<PartitionLog<'a>> {
+        PartitionLog::open(broker, &self.partition, self.leader_epoch, core)
     }
 
     fn settle(&self, broker: &Broker, mut state: parking_lot::MutexGuard<'_, ShardState>) {
@@ -248,7 +289,14 @@ impl GroupShard {
             let asker = state.askers.remove(&waiter)?;
             Some((asker, answered))
         });
-        let answers: Vec<(Asker, Answered)> = answers.collect();
+        let mut answers: Vec<(Asker, Answered)> = answers.collect();
+        if state.shard.is_gone() {
+            // What was never put to the shard is not answered by it.
+            for (_, waiter, _) in std::mem::take(&mut state.deferred) {
+                let asker = state.askers.remove(&waiter);
+                answers.extend(asker.map(|asker| (asker, Err(Refusal::NotCoordinator))));
+            }
+        }
         let cleanup = state.cleanup.filter(|_| state.shard.is_serving());
         if let Some(next) = state.shard.next_deadline().into_iter().chain(cleanup).min()
             && state.armed.is_none_or(|armed| next < armed)

@@ -6,10 +6,10 @@ use answer::Answer;
 use large::{Writing, write_large};
 use result::{PartitionResult, refused_append, refused_batch};
 
+use crate::append_gate::Entered;
 use crate::connection::NamedTopic;
 use crate::counter::add;
-use crate::parking::Keep;
-use crate::partition::{LocalPartition, ProduceView};
+use crate::partition::{LocalPartition, LogHome, ProduceView};
 use crate::request::{Handled, Request};
 use crate::response::{CloseReason, Outcome};
 use crate::waiting::{
@@ -62,16 +62,26 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         request.connection.uses(named, &request.view.image);
     }
     let acks = Acks::from_wire(message.acks);
-    let is_over = request.held.as_ref().is_some_and(|held| held.is_over);
+    let mut is_over = request.held.as_ref().is_some_and(|held| held.is_over);
     if request.held.is_none() && request.broker.is_congested() {
         return Ok(hold(&request, &message, acks, None));
+    }
+    // From here on no log changes its directory until this is done.
+    let entered = request.broker.gate.enter();
+    if is_any_closed(&request, &message, &entered) {
+        if !request.is_out_of_patience() {
+            drop(entered);
+            return Ok(hold(&request, &message, acks, None));
+        }
+        is_over = true;
     }
     let refusal = match is_over {
         true => Some(ErrorCode::RequestTimedOut),
         false => refuse_all(&message),
     };
     let mut made = Vec::new();
-    if request.large().is_none() && refusal.is_none() {
+    let has_large = has_large(&request, &message);
+    if !has_large && refusal.is_none() {
         match write_large(&request, acks, &message) {
             Writing::Nothing(batches) => made = batches,
             Writing::Begun(large) => return Ok(hold(&request, &message, acks, Some(large))),
@@ -88,7 +98,8 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         |place: Place<'_>, records: Option<Records<'_>>, scratch: &mut Scratch| match refusal {
             Some(code) => (None, PartitionResult::error(code)),
             None => {
-                let ready = request.large().unwrap_or(&made);
+                let ready = request.large().filter(|_| has_large);
+                let ready = ready.unwrap_or(&made);
                 let ready = ready.iter().find(|it| it.place == place.number);
                 produce_one(&request, acks, place, records, ready, scratch)
             }
@@ -98,6 +109,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         .and_then(|()| answer.writer.finish_frame(start))
         .map_err(|error| reply_to.cannot_encode(error))?;
     drop(scratch);
+    drop(entered);
     if acks == Some(Acks::None) {
         return match answer.has_errors {
             true => Err(CloseReason::FailedWithoutAcks),
@@ -122,23 +134,53 @@ fn hold(
     acks: Option<Acks>,
     large: Option<Vec<WrittenBatch>>,
 ) -> Outcome {
-    let before = request.held.as_ref();
     let patience = HeldPatience {
         give_up: request.journal_deadline(message.timeout_ms),
         is_awaited: acks != Some(Acks::None),
     };
-    let keep = Keep {
-        patience: before.map_or(patience, |held| held.patience),
-        token: before.map(|held| held.token),
-        large,
-    };
-    let (connection, frame) = (&*request.connection, request.frame);
-    let token = request.broker.hold(connection, frame, keep, request.now);
-    Outcome::Parked {
-        token,
-        // Before its effect: nothing behind it on the connection may overtake it.
-        blocks_connection: true,
-    }
+    request.keep(patience, large)
+}
+
+/// The partitions of a request that are here, counted from 0 over all topics.
+fn locals<'v>(
+    request: &'v Request<'_>,
+    message: &'v ProduceRequest<'_>,
+) -> impl Iterator<Item = (usize, &'v Arc<LocalPartition>)> {
+    let partitions = message
+        .topic_data
+        .iter()
+        .flat_map(|topic| topic.partition_data.iter().map(move |data| (topic, data)));
+    partitions
+        .enumerate()
+        .filter_map(move |(number, (topic, data))| {
+            let place = Place {
+                topic,
+                index: data.index,
+                number,
+            };
+            Some((number, place.find(request).ok()?))
+        })
+}
+
+/// Whether one of the partitions changes its directory just now. Then all wait: nothing is appended twice.
+fn is_any_closed(
+    request: &Request<'_>,
+    message: &ProduceRequest<'_>,
+    entered: &Entered<'_>,
+) -> bool {
+    !entered.is_free()
+        && locals(request, message).any(|(_, partition)| entered.is_closed(partition.id))
+}
+
+/// Whether the request's large batches are written, and where its partitions still are.
+fn has_large(request: &Request<'_>, message: &ProduceRequest<'_>) -> bool {
+    request.large().is_some_and(|large| {
+        let is_elsewhere = |(number, partition): (usize, &Arc<LocalPartition>)| {
+            let mut written = large.iter().filter(|it| it.place == number);
+            written.any(|it| it.directory != partition.home().directory)
+        };
+        !locals(request, message).any(is_elsewhere)
+    })
 }
 
 /// An error that strikes the whole request. Nothing is appended.
@@ -266,15 +308,16 @@ fn append(
         facts,
         origin: AppendOrigin::Client,
     };
-    let (log_dir, slot, epoch) = (&partition.log_dir, partition.slot, view.leader_epoch);
+    let home = partition.home();
+    let (log_dir, slot, epoch) = (&home.log_dir, home.slot, view.leader_epoch);
     let appended = match written.and_then(|it| it.batch.as_ref()) {
         None => log_dir.append_unawaited(slot, epoch, batch, request.now),
         Some(Ok(large)) => log_dir.append_large(slot, epoch, batch, large, request.now),
         Some(Err(error)) => Err(error.clone()),
     };
     match appended {
-        Ok(appended) => accepted(request, partition, facts, &appended),
-        Err(error) => refused_append(request, partition, &error),
+        Ok(appended) => accepted(request, partition, &home, facts, &appended),
+        Err(error) => refused_append(request, partition, &home, &error),
     }
 }
 
@@ -308,11 +351,12 @@ fn recompressed(
 fn accepted(
     request: &Request<'_>,
     partition: &Arc<LocalPartition>,
+    home: &LogHome,
     facts: &ValidBatch,
     appended: &Appended,
 ) -> PartitionResult {
     let broker = request.broker;
-    let place = place_of(partition, appended.durability);
+    let place = place_of(home, appended.durability);
     if appended.duplicate {
         add(&broker.metrics.duplicate_batches, 1);
     } else {
@@ -342,13 +386,13 @@ fn accepted(
     }
 }
 
-fn place_of(partition: &LocalPartition, lsn: Lsn) -> Option<JournalPlace> {
+fn place_of(home: &LogHome, lsn: Lsn) -> Option<JournalPlace> {
     if lsn == Lsn::ZERO {
         return None;
     }
-    let durability = partition.log_dir.durability(partition.slot);
+    let durability = home.log_dir.durability(home.slot);
     Some(JournalPlace {
-        directory: partition.directory,
+        directory: home.directory,
         durability: durability.unwrap_or(Durability::Fsync),
         lsn,
     })

@@ -278,14 +278,19 @@ impl Broker {
 
     /// Has cold reads done by threads that may wait, and the fetch of `token` looked at again after each.
     fn read_ahead(&self, cold: Vec<ColdRead>, token: Option<Token>) {
-        for ColdRead { partition, ticket } in cold {
+        for read in cold {
+            let ColdRead {
+                partition,
+                log_dir,
+                ticket,
+            } = read;
             if !partition.begin_cold_read(token) {
                 continue;
             }
             let broker = self.shared();
             self.wake.block(BlockingWork::new(move || {
                 // Its error shows when the fetch is looked at again.
-                let _ = partition.log_dir.finish_read(ticket);
+                let _ = log_dir.finish_read(ticket);
                 broker.note_moved(&partition.end_cold_read());
             }));
         }

@@ -193,14 +193,15 @@ fn search(
             return Ok(Ok(Found {
                 offset: Some(start.get()),
                 timestamp: None,
-                leader_epoch: local.log_dir.epoch_of(local.slot, start),
+                leader_epoch: local.at_home(|home| home.log_dir.epoch_of(home.slot, start)),
             }));
         }
         Wanted::LatestTiered | Wanted::EarliestPendingUpload => return Ok(Ok(Found::default())),
-        Wanted::MaxTimestamp => local.log_dir.max_timestamp(local.slot, access),
-        Wanted::At(timestamp) => local
-            .log_dir
-            .offset_for_timestamp(local.slot, timestamp, access),
+        Wanted::MaxTimestamp => local.at_home(|home| home.log_dir.max_timestamp(home.slot, access)),
+        Wanted::At(timestamp) => local.at_home(|home| {
+            let (log_dir, slot) = (&home.log_dir, home.slot);
+            log_dir.offset_for_timestamp(slot, timestamp, access)
+        }),
     };
     match found {
         Ok(found) => {

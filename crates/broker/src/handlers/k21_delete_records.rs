@@ -1,6 +1,7 @@
+use crate::append_gate::Entered;
 use crate::error_map;
 use crate::request::{Handled, Request};
-use crate::waiting::{FailedReply, JournalPlace, ParkedReply};
+use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
 use ottla_metadata::is_internal_topic;
 use ottla_protocol::messages::delete_records_request::DeleteRecordsRequest;
 use ottla_protocol::{EncodeError, Writer};
@@ -14,6 +15,15 @@ const NO_LOW_WATERMARK: i64 = -1;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DeleteRecordsRequest<'_> = request.decode()?;
+    let entered = request.broker.gate.enter();
+    if is_closed(&request, &message, &entered) && !request.is_out_of_patience() {
+        drop(entered);
+        let patience = HeldPatience {
+            give_up: request.journal_deadline(message.timeout_ms),
+            is_awaited: true,
+        };
+        return Ok(request.keep(patience, None));
+    }
     let reply_to = request.reply_to();
     let (writer, start) = reply_to.begin();
     let mut answer = Answer {
@@ -23,7 +33,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         places: Vec::new(),
     };
     answer
-        .write(&request, &message)
+        .write(&request, &message, &entered)
         .and_then(|()| answer.writer.finish_frame(start))
         .map_err(|error| reply_to.cannot_encode(error))?;
     // The records stay deleted only once the journal says so.
@@ -33,8 +43,30 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         places: answer.places,
         deadline: Some(request.journal_deadline(message.timeout_ms)),
     };
+    drop(entered);
     let core = request.connection.core;
-    Ok(request.broker.reply_or_park(core, reply, None))
+    let token = request.held.as_ref().map(|held| held.token);
+    Ok(request.broker.reply_or_park(core, reply, token))
+}
+
+/// Whether one of the partitions changes its directory just now: a log start that moved only where the log was
+/// would be lost.
+fn is_closed(
+    request: &Request<'_>,
+    message: &DeleteRecordsRequest<'_>,
+    entered: &Entered<'_>,
+) -> bool {
+    if entered.is_free() {
+        return false;
+    }
+    let mut partitions = message.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|partition| (&*topic.name, partition.partition_index))
+    });
+    partitions.any(|(topic, index)| {
+        let local = request.view.by_name(topic, index);
+        local.is_ok_and(|local| entered.is_closed(local.id))
+    })
 }
 
 /// The answer while it is written, so that the places of its errors are known.
@@ -50,6 +82,7 @@ impl Answer {
         &mut self,
         request: &Request<'_>,
         message: &DeleteRecordsRequest<'_>,
+        entered: &Entered<'_>,
     ) -> Result<(), EncodeError> {
         self.writer.i32(0); // No throttling.
         self.writer.length(self.is_flexible, message.topics.len())?;
@@ -59,7 +92,7 @@ impl Answer {
             self.writer.length(self.is_flexible, partitions.len())?;
             for partition in partitions {
                 let (index, offset) = (partition.partition_index, partition.offset);
-                let deleted = delete(request, &topic.name, index, offset);
+                let deleted = delete(request, entered, &topic.name, index, offset);
                 self.write_partition(request, index, deleted);
             }
             self.end_struct();
@@ -102,6 +135,7 @@ impl Answer {
 /// Moves the log start of one partition. Returns the new one and the journal entry that makes it last.
 fn delete(
     request: &Request<'_>,
+    entered: &Entered<'_>,
     topic: &str,
     partition: i32,
     offset: i64,
@@ -110,6 +144,9 @@ fn delete(
         return Err(ErrorCode::InvalidTopicException);
     }
     let local = request.view.by_name(topic, partition)?;
+    if entered.is_closed(local.id) {
+        return Err(ErrorCode::RequestTimedOut);
+    }
     let read = local.read_view(None)?;
     if !local.config().deletes_records() {
         return Err(ErrorCode::PolicyViolation);
@@ -121,12 +158,13 @@ fn delete(
     if read.high_watermark < to {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    let lsn = local.log_dir.delete_records(local.slot, to);
+    let home = local.home();
+    let lsn = home.log_dir.delete_records(home.slot, to);
     let lsn = lsn.map_err(|error| local.error_unless_gone(error_map::storage(&error)))?;
     let moved = local.announce();
     request.broker.note_moved(&moved);
     let place = JournalPlace {
-        directory: local.directory,
+        directory: home.directory,
         durability: Durability::Fsync,
         lsn,
     };

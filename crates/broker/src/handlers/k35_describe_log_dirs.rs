@@ -1,4 +1,4 @@
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, LogHome};
 use crate::request::{Handled, Request};
 use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use ottla_protocol::messages::describe_log_dirs_response::{
@@ -28,18 +28,23 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     };
     let mut directories: Vec<BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>>> =
         vec![BTreeMap::new(); request.broker.log_dirs.len()];
-    for local in request.view.locals().filter(|local| is_wanted(local)) {
-        let sizes = local.log_dir.sizes(local.slot);
+    let mut list = |local: &LocalPartition, home: &LogHome, copied: Option<i64>| {
+        let sizes = home.log_dir.sizes(home.slot);
         let partition = DescribeLogDirsPartition {
             partition_index: local.id.partition.get(),
             partition_size: sizes.map_or(0, |sizes| i64::try_from(sizes.bytes).unwrap_or(i64::MAX)),
-            ..DescribeLogDirsPartition::default()
+            offset_lag: copied.unwrap_or(0),
+            is_future_key: copied.is_some(),
         };
-        let topics = &mut directories[local.directory];
-        topics
-            .entry(Arc::clone(&local.topic))
-            .or_default()
-            .push(partition);
+        let topics = directories[home.directory].entry(Arc::clone(&local.topic));
+        topics.or_default().push(partition);
+    };
+    for local in request.view.locals().filter(|local| is_wanted(local)) {
+        list(local, &local.home(), None);
+    }
+    let copies = request.broker.moves.lock().copies();
+    for (local, copy) in copies.iter().filter(|(local, _)| is_wanted(local)) {
+        list(local, copy, Some(lag(&local.home(), copy)));
     }
     let results = directories.into_iter().enumerate();
     let results = results
@@ -50,6 +55,15 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         results,
         ..DescribeLogDirsResponse::default()
     })
+}
+
+/// Offsets that a copy in the making is behind.
+fn lag(home: &LogHome, copy: &LogHome) -> i64 {
+    let end = |home: &LogHome| {
+        let ends = home.log_dir.ends(home.slot);
+        ends.map_or(0, |ends| ends.appended_end.get())
+    };
+    (end(home) - end(copy)).max(0)
 }
 
 /// Those that could not be opened.

@@ -54,7 +54,7 @@ fn describe(
     }
     match request.view.by_name(topic, partition_index) {
         Ok(local) => {
-            let producers = local.log_dir.producers(local.slot);
+            let producers = local.at_home(|home| home.log_dir.producers(home.slot));
             response.active_producers = producers.iter().filter_map(state).collect();
         }
         Err(code) => refuse(code, None),

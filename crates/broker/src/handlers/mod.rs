@@ -27,6 +27,7 @@ pub(crate) mod k22_init_producer_id;
 pub(crate) mod k23_offset_for_leader_epoch;
 pub(crate) mod k32_describe_configs;
 pub(crate) mod k33_alter_configs;
+pub(crate) mod k34_alter_replica_log_dirs;
 pub(crate) mod k35_describe_log_dirs;
 pub(crate) mod k37_create_partitions;
 pub(crate) mod k42_delete_groups;

@@ -104,6 +104,15 @@ pub(crate) struct HeldPatience {
     pub(crate) is_awaited: bool,
 }
 
+/// How a request is held.
+pub(crate) struct Keep {
+    pub(crate) patience: HeldPatience,
+    /// The token of one that was held before.
+    pub(crate) token: Option<Token>,
+    /// See [`HeldRequest::large`].
+    pub(crate) large: Option<Vec<WrittenBatch>>,
+}
+
 /// What a request that was held before has to know when it is carried out.
 pub(crate) struct HeldBefore {
     /// Its answer was promised under this.
@@ -123,6 +132,8 @@ pub(crate) type Recompressed = (Vec<u8>, ValidBatch);
 pub(crate) struct WrittenBatch {
     /// Which of the request's partitions it is for, counted from 0 over all topics.
     pub(crate) place: usize,
+    /// The log directory in which it is written, by its index.
+    pub(crate) directory: usize,
     /// What is written, if it is not what was sent: the topic wants it compressed in another way.
     pub(crate) again: Option<Recompressed>,
     /// It is on its way, or the disk takes it not; `None`: it is not too large after all.

@@ -8,6 +8,6 @@ mod core;
 pub(crate) use self::deadlines::Deadlines;
 
 pub(crate) use self::core::{
-    Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Parked,
-    ParkedReply, PromisedAnswer, Recompressed, Waiter, WrittenBatch,
+    Core, CoreState, FailedReply, HeldBefore, HeldPatience, HeldRequest, JournalPlace, Keep,
+    Parked, ParkedReply, PromisedAnswer, Recompressed, Waiter, WrittenBatch,
 };

@@ -265,7 +265,7 @@ fn topics_get_more_partitions_and_never_fewer() {
     assert_eq!(harness.produce("t", 3, &batch(&["x"])), Ok(0));
 }
 
-fn delete_records(harness: &mut Harness, topic: &'static str, offset: i64) -> (i16, i64) {
+pub fn delete_records(harness: &mut Harness, topic: &'static str, offset: i64) -> (i16, i64) {
     let request = dr::DeleteRecordsRequest {
         topics: vec![dr::DeleteRecordsTopic {
             name: topic.into(),

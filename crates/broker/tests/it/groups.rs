@@ -28,7 +28,7 @@ use std::time::Duration;
 
 const SETTINGS: &[&str] = &["offsets.topic.num.partitions=5"];
 
-fn find(group: &mut Harness, version: i16) -> (i16, i32) {
+pub fn find(group: &mut Harness, version: i16) -> (i16, i32) {
     let request = match version < 4 {
         true => FindCoordinatorRequest {
             key: "g".into(),
@@ -234,7 +234,7 @@ fn members_live_in_every_version() {
     }
 }
 
-fn commit(group: &mut Harness, version: i16, id: Uuid, offset: i64) -> Vec<i16> {
+pub fn commit(group: &mut Harness, version: i16, id: Uuid, offset: i64) -> Vec<i16> {
     let request = OffsetCommitRequest {
         group_id: "g".into(),
         generation_id_or_member_epoch: -1,
@@ -260,9 +260,9 @@ fn commit(group: &mut Harness, version: i16, id: Uuid, offset: i64) -> Vec<i16> 
 }
 
 /// Offset, epoch, metadata and code of each partition.
-type Fetched = Vec<(i64, i32, String, i16)>;
+pub type Fetched = Vec<(i64, i32, String, i16)>;
 
-fn fetch(group: &mut Harness, version: i16, id: Uuid) -> Fetched {
+pub fn fetch(group: &mut Harness, version: i16, id: Uuid) -> Fetched {
     let request = match version < 8 {
         true => OffsetFetchRequest {
             group_id: "g".into(),

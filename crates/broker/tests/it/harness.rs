@@ -1,7 +1,7 @@
 use ottla_broker::config::{BrokerConfig, ConfigSources};
 use ottla_broker::{
     BlockingWork, Broker, BrokerStart, CloseReason, Connection, ConnectionInfo, CoreId, Directory,
-    Outcome, Response, ResponsePart, Token, Wake,
+    MoveStep, Outcome, Response, ResponsePart, Token, Wake,
 };
 use ottla_metadata::quorum::Voter;
 use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
@@ -358,6 +358,24 @@ impl Harness {
         }
     }
 
+    /// Every move of a log comes to its end, as far as it can.
+    pub fn settle_moves(&mut self) {
+        for _ in 0..10_000 {
+            self.settle();
+            for directory in &self.directories {
+                // Logs that were dropped go, and large batches are written.
+                directory.log_dir.flush_step(self.now);
+            }
+            match self.broker.move_step(self.now) {
+                MoveStep::Worked => {}
+                MoveStep::Waiting { until } => self.pass(until.since(self.now.mono)),
+                MoveStep::Idle if self.broker.moving_count() == 0 => return,
+                MoveStep::Idle => {}
+            }
+        }
+        panic!("a move never ends");
+    }
+
     /// One metadata step, without the journal.
     pub fn step_quorum(&mut self) -> bool {
         let events = self.quorum.step();
@@ -518,6 +536,7 @@ impl Harness {
             .next_deadline(CoreId::new(0))
             .expect("it has a deadline");
         self.pass(deadline.since(self.now.mono));
+        self.settle(); // It may only have begun then.
         Called::Answered(self.take(token).expect("its time is up"))
     }
 

@@ -11,6 +11,7 @@ mod groups;
 mod list_offsets;
 mod log_directories;
 mod metadata;
+mod moves;
 mod produce;
 mod threads;
 mod versions;

@@ -20,7 +20,7 @@ fn produce_with<T>(
     })
 }
 
-fn idempotent(id: i64, epoch: i16, sequence: i32, values: &[&str]) -> Vec<u8> {
+pub fn idempotent(id: i64, epoch: i16, sequence: i32, values: &[&str]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Codec::None);
     for value in values {
         builder.push(

@@ -47,7 +47,7 @@ fn every_version_names_what_is_served_and_nothing_else() {
             assert_eq!(range(ApiKey::ApiVersions), Some((0, 5)));
             assert_eq!(range(ApiKey::JoinGroup), Some((0, 9)));
             assert_eq!(range(ApiKey::EndTxn), None, "comes with a later release");
-            assert_eq!(response.api_keys.len(), 36);
+            assert_eq!(response.api_keys.len(), 37);
             if 3 <= version {
                 let [supported] = &response.supported_features[..] else {
                     panic!("{:?}", response.supported_features);

@@ -105,6 +105,7 @@ impl ServerReport {
             let count = dir.log_dir.findings().count();
             text.count("storage_findings_total", &[("dir", &dir.path)], count);
         }
+        self.moves(text);
         text.counter("scrub_bytes_total", "Bytes of segments the scrub has read.");
         for dir in &self.directories {
             let bytes = dir.log_dir.scrub_stats().bytes_read;
@@ -124,6 +125,39 @@ impl ServerReport {
                 &[("dir", &dir.path)],
                 damaged.count() as u64,
             );
+        }
+    }
+}
+
+impl ServerReport {
+    fn moves(&self, text: &mut Exposition) {
+        let metrics = self.broker.metrics();
+        text.gauge(
+            "moving_partitions",
+            "Partitions on their way from one directory to another.",
+        );
+        let moving = self.broker.moving_count() as u64;
+        text.count("moving_partitions", &[], moving);
+        let counters = [
+            (
+                "moved_bytes_total",
+                "Bytes copied from one directory to another.",
+                &metrics.moved_bytes,
+            ),
+            (
+                "moves_completed_total",
+                "Partitions that came into another directory.",
+                &metrics.moves_completed,
+            ),
+            (
+                "moves_failed_total",
+                "Moves given up because a directory failed.",
+                &metrics.moves_failed,
+            ),
+        ];
+        for (name, help, count) in counters {
+            text.counter(name, help);
+            text.count(name, &[], count.load(Ordering::Relaxed));
         }
     }
 }

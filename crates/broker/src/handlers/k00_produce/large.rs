@@ -49,7 +49,8 @@ pub(super) fn write_large(
         return Writing::Nothing(Vec::new());
     }
     let takes = |partition: &LocalPartition, size: usize| {
-        !partition.log_dir.is_large(size) || partition.log_dir.takes_large(size)
+        let log_dir = &partition.home().log_dir;
+        !log_dir.is_large(size) || log_dir.takes_large(size)
     };
     if !found
         .iter()
@@ -87,8 +88,9 @@ pub(super) fn write_large(
         let Some(again) = again else { continue };
         let made_size = again.as_ref().map_or(0, |(bytes, _)| bytes.len());
         let bytes = again.as_ref().map_or(bytes, |(bytes, _)| &bytes[..]);
-        let is_large = partition.log_dir.is_large(bytes.len());
-        let batch = is_large.then(|| partition.log_dir.write_large(bytes));
+        let home = partition.home();
+        let is_large = home.log_dir.is_large(bytes.len());
+        let batch = is_large.then(|| home.log_dir.write_large(bytes));
         if !is_large {
             made_bytes += made_size;
         }
@@ -96,6 +98,7 @@ pub(super) fn write_large(
             is_begun |= is_large;
             ready.push(WrittenBatch {
                 place,
+                directory: home.directory,
                 again,
                 batch,
             });
@@ -118,7 +121,8 @@ fn is_suspect(request: &Request<'_>, bytes: &[u8]) -> bool {
 
 /// Whether such a batch can be too large for the partition's journal.
 fn may_be_large(partition: &LocalPartition, bytes: &[u8]) -> bool {
-    partition.log_dir.is_large(size_max(partition, bytes))
+    let home = partition.home();
+    home.log_dir.is_large(size_max(partition, bytes))
 }
 
 /// Bytes that the partition may have of a batch that was sent like this.

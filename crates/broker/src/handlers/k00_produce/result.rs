@@ -1,7 +1,7 @@
 use super::place_of;
 use crate::counter::add;
 use crate::error_map;
-use crate::partition::LocalPartition;
+use crate::partition::{LocalPartition, LogHome};
 use crate::request::Request;
 use crate::waiting::JournalPlace;
 use ottla_records::{BatchError, ProduceBatchError, RecordRefusal};
@@ -46,6 +46,7 @@ impl PartitionResult {
 pub(super) fn refused_append(
     request: &Request<'_>,
     partition: &LocalPartition,
+    home: &LogHome,
     error: &AppendError,
 ) -> PartitionResult {
     let durability = match error {
@@ -69,7 +70,7 @@ pub(super) fn refused_append(
     let code = partition.error_unless_gone(error_map::append(error));
     PartitionResult {
         // The refusal shows what the log holds, so it waits like a success.
-        place: place_of(partition, durability),
+        place: place_of(home, durability),
         log_start_offset: match shows_log_start(code) {
             true => partition.log_start(),
             false => -1,
