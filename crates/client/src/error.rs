@@ -208,6 +208,7 @@ impl SendError {
                 ProduceFaultKind::TimedOut { .. } | ProduceFaultKind::Stopped { .. } => None,
             },
             SendError::NotTaken(AppendError::TopicRefused { code, .. }) => Some(*code),
+            SendError::NotTaken(AppendError::TopicUnknown { code, .. }) => *code,
             SendError::NotTaken(_) | SendError::Closed => None,
         }
     }
@@ -215,8 +216,8 @@ impl SendError {
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            SendError::NotTaken(AppendError::TopicUnknown { .. }) => {
-                hints::for_code(ErrorCode::UnknownTopicOrPartition)
+            SendError::NotTaken(AppendError::TopicUnknown { code: None, .. }) => {
+                Some(hints::NO_CONNECTION)
             }
             SendError::NotTaken(AppendError::TooLarge { .. }) => {
                 Some("raise the producer's max.request.size and the topic's max.message.bytes")
@@ -327,5 +328,29 @@ impl CommitError {
             CommitError::NoGroup => Some("give the consumer a group.id"),
             CommitError::TimedOut { .. } | CommitError::Closed => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody should look for a typing error in a topic's name while no broker answers.
+    #[test]
+    fn a_topic_nobody_was_asked_about_is_no_topic_that_is_missing() {
+        let unknown = |code| {
+            SendError::NotTaken(AppendError::TopicUnknown {
+                topic: "orders".into(),
+                code,
+                reason: None,
+            })
+        };
+        let missing = unknown(Some(ErrorCode::UnknownTopicOrPartition));
+        assert_eq!(missing.code(), Some(ErrorCode::UnknownTopicOrPartition));
+        let hint = hints::for_code(ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(missing.hint(), hint);
+        let unreachable = unknown(None);
+        assert_eq!(unreachable.code(), None);
+        assert_eq!(unreachable.hint(), Some(hints::NO_CONNECTION));
     }
 }

@@ -264,6 +264,7 @@ impl ProducerCore {
                     .or_else(|| self.metadata.last_failure().map(str::to_owned));
                 Err(AppendError::TopicUnknown {
                     topic: topic.clone(),
+                    code: error,
                     reason,
                 })
             }

@@ -26,6 +26,8 @@ pub enum AppendError {
     TopicUnknown {
         /// The topic.
         topic: Arc<str>,
+        /// Kafka's error, if a broker answered one.
+        code: Option<ErrorCode>,
         /// What the last look brought.
         reason: Option<String>,
     },
