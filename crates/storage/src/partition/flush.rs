@@ -185,6 +185,11 @@ impl PartitionState {
         let segment = &mut self.segments[index];
         segment.synced_size = segment.synced_size.max(plan.size);
         self.synced_end = self.synced_end.max(plan.end_offset);
+        let is_unsynced = |segment: &Segment| segment.synced_size < segment.written_size;
+        if !self.segments.iter().any(is_unsynced) {
+            // Offsets may have been left out behind the plan's end since it was made.
+            self.synced_end = self.written_end();
+        }
         if self.synced_end == self.written_end() {
             self.pin = self.tail.first().map(|batch| batch.lsn);
             self.rewrites_count = 0;

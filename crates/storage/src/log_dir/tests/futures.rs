@@ -9,7 +9,7 @@ use crate::partition::LogConfig;
 use crate::producer_state::ProducerEntry;
 use crate::testing::batch_at;
 use ottla_records::{BatchView, ValidBatch, stamp};
-use ottla_types::{LeaderEpoch, Offset, PartitionSlot};
+use ottla_types::{LeaderEpoch, Offset, PartitionSlot, TopicPartition};
 use std::path::Path;
 
 fn config() -> LogConfig {
@@ -31,21 +31,38 @@ impl Harness {
     }
 
     /// Runs the pumps until a future log can be begun where one was dropped.
-    fn begin_soon(&mut self, number: u8, log_start: i64) -> PartitionSlot {
+    pub(super) fn begin_soon(
+        &mut self,
+        id: TopicPartition,
+        topic_name: &str,
+        config: LogConfig,
+        log_start: i64,
+    ) -> PartitionSlot {
+        let start = Offset::new(log_start);
         for _ in 0..10_000 {
-            match self.begin(number, log_start) {
-                Ok(slot) => return slot,
+            match self.dir.begin_future(id, topic_name, config, start) {
+                Ok((slot, _)) => return slot,
                 Err(StorageError::Undurable { .. } | StorageError::BeingRemoved) => {}
                 Err(error) => panic!("{error}"),
             }
             self.dir.commit_step(self.now);
             self.dir.flush_step(self.now);
+            self.dir.zero_step(self.now);
             self.pass(1);
         }
         panic!("the former log does not go: {:?}", self.dir.stats());
     }
 
-    fn try_copy(&self, slot: PartitionSlot, bytes: &[u8]) -> Result<Appended, AppendError> {
+    fn begin_again(&mut self, number: u8, log_start: i64) -> PartitionSlot {
+        let name = format!("topic{number}");
+        self.begin_soon(partition(number), &name, config(), log_start)
+    }
+
+    pub(super) fn try_copy(
+        &self,
+        slot: PartitionSlot,
+        bytes: &[u8],
+    ) -> Result<Appended, AppendError> {
         let view = BatchView::parse(bytes).expect("a header");
         let facts = ValidBatch::from_header(&view).expect("a known codec");
         let batch = AppendBatch {
@@ -528,7 +545,7 @@ fn a_log_comes_and_goes_any_number_of_times() {
             let mut h = Harness::new(small_options());
             for round in 0..4 {
                 let start = round * 100;
-                let slot = h.begin_soon(1, start);
+                let slot = h.begin_again(1, start);
                 for index in 0..7 {
                     let bytes = produced(start + index, (7, 0, (start + index) as i32), 500);
                     h.copy(slot, &bytes);
@@ -567,7 +584,7 @@ fn a_log_comes_and_goes_any_number_of_times() {
 fn a_kill_at_any_moment_between_two_logs_leaves_one_of_them() {
     for steps in 0..60 {
         let mut h = Harness::new(small_options());
-        let slot = h.begin_soon(1, 0);
+        let slot = h.begin_again(1, 0);
         for index in 0..5 {
             h.copy(slot, &produced(index, (7, 0, index as i32), 600));
         }
@@ -608,7 +625,7 @@ fn a_kill_at_any_moment_between_two_logs_leaves_one_of_them() {
             assert_eq!(h.offsets(slot).len() as i64, count, "after {steps} steps");
             h.dir.drop_partition(slot, h.now).expect("there");
         }
-        let slot = h.begin_soon(1, 80);
+        let slot = h.begin_again(1, 80);
         h.copy(slot, &produced(80, (7, 0, 0), 600));
         h.flush(slot);
         h.settle();
@@ -641,7 +658,7 @@ fn readers_of_a_dropped_log_do_not_get_the_next_one() {
         state.segment_file(partition.id(), 0)
     };
     h.dir.drop_partition(slot, h.now).expect("there");
-    let slot = h.begin_soon(1, 0);
+    let slot = h.begin_again(1, 0);
     for index in 0..3 {
         h.copy(slot, &produced(index, (8, 0, index as i32), 400));
     }

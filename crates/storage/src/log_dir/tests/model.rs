@@ -21,6 +21,10 @@ struct Log {
     /// Next sequence of each producer.
     sequences: [i32; 3],
     is_os: bool,
+    /// It has to be begun: the partition was dropped before.
+    is_to_begin: bool,
+    /// It is a copy: batches come with their offsets.
+    is_future: bool,
     /// A truncation that may not be durable, and the log as it was before.
     before_cut: Option<(Lsn, Box<Log>)>,
 }
@@ -29,6 +33,8 @@ struct Run {
     h: Option<Harness>,
     prng: Prng,
     logs: Vec<Log>,
+    /// Partitions come back as copies.
+    has_moves: bool,
     reached: Vec<(Marker, u64)>,
 }
 
@@ -58,7 +64,7 @@ fn config(is_os: bool) -> LogConfig {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
+    fn new(seed: u64, has_moves: bool) -> Run {
         let mut prng = Prng::new(seed);
         let logs = (0..PARTITIONS_COUNT)
             .map(|_| Log {
@@ -70,6 +76,7 @@ impl Run {
             h: Some(Harness::new(options())),
             prng,
             logs,
+            has_moves,
             reached: Vec::new(),
         }
     }
@@ -86,6 +93,13 @@ impl Run {
         }
         log.id = Some(id);
         let config = config(log.is_os);
+        if std::mem::take(&mut log.is_to_begin) {
+            let start = log.log_start;
+            self.h()
+                .begin_soon(id, &format!("topic{index}"), config, start);
+            self.h().commit();
+            self.settle_if_stalled();
+        }
         let name = format!("topic{index}");
         let slot = self.h().dir.create_partition(id, &name, config);
         slot.expect("online")
@@ -104,6 +118,7 @@ impl Run {
             }
             84..=86 => self.delete_records(index),
             87..=88 => self.truncate(index),
+            89 if self.logs[index].is_future && self.prng.chance(1, 2) => self.promote(index),
             89 => self.drop_partition(index),
             90..=91 => {
                 let millis = self.prng.below(40_000);
@@ -126,18 +141,26 @@ impl Run {
         let sequence = self.logs[index].sequences.get(producer).copied();
         let producer_facts = sequence.map(|sequence| (producer as i64, 0, sequence));
         let wall = self.h().now.wall.as_millis();
-        let bytes = batch(producer_facts, &vec![wall; count], &value);
-        let appended = match self.h().try_append(slot, &bytes) {
+        let mut bytes = batch(producer_facts, &vec![wall; count], &value);
+        let is_copied = self.logs[index].is_future;
+        let base = self.logs[index].end + if is_copied { self.gap() } else { 0 };
+        let appended = if is_copied {
+            ottla_records::stamp(&mut bytes, Offset::new(base), EPOCH);
+            self.h().try_copy(slot, &bytes)
+        } else {
+            self.h().try_append(slot, &bytes)
+        };
+        let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Full) => return,
             Err(error) => panic!("{error}"),
         };
         let log = &mut self.logs[index];
         assert!(!appended.duplicate);
-        assert_eq!(appended.base_offset.get(), log.end);
-        let last = log.end + count as i64 - 1;
+        assert_eq!(appended.base_offset.get(), base);
+        let last = base + count as i64 - 1;
         assert_eq!(appended.last_offset.get(), last);
-        log.batches.push((log.end, last, bytes));
+        log.batches.push((base, last, bytes));
         log.end = last + 1;
         if let Some(sequence) = log.sequences.get_mut(producer) {
             *sequence += count as i32;
@@ -149,6 +172,23 @@ impl Run {
             assert!(again.duplicate);
             assert_eq!(again.base_offset, appended.base_offset);
         }
+    }
+
+    /// Offsets that are left out before a batch.
+    fn gap(&mut self) -> i64 {
+        match self.prng.chance(1, 3) {
+            true => self.prng.below(9) as i64,
+            false => 0,
+        }
+    }
+
+    fn promote(&mut self, index: usize) {
+        let slot = self.slot(index);
+        self.h().dir.promote(slot).expect("there");
+        self.logs[index].is_future = false;
+        self.h().commit();
+        self.settle_if_stalled();
+        self.note_durable();
     }
 
     fn commit_some(&mut self) {
@@ -193,12 +233,16 @@ impl Run {
     fn delete_records(&mut self, index: usize) {
         let slot = self.slot(index);
         let log = self.logs[index].clone();
-        let to = log.log_start + self.prng.below((log.end - log.log_start) as u64 + 1) as i64;
+        let to = match log.is_future && self.prng.chance(1, 3) {
+            true => log.end + self.prng.below(30) as i64,
+            false => log.log_start + self.prng.below((log.end - log.log_start) as u64 + 1) as i64,
+        };
         self.h()
             .dir
             .delete_records(slot, Offset::new(to))
             .expect("in range");
         self.logs[index].log_start = to;
+        self.logs[index].end = log.end.max(to);
         // A kill may take it back as long as nobody waited for it.
         self.h().commit();
         self.settle_if_stalled();
@@ -235,6 +279,10 @@ impl Run {
             return;
         }
         let to = bases[bases.len() - 1 - self.prng.below(3.min(bases.len() as u64)) as usize];
+        // With the offsets that are left out before it: at an end with a gap a reader finds nothing and does not get on.
+        let ends = log.batches.iter().map(|(_, last, _)| last + 1);
+        let to = ends.filter(|end| *end <= to).max().unwrap_or(0);
+        let to = to.max(log.log_start);
         let mut cut = self.h().dir.truncate(slot, Offset::new(to));
         if let Err(StorageError::Undurable { durability }) = cut {
             assert!(self.h().dir.durable_lsn() < durability);
@@ -277,6 +325,20 @@ impl Run {
         self.h().commit();
         self.settle_if_stalled();
         let is_os = self.logs[index].is_os;
+        if self.has_moves && self.prng.chance(3, 4) {
+            let start = self.prng.below(20) as i64 * 7;
+            self.logs[index] = Log {
+                generation: self.logs[index].generation,
+                is_os,
+                is_to_begin: true,
+                is_future: true,
+                log_start: start,
+                end: start,
+                durable: start,
+                ..Log::default()
+            };
+            return;
+        }
         let generation = self.logs[index].generation + 1;
         self.logs[index] = Log {
             generation: generation % 10,
@@ -357,6 +419,8 @@ impl Run {
             log.end = end;
             log.durable = end;
             assert_eq!(ends.log_start.get(), log.log_start, "partition {index}");
+            let is_future = log.is_future;
+            assert_eq!(self.h().dir.is_future(slot), is_future, "partition {index}");
             assert_eq!(ends.durable_end.get(), end);
             self.check_producers(index);
             self.check(index);
@@ -426,8 +490,8 @@ impl Run {
 }
 
 /// What a random history reached.
-fn history(seed: u64) -> Vec<(Marker, u64)> {
-    let mut run = Run::new(seed);
+fn history(seed: u64, has_moves: bool) -> Vec<(Marker, u64)> {
+    let mut run = Run::new(seed, has_moves);
     for _ in 0..600 {
         run.step();
     }
@@ -442,18 +506,34 @@ fn history(seed: u64) -> Vec<(Marker, u64)> {
 /// between. A truncation took the former away: the producer was known as it had been long before.
 #[test]
 fn a_producer_is_not_remembered_as_it_was_before() {
-    history(3_787);
+    history(3_787, false);
+}
+
+/// A copy's start was moved past its end while its segment was being synced: it waited for a sync of what is not there, and
+/// kept the journal.
+#[test]
+fn a_log_that_goes_on_further_up_is_synced_all_the_same() {
+    history(331, true);
 }
 
 #[test]
 fn random_histories_agree_with_the_model() {
+    agree(false);
+}
+
+#[test]
+fn random_histories_of_logs_that_come_and_go_agree_with_the_model() {
+    agree(true);
+}
+
+fn agree(has_moves: bool) {
     let mut reached = std::collections::BTreeMap::<&str, u64>::new();
     let seeds = std::env::var("SEEDS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(60u64);
     for seed in 0..seeds {
-        let run = std::panic::catch_unwind(|| history(seed));
+        let run = std::panic::catch_unwind(|| history(seed, has_moves));
         let run = run.unwrap_or_else(|_| panic!("seed {seed}"));
         for (marker, count) in run {
             *reached.entry(marker.name()).or_default() += count;
