@@ -163,6 +163,22 @@ def _groups():
     yield from _each("an empty name", "DescribeGroups", range(7), lambda _: {"Groups": [""]})
 
 
+def _first_things_first():
+    """Of several things that are wrong, which is said."""
+    for name in ("missing", "va"):
+        configs = [{"Name": "no.such", "Value": "5"}]
+        row = {"ResourceType": 2, "ResourceName": name, "Configs": configs}
+        yield Case(f"AlterConfigs: an unknown one of {name}", "AlterConfigs", 2, {"Resources": [row]})
+        row = row | {"Configs": [configs[0] | {"ConfigOperation": 0}]}
+        yield Case(f"IncrementalAlterConfigs: an unknown one of {name}", "IncrementalAlterConfigs", 1, {"Resources": [row]})
+    for title, names in [("of a missing topic", ["missing"]), ("of two", ["missing", "va"]), ("twice", ["va", "va"])]:
+        rows = [{"Name": name, "Count": (1 << 31) - 1, "Assignments": None} for name in names]
+        yield Case(f"CreatePartitions: far too many {title}", "CreatePartitions", 3, {"Topics": rows, "TimeoutMs": 5000})
+    for version in (1, 2, 3, 4, 6):
+        request = {"KeyType": 2, **({"CoordinatorKeys": ["x"]} if version >= 4 else {"Key": "x"})}
+        yield Case(f"FindCoordinator: share group, version {version}", "FindCoordinator", version, request)
+
+
 def _last():
     """Without the topic behind all groups little can be asked."""
     topics = [{"Name": "__consumer_offsets", "TopicId": wire.NO_UUID}]
@@ -171,5 +187,5 @@ def _last():
 
 def cases():
     """All of them, in order."""
-    for part in (_topics, _records, _admin, _groups, _last):
+    for part in (_topics, _records, _admin, _groups, _first_things_first, _last):
         yield from part()

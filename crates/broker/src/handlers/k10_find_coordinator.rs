@@ -15,6 +15,11 @@ use std::borrow::Cow;
 /// From here on several coordinators are asked for at once (KIP-699).
 const VERSION_OF_MANY: i16 = 4;
 
+/// What Kafka says where an error has no words of its own.
+const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by \
+                                    the client library or the message was sent to an incompatible \
+                                    broker. See the broker logs for more details.";
+
 /// What a coordinator coordinates, by Kafka's numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KeyType {
@@ -42,7 +47,7 @@ struct Found {
 }
 
 /// Why there is none.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct NotFound {
     code: ErrorCode,
     message: Option<&'static str>,
@@ -66,11 +71,7 @@ impl NotFound {
     /// The words are Kafka's.
     const NO_SUCH_KIND: NotFound = NotFound {
         code: ErrorCode::InvalidRequest,
-        message: Some(
-            "This most likely occurs because of a request being malformed by the client library \
-             or the message was sent to an incompatible broker. See the broker logs for more \
-             details.",
-        ),
+        message: Some(INVALID_REQUEST_TEXT),
     };
 }
 
@@ -172,6 +173,9 @@ fn answer(
             port: found.port,
             error_code: code.code(),
             error_message: Some(Cow::Borrowed(match missing {
+                Some(NotFound::NO_SHARES) if reply_to.version < VERSION_OF_MANY => {
+                    INVALID_REQUEST_TEXT
+                }
                 Some(missing) => missing.message.unwrap_or(""),
                 // Kafka's words for the absence of an error.
                 None if reply_to.version < VERSION_OF_MANY => "NONE",

@@ -170,7 +170,7 @@ fn judge(
     image: &Image,
     rules: &dyn ConfigRules,
 ) -> Result<Vec<Record>, ControllerError> {
-    check_exists(resource, image)?;
+    check_may_have_configs(resource)?;
     let current = image.configs(resource);
     let mut configs: Configs = current
         .map(|current| (**current).clone())
@@ -188,6 +188,8 @@ fn judge(
     }
     let changed: Vec<&str> = changes.keys().map(String::as_str).collect();
     rules.validate(image, resource, &configs, &changed)?;
+    // As in Kafka, what is wrong with the configs is said first.
+    check_exists(resource, image)?;
 
     let current_value = |name: &str| current.and_then(|current| current.get(name));
     let records = changes
@@ -206,6 +208,30 @@ fn judge(
     Ok(records.collect())
 }
 
+fn check_may_have_configs(resource: &ConfigResource) -> Result<(), ControllerError> {
+    let refuse = |message: &str| {
+        Err(ControllerError::InvalidRequest {
+            message: message.to_owned(),
+        })
+    };
+    match resource.kind {
+        ResourceKind::BrokerLogger => {
+            refuse("Unsupported: log levels are not part of the cluster's state.")
+        }
+        ResourceKind::ClientMetrics if resource.name.is_empty() => {
+            refuse("Subscription name can't be empty")
+        }
+        ResourceKind::Group if resource.name.is_empty() => {
+            refuse("Default group resources are not allowed.")
+        }
+        ResourceKind::Topic
+        | ResourceKind::Broker
+        | ResourceKind::ClientMetrics
+        | ResourceKind::Group => Ok(()),
+    }
+}
+
+/// Topics and brokers must be there; the others are made by their configs.
 fn check_exists(resource: &ConfigResource, image: &Image) -> Result<(), ControllerError> {
     match resource.kind {
         ResourceKind::Topic => match image.topic_id(&resource.name) {
@@ -227,18 +253,7 @@ fn check_exists(resource: &ConfigResource, image: &Image) -> Result<(), Controll
                 }),
             }
         }
-        ResourceKind::BrokerLogger => Err(ControllerError::InvalidRequest {
-            message: "Unsupported: log levels are not part of the cluster's state.".to_owned(),
-        }),
-        ResourceKind::ClientMetrics if resource.name.is_empty() => {
-            Err(ControllerError::InvalidRequest {
-                message: "Subscription name can't be empty".to_owned(),
-            })
-        }
-        ResourceKind::Group if resource.name.is_empty() => Err(ControllerError::InvalidRequest {
-            message: "Default group resources are not allowed.".to_owned(),
-        }),
-        ResourceKind::ClientMetrics | ResourceKind::Group => Ok(()),
+        ResourceKind::BrokerLogger | ResourceKind::ClientMetrics | ResourceKind::Group => Ok(()),
     }
 }
 

@@ -19,15 +19,18 @@ pub(super) fn create_partitions(
     prng: &mut Prng,
 ) -> Result<Decision, ControllerError> {
     let mut names_count = BTreeMap::<&str, usize>::new();
-    let mut added = 0usize;
     for topic in topics {
         *names_count.entry(&topic.name).or_default() += 1;
+    }
+    // What is named twice is refused for that, and adds nothing.
+    let once = |topic: &&MorePartitions| names_count[topic.name.as_str()] == 1;
+    let added = topics.iter().filter(once).map(|topic| {
         let existing = image.topic_by_name(&topic.name);
         let existing = existing.map_or(0, |existing| existing.partitions.len());
         let count = usize::try_from(topic.count).unwrap_or(0);
-        added = added.saturating_add(count.saturating_sub(existing));
-    }
-    if PARTITIONS_PER_REQUEST_MAX < added {
+        count.saturating_sub(existing)
+    });
+    if PARTITIONS_PER_REQUEST_MAX < added.fold(0, usize::saturating_add) {
         return Err(ControllerError::TooManyMorePartitions);
     }
 

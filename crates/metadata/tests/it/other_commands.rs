@@ -95,6 +95,9 @@ fn partitions_only_become_more() {
                 assignments: Some(vec![vec![broker(1)], vec![broker(1)]]),
                 ..more("e", 3)
             },
+            // Far too many, if they counted.
+            more("f", i32::MAX),
+            more("f", i32::MAX),
         ],
         mode: Mode::Commit,
     };
@@ -111,7 +114,9 @@ fn partitions_only_become_more() {
             "UNKNOWN_TOPIC_OR_PARTITION This server does not host this topic-partition.",
             "INVALID_REPLICA_ASSIGNMENT Attempted to add 2 additional partition(s), but only 1 \
              assignment(s) were specified.",
-            "ok"
+            "ok",
+            "INVALID_REQUEST Duplicate topic name.",
+            "INVALID_REQUEST Duplicate topic name.",
         ]
     );
     let count = |name: &str| after.topic_by_name(name).unwrap().partitions.len();
@@ -209,6 +214,11 @@ fn wrong_config_changes_are_refused_with_kafkas_texts() {
             ConfigResource::topic("none"),
             vec![change("retention.ms", Set, Some("1"))],
             "UNKNOWN_TOPIC_OR_PARTITION The topic 'none' does not exist.",
+        ),
+        (
+            ConfigResource::topic("none"),
+            vec![change("no.such", Set, Some("1"))],
+            "INVALID_CONFIG Unknown topic config name: no.such",
         ),
         (
             ConfigResource::broker(broker(9)),
