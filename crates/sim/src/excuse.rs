@@ -24,7 +24,7 @@ pub(crate) struct Excuse {
 /// A directory tries again after a shorter time than this what a full disk refused, and looks at its room more often ...
 const NOTICES_AFTER: Duration = Duration::from_secs(2);
 /// ... in the step of a pump that has nothing else to do: at most so many steps.
-const NOTICES_AFTER_STEPS: u64 = 600;
+const NOTICES_AFTER_STEPS: u64 = 2_000;
 
 /// No batch of a run is larger, in bytes.
 const LARGE_SIZE: usize = 24 << 10;
@@ -58,6 +58,7 @@ impl Excuse {
     pub(crate) fn is_good(&self, disk: &SimDisk, dir: &LogDir, since: Mono) -> bool {
         self.is_good_since(since)
             || dir.health() != DirHealth::Online
+            || dir.wal().is_full()
             || self.strikes != disk.strikes()
             || disk.is_crashed()
     }
@@ -79,23 +80,14 @@ impl Excuse {
             self.cause(now);
         }
         match dir.health() {
+            DirHealth::Online if dir.wal().is_full() => self.is_full(disk, now)?,
             DirHealth::Online if dir.options().around_bytes < LARGE_SIZE => {
                 if Excuse::is_short_for(dir, LARGE_SIZE) {
                     self.trouble_at = Some(now.mono);
                 }
             }
             DirHealth::Online => {}
-            DirHealth::Full => {
-                self.trouble_at = Some(now.mono);
-                let since = now.mono.since(self.cause_at);
-                hold!(
-                    self.steps_since <= NOTICES_AFTER_STEPS,
-                    "a disk that has room again works again",
-                    "still full after {since:?}, the last {} steps of it due, {} bytes are free",
-                    self.steps_since,
-                    disk.free_bytes()
-                );
-            }
+            DirHealth::Full => self.is_full(disk, now)?,
             DirHealth::Offline { reason } => {
                 self.trouble_at = Some(now.mono);
                 hold!(
@@ -105,6 +97,20 @@ impl Excuse {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// It refuses because of a full disk: not much longer than the disk is full.
+    fn is_full(&mut self, disk: &SimDisk, now: Now) -> Result<(), Violation> {
+        self.trouble_at = Some(now.mono);
+        hold!(
+            self.steps_since <= NOTICES_AFTER_STEPS,
+            "a disk that has room again works again",
+            "still full after {:?}, the last {} steps of it due, {} bytes are free",
+            now.mono.since(self.cause_at),
+            self.steps_since,
+            disk.free_bytes()
+        );
         Ok(())
     }
 

@@ -75,6 +75,7 @@ enum WorldArgument {
     Journal,
     Storage,
     Compaction,
+    Moves,
     Broker,
     Groups,
     Clients,
@@ -86,6 +87,7 @@ impl From<WorldArgument> for World {
             WorldArgument::Journal => World::Journal,
             WorldArgument::Storage => World::Storage,
             WorldArgument::Compaction => World::Compaction,
+            WorldArgument::Moves => World::Moves,
             WorldArgument::Broker => World::Broker,
             WorldArgument::Groups => World::Groups,
             WorldArgument::Clients => World::Clients,
@@ -176,9 +178,8 @@ fn soak(minutes: f64, from: u64, steps: u64, world: Option<World>, keep_going: b
         if end <= start.elapsed() {
             break;
         }
-        let all = World::ALL;
         let run = Run {
-            world: world.unwrap_or(all[(seed % all.len() as u64) as usize]),
+            world: world.unwrap_or(in_turn(seed)),
             seed,
             steps,
             planted: Planted::none(),
@@ -208,6 +209,12 @@ fn soak(minutes: f64, from: u64, steps: u64, world: Option<World>, keep_going: b
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+/// The world of a seed when none is asked for. Not by the seed's remainder alone: others go by remainders as well.
+fn in_turn(seed: u64) -> World {
+    let count = World::ALL.len() as u64;
+    World::ALL[((seed + seed / count) % count) as usize]
 }
 
 fn twice(arguments: &RunArguments) -> ExitCode {

@@ -12,6 +12,8 @@ pub struct RunReport {
     pub appended: u64,
     /// Batches recognised as duplicates.
     pub duplicates: u64,
+    /// Logs that moved to another directory.
+    pub moves: u64,
     /// Bytes read and compared.
     pub bytes_read: u64,
     /// Crashes, those during recovery included.
@@ -45,8 +47,8 @@ impl fmt::Display for RunReport {
         )?;
         writeln!(
             f,
-            "{} crashes, {} failed attempts to open, {} unacknowledged changes taken back",
-            self.crashes, self.recovery_crashes, self.changes_lost
+            "{} crashes, {} failed attempts to open, {} unacknowledged changes taken back, {} logs moved",
+            self.crashes, self.recovery_crashes, self.changes_lost, self.moves
         )?;
         writeln!(f, "{:?}", self.faults)?;
         let reached: Vec<String> = self

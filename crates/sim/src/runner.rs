@@ -16,6 +16,8 @@ pub enum World {
     Storage,
     /// `LogDir` alone, its logs compacted.
     Compaction,
+    /// Several `LogDir`s, between which logs move.
+    Moves,
     /// The broker on all of it, with clients.
     Broker,
     /// The broker on all of it, with members of a group.
@@ -30,6 +32,7 @@ impl World {
         World::Journal,
         World::Storage,
         World::Compaction,
+        World::Moves,
         World::Broker,
         World::Groups,
         World::Clients,
@@ -41,6 +44,7 @@ impl World {
             World::Journal => "journal",
             World::Storage => "storage",
             World::Compaction => "compaction",
+            World::Moves => "moves",
             World::Broker => "broker",
             World::Groups => "groups",
             World::Clients => "clients",
@@ -80,6 +84,7 @@ impl Run {
             World::Compaction => {
                 StorageWorld::run_compacted(self.seed, self.steps, self.planted, trace)
             }
+            World::Moves => StorageWorld::run_moving(self.seed, self.steps, self.planted, trace),
             World::Broker => BrokerWorld::run(self.seed, self.steps, self.planted, trace),
             World::Groups => GroupsWorld::run(self.seed, self.steps, self.planted, trace),
             World::Clients => ClientsWorld::run(self.seed, self.steps, self.planted, trace),

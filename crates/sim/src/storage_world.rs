@@ -4,6 +4,7 @@ mod administration;
 mod appends;
 mod crash;
 mod model;
+mod moves;
 mod place;
 mod pumps;
 mod reads;
@@ -19,6 +20,7 @@ use crate::oracle::{OneValue, Violation};
 use crate::report::RunReport;
 use crate::trace;
 use crate::trace::Trace;
+use moves::Moves;
 use ottla_storage::planted::Planted;
 use ottla_types::Prng;
 use place::Place;
@@ -31,6 +33,7 @@ pub struct StorageWorld {
     here: Place,
     /// The others of the machine.
     others: Vec<Place>,
+    moves: Moves,
     trace: Trace,
     clock: Clock,
     planted: Planted,
@@ -72,6 +75,16 @@ impl StorageWorld {
         StorageWorld::new(seed, planted, trace, Regime::draw_compacted).live(steps)
     }
 
+    /// Likewise, with two or three directories and logs that move between them.
+    pub fn run_moving(
+        seed: u64,
+        steps: u64,
+        planted: Planted,
+        trace: Trace,
+    ) -> Result<RunReport, Violation> {
+        StorageWorld::new(seed, planted, trace, Regime::draw_moving).live(steps)
+    }
+
     fn live(self, steps: u64) -> Result<RunReport, Violation> {
         let mut world = self;
         world.reopen(crash::Trouble::Allowed)?;
@@ -105,8 +118,14 @@ impl StorageWorld {
         }
         trace!(trace, "seed {seed}: {regime:?}");
         let disk = SimDisk::new(prng.next_u64(), DISK_BYTES, trace.clone());
+        let others = (1..regime.directories).map(|number| {
+            let disk = disk.beside(number, prng.next_u64(), DISK_BYTES);
+            Place::new(number, disk)
+        });
+        let others = others.collect();
         StorageWorld {
-            others: Vec::new(),
+            others,
+            moves: Moves::new(),
             here: Place::new(0, disk),
             prng,
             regime,
@@ -130,6 +149,9 @@ impl StorageWorld {
         if 1 < self.places_count() {
             let number = self.prng.below(self.places_count() as u64) as usize;
             self.turn_to(number);
+            if self.prng.chance(1, 5) {
+                return self.move_turn();
+            }
         }
         if self.prng.chance(self.regime.crashes_per_mille, 1000) {
             return self.crash_somehow();

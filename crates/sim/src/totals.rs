@@ -27,6 +27,7 @@ impl Totals {
         sums.steps += report.steps;
         sums.appended += report.appended;
         sums.duplicates += report.duplicates;
+        sums.moves += report.moves;
         sums.bytes_read += report.bytes_read;
         sums.crashes += report.crashes;
         sums.recovery_crashes += report.recovery_crashes;

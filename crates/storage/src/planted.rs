@@ -47,6 +47,14 @@ pub enum PlantedBug {
     SwapNotRedone,
     /// Compaction removes markers of deletion at once.
     TombstoneForgotten,
+    /// A copy of a log serves before it is durable.
+    DecidedBeforeCopyIsDurable,
+    /// A copy of a log is not told what its batches do not say.
+    CopyRemembersNothing,
+    /// The source of a log goes before it is decided that its copy serves.
+    SourceDroppedEarly,
+    /// The journal does not say that a log is a copy in the making.
+    CopyMarkForgotten,
     /// A coordinator answers before what it wrote is durable.
     CoordinatorAnswersEarly,
     /// A coordinator that is loaded does not read the last batch of its log.
@@ -78,6 +86,10 @@ impl PlantedBug {
         PlantedBug::SwapBeforeEntry,
         PlantedBug::SwapNotRedone,
         PlantedBug::TombstoneForgotten,
+        PlantedBug::DecidedBeforeCopyIsDurable,
+        PlantedBug::CopyRemembersNothing,
+        PlantedBug::SourceDroppedEarly,
+        PlantedBug::CopyMarkForgotten,
         PlantedBug::CoordinatorAnswersEarly,
         PlantedBug::CoordinatorLoadsShort,
     ];

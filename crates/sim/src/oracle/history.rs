@@ -90,6 +90,12 @@ impl History {
         }
     }
 
+    /// Every change is durable now, whatever its number.
+    pub fn settled(&mut self) {
+        self.pending.clear();
+        self.durable = self.now.clone();
+    }
+
     /// The smallest end that a crash may leave: records below it are promised.
     pub fn promised_end(&self, floor: Floor) -> Offset {
         let mut state = self.durable.clone();

@@ -56,6 +56,9 @@ struct KnownProducer {
     epoch: ProducerEpoch,
     /// First and last sequence, first and last offset, oldest first.
     batches: VecDeque<(Sequence, Sequence, Offset, Offset)>,
+    /// A cut took batches of it. From what is left the log may know older ones again, which retention and compaction
+    /// thin out.
+    was_cut: bool,
 }
 
 /// What one partition holds at one moment, by the rules.
@@ -95,6 +98,7 @@ impl LogState {
         if known.epoch != producer.epoch {
             known.epoch = producer.epoch;
             known.batches.clear();
+            known.was_cut = false;
         }
         if known.batches.len() == WINDOW {
             known.batches.pop_front();
@@ -119,9 +123,10 @@ impl LogState {
         self.end = self.end.min(to);
         self.log_start = self.log_start.min(self.end);
         for known in self.producers.values_mut() {
+            let count = known.batches.len();
             known.batches.retain(|&(_, _, _, last)| last < to);
+            known.was_cut |= known.batches.len() < count;
         }
-        self.producers.retain(|_, known| !known.batches.is_empty());
     }
 
     /// Moves the log start up to `to`; never back.
@@ -160,6 +165,9 @@ impl LogState {
                 false => SequenceVerdict::New,
             };
         };
+        if known.was_cut && (batch.epoch <= known.epoch || batch.base_sequence.get() != 0) {
+            return SequenceVerdict::Unsure;
+        }
         if batch.epoch < known.epoch {
             return SequenceVerdict::Fenced;
         }

@@ -45,6 +45,7 @@ impl StorageWorld {
                 slot,
                 config,
                 history: History::new(),
+                asked_start: Offset::ZERO,
                 epoch: LeaderEpoch::new(0),
                 high_watermark: Offset::ZERO,
                 producers: Vec::new(),
@@ -90,6 +91,7 @@ impl StorageWorld {
             .delete_retention_ms
             .min(config.delete_retention_ms);
         partition.delete_retention_ms = shorter;
+        self.configure_copy(id);
         Ok(())
     }
 
@@ -118,6 +120,7 @@ impl StorageWorld {
         trace!(self.trace, "delete records of {id} below {to}: {result:?}");
         match result {
             Ok(lsn) => {
+                partition.asked_start = partition.asked_start.max(to);
                 partition.history.push(Change::LogStart(to), Some(lsn));
                 Ok(())
             }
@@ -135,9 +138,9 @@ impl StorageWorld {
             StorageError::Offline | StorageError::Fault(_) => self.is_excused(),
             StorageError::Undurable { .. }
             | StorageError::UnknownPartition
-            | StorageError::OutOfRange { .. }
             | StorageError::AlreadyThere
-            | StorageError::BeingRemoved => false,
+            | StorageError::BeingRemoved
+            | StorageError::OutOfRange { .. } => false,
         };
         hold!(
             allowed || self.damaged,
@@ -165,6 +168,9 @@ impl StorageWorld {
         let end = partition.history.now().end;
         if end <= lowest {
             return Ok(());
+        }
+        if self.moves.contains_key(&id) {
+            return Ok(()); // the log of a leader is not cut
         }
         if dir.durable_lsn().next() != dir.wal().next_lsn() {
             return Ok(()); // as a follower does, which truncates before it fetches
@@ -215,6 +221,7 @@ impl StorageWorld {
         partition.history.push(Change::Drop, Some(lsn));
         partition.drop_lsn = Some(lsn);
         self.here.dropped.insert(id, partition);
+        self.drop_copies(id);
         Ok(())
     }
 
@@ -300,6 +307,7 @@ impl ModelPartition {
                 "retention removes only what is durable",
                 "{ends:?}"
             );
+            self.asked_start = self.asked_start.max(ends.log_start);
             self.history.push(Change::LogStart(ends.log_start), None);
         }
         Ok(())

@@ -18,6 +18,12 @@ pub(super) struct LargeAppend {
     since: Mono,
 }
 
+impl LargeAppend {
+    pub(super) fn is_of(&self, id: TopicPartition) -> bool {
+        self.id == id
+    }
+}
+
 /// What an idempotent producer tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
@@ -270,7 +276,7 @@ impl StorageWorld {
             last_offset: done.last_offset,
         };
         hold!(
-            verdict == wanted,
+            verdict == wanted || verdict == SequenceVerdict::Unsure,
             "sequences deduplicate",
             "{id}: found a duplicate at {}..={}, expected {verdict:?}",
             done.base_offset,
@@ -360,7 +366,9 @@ impl StorageWorld {
                     SequenceVerdict::OutOfOrder | SequenceVerdict::Unsure
                 )
             }
-            AppendError::InvalidProducerEpoch { .. } => verdict == SequenceVerdict::Fenced,
+            AppendError::InvalidProducerEpoch { .. } => {
+                matches!(verdict, SequenceVerdict::Fenced | SequenceVerdict::Unsure)
+            }
             AppendError::RecordListTooLarge { .. } => true,
             AppendError::Full | AppendError::Offline | AppendError::Fault(_) => {
                 self.damaged || self.is_excused_since(since)

@@ -158,7 +158,10 @@ impl StorageWorld {
         }
         self.here.disk.crash_after(None);
         self.calm_down();
-        let checked = self.each_place(StorageWorld::check_recovered);
+        let mut checked = self.each_place(StorageWorld::check_recovered);
+        if checked.is_ok() {
+            checked = self.resume_moves();
+        }
         self.power_lost = false;
         for place in self.places_mut() {
             place.failed_syncs = place.disk.counts().failed_syncs;
@@ -208,6 +211,7 @@ impl StorageWorld {
 
     fn check_recovered(&mut self) -> Result<(), Violation> {
         self.check_dropped()?;
+        self.check_left()?;
         self.drop_strays()?;
         let ids: Vec<TopicPartition> = self.here.partitions.keys().copied().collect();
         for id in ids {
@@ -387,7 +391,12 @@ impl StorageWorld {
     fn drop_strays(&mut self) -> Result<(), Violation> {
         let dir = self.here.dir.as_ref().expect("it was just opened");
         for (slot, id, _) in dir.partitions() {
-            if !self.here.partitions.contains_key(&id) && !self.here.dropped.contains_key(&id) {
+            let place = &self.here;
+            let is_known = place.partitions.contains_key(&id)
+                || place.dropped.contains_key(&id)
+                || place.left.contains_key(&id)
+                || self.is_copy(id);
+            if !is_known {
                 hold!(self.damaged, "deletions stay done", "{id} is back");
                 trace!(self.trace, "drop the stray {id}");
                 let _ = dir.drop_partition(slot, self.clock.now());
@@ -407,6 +416,7 @@ impl StorageWorld {
         if self.places().any(Place::is_offline) || self.here.disk.is_crashed() {
             self.recover(Trouble::Over)?;
         }
+        self.finish_moves()?;
         self.each_place(|world| {
             world.append_everywhere()?;
             world.settle()?;

@@ -1,6 +1,6 @@
 use crate::batch_maker::SentBatch;
 use crate::disk::CrashKind;
-use crate::oracle::{Floor, History};
+use crate::oracle::{Change, Floor, History};
 use ottla_records::ProducerBatch;
 use ottla_storage::log_dir::{Durability, LogConfig};
 use ottla_types::{LeaderEpoch, Lsn, Offset, PartitionSlot, ProducerEpoch, ProducerId, Sequence};
@@ -12,6 +12,8 @@ pub(super) struct ModelPartition {
     pub(super) slot: PartitionSlot,
     pub(super) config: LogConfig,
     pub(super) history: History,
+    /// The highest log start that DeleteRecords or retention ever asked for.
+    pub(super) asked_start: Offset,
     /// The epoch of the next append.
     pub(super) epoch: LeaderEpoch,
     /// Readers see what is below it; nothing below it may ever change.
@@ -25,6 +27,23 @@ pub(super) struct ModelPartition {
     pub(super) lossy: bool,
     /// The number of the entry that drops it, once that was asked for.
     pub(super) drop_lsn: Option<Lsn>,
+}
+
+impl ModelPartition {
+    /// Its log is another one from now on, which has everything, is durable and starts at `log_start`. The copy followed
+    /// its source at once: a crash may have taken a log start from the source that the copy has.
+    pub(super) fn changed_over(&mut self, log_start: Option<Offset>) {
+        if let Some(start) = log_start.filter(|start| *start <= self.asked_start) {
+            self.history.push(Change::LogStart(start), None);
+        }
+        self.history.settled();
+        self.acknowledgements.clear();
+        for producer in &mut self.producers {
+            for (_, waits_for) in &mut producer.unanswered {
+                *waits_for = Lsn::ZERO;
+            }
+        }
+    }
 }
 
 /// An idempotent producer as its client sees it.

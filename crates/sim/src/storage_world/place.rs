@@ -6,7 +6,7 @@ use crate::disk::SimDisk;
 use crate::excuse::Excuse;
 use crate::oracle::Violation;
 use ottla_storage::log_dir::{DirHealth, LogDir};
-use ottla_types::TopicPartition;
+use ottla_types::{Lsn, TopicPartition};
 use std::collections::BTreeMap;
 
 /// A log directory, its disk, and what was promised of it.
@@ -21,6 +21,8 @@ pub(super) struct Place {
     pub(super) partitions: BTreeMap<TopicPartition, ModelPartition>,
     /// Partitions whose drop was asked for: gone for good once it is durable.
     pub(super) dropped: BTreeMap<TopicPartition, ModelPartition>,
+    /// Logs that went to another directory or never came to serve in this one, with the entries that drop them.
+    pub(super) left: BTreeMap<TopicPartition, Lsn>,
     pub(super) floors: Floors,
     pub(super) held: Vec<HeldRead>,
     /// Large batches that are being written.
@@ -43,6 +45,7 @@ impl Place {
             excuse: Excuse::default(),
             partitions: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            left: BTreeMap::new(),
             floors: Floors::default(),
             held: Vec::new(),
             large: Vec::new(),

@@ -14,7 +14,9 @@ pub struct CompactionRegime {
 /// differ in kind find more than runs that all do a little of everything.
 #[derive(Clone, Debug)]
 pub struct Regime {
-    /// Smallest number of partitions that exist.
+    /// Log directories, each on its own disk.
+    pub directories: usize,
+    /// Smallest number of partitions that exist, in each of them.
     pub partitions: u64,
     /// Idempotent producers per partition.
     pub producers: u64,
@@ -78,6 +80,7 @@ impl Regime {
             };
         }
         Regime {
+            directories: 1,
             partitions: prng.range(1, 6),
             producers: prng.range(1, 4),
             value_size_max: *prng.pick(&[20, 200, 2_000, 6_000]),
@@ -104,6 +107,18 @@ impl Regime {
             keys: *prng.pick(&[2, 10, 60, 2_000]),
             bytes_per_second: *prng.pick(&[None, None, Some(100_000)]),
         });
+        regime
+    }
+
+    /// The regime of a seed whose logs move between directories, some of them compacted. What a disk that lies leaves of them
+    /// has no oracle.
+    pub fn draw_moving(prng: &mut Prng) -> Regime {
+        let mut regime = Regime::draw_compacted(prng);
+        regime.directories = *prng.pick(&[2, 2, 3]);
+        regime.partitions = prng.range(1, 4);
+        if !prng.chance(1, 3) {
+            regime.compaction = None;
+        }
         regime
     }
 }

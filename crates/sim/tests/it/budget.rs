@@ -8,7 +8,8 @@ fn seeds(world: World) -> std::ops::Range<u64> {
         World::Journal => 0..800,
         World::Storage => 0..1500,
         World::Compaction => 0..400,
-        World::Broker => 0..1000,
+        World::Moves => 0..150,
+        World::Broker => 0..800,
         World::Groups => 0..100,
         World::Clients => 0..100,
     }
@@ -18,7 +19,12 @@ fn seeds(world: World) -> std::ops::Range<u64> {
 fn rare(world: World) -> &'static [u64] {
     match world {
         World::Storage => &[2_006_152, 2_012_923],
-        World::Journal | World::Compaction | World::Broker | World::Groups | World::Clients => &[],
+        World::Journal
+        | World::Compaction
+        | World::Moves
+        | World::Broker
+        | World::Groups
+        | World::Clients => &[],
     }
 }
 
@@ -50,7 +56,7 @@ fn demanded(world: World) -> &'static [Marker] {
         World::Compaction | World::Groups | World::Clients => {
             &[Marker::LogCompacted, Marker::SegmentsSwapped]
         }
-        World::Journal | World::Storage | World::Broker => &[],
+        World::Journal | World::Storage | World::Moves | World::Broker => &[],
     }
 }
 

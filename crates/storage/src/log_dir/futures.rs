@@ -4,6 +4,7 @@
 use super::pump::Pump;
 use super::{LogDir, StorageError, changes};
 use crate::partition::{LogConfig, PartitionState, dir_name};
+use crate::planted::PlantedBug;
 use crate::wal::{Body, DurabilityClass, Entry, EntryHeader, EntryKind};
 use bytes::Bytes;
 use ottla_types::{Lsn, Offset, PartitionSlot, TopicPartition};
@@ -36,12 +37,16 @@ impl LogDir {
         }
         self.check_left(&pump, id)?;
         let name = dir_name(topic_name, id);
+        let argument = match self.options.planted.is(PlantedBug::CopyMarkForgotten) {
+            true => 0,
+            false => changes::BEGUN_AS_FUTURE,
+        };
         let header = EntryHeader {
             kind: EntryKind::Begin,
             topic_partition: id,
             base_offset: log_start,
             end_offset: Offset::ZERO,
-            argument: changes::BEGUN_AS_FUTURE,
+            argument,
         };
         let body = Bytes::copy_from_slice(name.as_bytes());
         let lsn = self
