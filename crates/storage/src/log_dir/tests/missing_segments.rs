@@ -1,6 +1,7 @@
 //! Files of segments are missing, and there is no checkpoint that knows of them.
 
 use super::harness::*;
+use super::keyed_log::*;
 use crate::disk::Disk;
 use crate::log_dir::AppendError;
 use crate::partition::LogConfig;
@@ -96,5 +97,38 @@ fn a_first_segment_that_is_missing_is_a_loss_if_the_journal_knows_it() {
         }
         let slot = h.create(1, config());
         assert_eq!(h.read_all(slot, 5, 1 << 20), before[5..]);
+    }
+}
+
+/// Where the last batch of a segment is compacted away nothing is missing: its header stays.
+#[test]
+fn what_compaction_takes_from_the_end_of_a_segment_is_no_missing_segment() {
+    let mut h = Harness::new(cleaner_options());
+    let config = LogConfig {
+        compacts: true,
+        deletes: false,
+        segment_bytes: 2_000,
+        min_cleanable_ppm: 10_000,
+        file_delete_delay_ms: 0,
+        ..LogConfig::default()
+    };
+    let slot = h.create(1, config);
+    for segment in 0..5 {
+        for key in 0..4 {
+            h.put(slot, &format!("{segment}-{key}"), Some(&"x".repeat(300)));
+        }
+        h.put(slot, "again", Some(&"x".repeat(300)));
+    }
+    let before = h.latest(slot);
+    h.clean();
+    assert_eq!(h.dir.cleaner_stats().records_removed, 3);
+    for bytes_of_journal in ["kept", "gone"] {
+        if bytes_of_journal == "gone" {
+            h.forget_journal();
+        }
+        h = h.lose_checkpoints();
+        assert_eq!(h.report.damaged, [], "journal {bytes_of_journal}");
+        let slot = h.create(1, config);
+        assert_eq!(h.latest(slot), before);
     }
 }
