@@ -8,6 +8,7 @@ import time
 
 import confluent_kafka
 import pytest
+import test_compaction
 import topics
 import wire
 from clients import java
@@ -167,20 +168,25 @@ class Reading(threading.Thread):
         self.client.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_kill_in_the_middle_of_a_move_under_load_loses_nothing_and_doubles_nothing(tmp_path, seed):
+@pytest.mark.parametrize(
+    ("seed", "environment"),
+    [(1, {}), (2, {}), (3, test_compaction.POWER_CUT_DISK), (4, {"OTTLA_TEST_POWER_CUT_DISK": "7"})],
+    ids=["kill-1", "kill-2", "power-cut-3", "power-cut-4"],
+)
+def test_an_end_in_the_middle_of_a_move_under_load_loses_nothing_and_doubles_nothing(tmp_path, seed, environment):
     dice = random.Random(seed)
     directories = paths(tmp_path)
-    broker = broker_on(tmp_path, directories).start()
+    broker = broker_on(tmp_path, directories, environment=environment).start()
     topics.create(broker.bootstrap, "t", 1)
     load, reading = Load(broker), Reading(broker)
     load.start()
     reading.start()
     in_the_middle = 0
-    for _ in range(6):
+    for number in range(6):
         at = home(broker)["current"]
         target = next(path for path in directories if str(path) != at)
-        limit(broker, dice.choice([2_000_000, 20_000_000, 1_000_000_000]))
+        # Every other one would take seconds.
+        limit(broker, dice.choice([20_000_000, 1_000_000_000]) if number % 2 else 50_000)
         time.sleep(dice.uniform(0.3, 0.8))
         assert wish(broker, target) == [0]
         time.sleep(dice.choice([0, 0.005, 0.05, 0.3]))
@@ -197,6 +203,35 @@ def test_a_kill_in_the_middle_of_a_move_under_load_loses_nothing_and_doubles_not
     assert sorted(load.acknowledged) == list(zip(numbers, numbers, strict=True)), "contiguous, in order, once"
     assert reading.seen == list(zip(numbers, numbers, strict=True))
     assert in_the_middle, "no move was interrupted"
+
+
+def test_a_compacted_log_keeps_its_gaps(tmp_path):
+    directories = paths(tmp_path)
+    broker = broker_on(tmp_path, directories)
+    broker.settings |= test_compaction.SETTINGS
+    broker.start()
+    topics.create(broker.bootstrap, "t", 1, **test_compaction.CONFIG)
+    expected = test_compaction.overwrite(broker.bootstrap, "t", 30, "before")
+    written = sum(topics.ends(broker.bootstrap, "t", 1))
+    read = lambda: test_compaction.read_all(broker.bootstrap, "t")  # noqa: E731
+    test_compaction.wait_until(lambda: len(read()) < written / 2, "nothing is compacted")
+    before = read()
+    for _ in range(2):
+        at = home(broker)["current"]
+        target = next(path for path in directories if str(path) != at)
+        assert wish(broker, target) == [0]
+        wait_until_moved(broker, target)
+        after = read()
+        assert test_compaction.last_values(after) == expected
+        assert set(after) <= set(before), "no record came anew or changed its offset"
+        assert topics.ends(broker.bootstrap, "t", 1) == [written]
+        broker.kill()
+        broker.start()
+        assert test_compaction.last_values(read()) == expected
+    expected = test_compaction.overwrite(broker.bootstrap, "t", 30, "after")
+    test_compaction.wait_until(lambda: len(read()) < written / 2, "nothing is compacted any more")
+    assert test_compaction.last_values(read()) == expected
+    broker.kill()
 
 
 def test_groups_and_all_of_a_topic_move_while_they_are_used(tmp_path):
