@@ -371,6 +371,9 @@ impl Run {
     }
 
     fn shut_down(&mut self) {
+        for index in 0..PARTITIONS_COUNT {
+            self.slot(index); // One that is still to be begun is begun before.
+        }
         for _ in 0..20_000 {
             let h = self.h();
             let now = h.now;
