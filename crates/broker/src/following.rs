@@ -252,10 +252,10 @@ impl Broker {
     fn forget_misplaced(&self, view: &mut View, id: TopicPartition, assigned: Option<DirectoryId>) {
         let home = view.local(id).map(|local| local.home().directory);
         let is_misplaced = home.is_some_and(|home| Some(self.directories[home].id) != assigned);
-        let mut others = self.directories.iter().zip(&self.log_dirs);
-        let is_there = others.any(|(directory, log_dir)| {
-            Some(directory.id) == assigned && log_dir.slot(id).is_some()
-        });
+        let mut directories = self.directories.iter().zip(&self.log_dirs);
+        let there = directories.find(|(directory, _)| Some(directory.id) == assigned);
+        // In a directory that is not open it is, too, and nothing else may be taken for it.
+        let is_there = there.is_none_or(|(_, log_dir)| log_dir.slot(id).is_some());
         if is_misplaced && is_there {
             view.remove(id);
         }
