@@ -113,11 +113,10 @@ impl Tail {
             let batch = self.batches.pop_front().expect("there is a first one");
             self.bytes -= batch.bytes.len();
         }
-        self.base = self.base.max(end);
         self.end = self.end.max(end);
-        if self.batches.is_empty() {
-            self.base = self.end;
-        }
+        // What is left out before the next batch is as good as written: no entry of the journal is kept for it.
+        let next = self.batches.front().map(|batch| batch.base_offset);
+        self.base = next.unwrap_or(self.end);
         if self.batches.is_empty() && self.batches.capacity() > 16 {
             self.batches = VecDeque::new();
         }
@@ -146,6 +145,9 @@ impl Tail {
         }
         self.base = self.base.min(end);
         self.end = end;
+        if self.batches.is_empty() {
+            self.base = end;
+        }
         before - self.memory()
     }
 

@@ -1,16 +1,19 @@
 //! Future logs: begun, filled, promoted, dropped, and begun again where one was dropped before.
 
 use super::harness::*;
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::log_dir::{
-    AppendBatch, AppendError, AppendOrigin, Appended, PumpStep, StorageError, Verdict,
+    AppendBatch, AppendError, AppendOrigin, Appended, LogDirOptions, PumpStep, StorageError,
+    Verdict,
 };
+use crate::memory_disk::MemoryDisk;
 use crate::partition::LogConfig;
 use crate::producer_state::ProducerEntry;
 use crate::testing::batch_at;
 use ottla_records::{BatchView, ValidBatch, stamp};
 use ottla_types::{LeaderEpoch, Offset, PartitionSlot, TopicPartition};
 use std::path::Path;
+use std::sync::Arc;
 
 fn config() -> LogConfig {
     LogConfig {
@@ -669,4 +672,93 @@ fn readers_of_a_dropped_log_do_not_get_the_next_one() {
     };
     range.load_all().expect_err("it was closed, and is gone");
     assert_eq!(h.dir.findings().damage_count(), 0);
+}
+
+#[test]
+fn compaction_leaves_a_future_log_alone() {
+    let mut h = Harness::new(small_options());
+    let slot = h.begin(1, 0).expect("begun");
+    let config = LogConfig {
+        compacts: true,
+        deletes: false,
+        min_cleanable_ppm: 0,
+        ..config()
+    };
+    h.dir.set_config(slot, config);
+    for index in 0..20 {
+        h.copy(slot, &produced(index, (7, 0, index as i32), 500));
+    }
+    h.flush(slot);
+    h.clean();
+    assert_eq!(h.offsets(slot).len(), 20);
+    h.dir.promote(slot).expect("there");
+    h.clean();
+    assert!(h.offsets(slot).len() < 20, "one key is in all of them");
+}
+
+/// What comes from another directory may be too large for the journal.
+#[test]
+fn large_batches_are_copied_beside_the_journal() {
+    for before in BEFORE {
+        let mut h = Harness::new(LogDirOptions {
+            around_bytes: 4_000,
+            ..small_options()
+        });
+        let slot = h.begin(1, 0).expect("begun");
+        let bytes = produced(7, (7, 0, 0), 6_000);
+        let refused = h.try_copy(slot, &bytes);
+        assert_eq!(refused, Err(AppendError::Large));
+        let large = h.dir.write_large(&bytes).expect("room");
+        h.write_out(&large);
+        let view = BatchView::parse(&bytes).expect("a header");
+        let facts = ValidBatch::from_header(&view).expect("a known codec");
+        let batch = AppendBatch {
+            bytes: &bytes,
+            facts: &facts,
+            origin: AppendOrigin::Replica,
+        };
+        let copied = h.dir.append_large(slot, EPOCH, batch, &large, h.now);
+        assert_eq!(copied.expect("copied").base_offset, Offset::new(7));
+        let h = h.restart_after(before, slot);
+        let slot = h.recovered(1);
+        let read = h.read_all(slot, 0, 1 << 20);
+        assert_eq!(read, [(7, 7, bytes)], "{before:?}");
+    }
+}
+
+/// An unreadable entry on the way of a log that goes and comes: whichever it is, the one that is there afterwards is
+/// the last one, and says when something of it is lost.
+#[test]
+fn damage_in_the_journal_mixes_no_two_logs() {
+    let mut h = Harness::new(small_options());
+    let slot = h.begin(1, 0).expect("begun");
+    for index in 0..3 {
+        h.copy(slot, &produced(index, (7, 0, index as i32), 300));
+        h.commit();
+    }
+    h.dir.drop_partition(slot, h.now).expect("there");
+    let slot = h.begin_again(1, 50);
+    h.commit();
+    for index in 0..3 {
+        h.copy(slot, &produced(50 + index, (7, 0, index as i32), 300));
+        h.commit();
+    }
+    h.pass(5_000);
+    h.commit();
+    let journal = Path::new("wal/ring-000001.wal");
+    let open = |disk: &MemoryDisk| disk.open(journal, OpenMode::ReadWrite).expect("there");
+    let size = open(&h.disk).size().expect("a size");
+    for at in (4_096 + 20..size).step_by(97) {
+        let disk = h.disk.copy();
+        let mut byte = [0];
+        open(&disk).read_at(at, &mut byte).expect("readable");
+        open(&disk)
+            .write_at(at, &[&[byte[0] ^ 4]])
+            .expect("writable");
+        let through = Arc::new(disk.clone());
+        let h = Harness::open(disk, through, small_options(), h.now);
+        let is_told = h.report.verdict == Verdict::Lossy;
+        let found = h.dir.slot(partition(1)).map(|slot| h.bounds(slot));
+        assert!(found == Some((50, 53)) || is_told, "byte {at}: {found:?}");
+    }
 }

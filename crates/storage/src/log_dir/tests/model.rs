@@ -279,7 +279,7 @@ impl Run {
             return;
         }
         let to = bases[bases.len() - 1 - self.prng.below(3.min(bases.len() as u64)) as usize];
-        // With the offsets that are left out before it: at an end with a gap a reader finds nothing and does not get on.
+        // With what is left out before it: at an end with a gap a reader finds nothing and does not get on.
         let ends = log.batches.iter().map(|(_, last, _)| last + 1);
         let to = ends.filter(|end| *end <= to).max().unwrap_or(0);
         let to = to.max(log.log_start);
@@ -517,6 +517,12 @@ fn a_producer_is_not_remembered_as_it_was_before() {
 #[test]
 fn a_log_that_goes_on_further_up_is_synced_all_the_same() {
     history(331, true);
+}
+
+/// What was left out behind the synced part of a log was taken for lost: the entry that said so was not needed any more.
+#[test]
+fn what_is_left_out_in_front_of_a_tail_is_not_lost() {
+    history(1_982, true);
 }
 
 #[test]
