@@ -88,6 +88,9 @@ impl Broker {
             let mut moves = self.moves.lock();
             let machine = Move::settling(promoted);
             moves.insert(machine, local, Arc::new(source), target, promoted);
+            drop(moves);
+            // It may rest: it has looked for something to do before this was found.
+            self.wake.wake_mover();
         }
     }
 
