@@ -42,7 +42,7 @@ pub struct BrokerMetrics {
     pub out_of_sequence: AtomicU64,
     /// Requests that wait for an answer.
     pub parked_requests: AtomicU64,
-    /// Times a produce request had to wait for memory or the journal.
+    /// Times a request had to wait for memory, for the journal or for a log that changes its directory.
     pub held_requests: AtomicU64,
     /// Bytes of batches that moves of logs copied.
     pub moved_bytes: AtomicU64,

@@ -94,7 +94,7 @@ impl Broker {
         self.log_dirs.iter().any(|log_dir| log_dir.is_congested())
     }
 
-    /// Keeps a produce request until there is room for it and its large batches are written, and at most until
+    /// Keeps a request until there is room for it and its large batches are written, and at most until
     /// `give_up`: then it is carried out with [`HeldBefore::is_over`], to be refused.
     pub(crate) fn hold(
         &self,

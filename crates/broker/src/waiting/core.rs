@@ -80,7 +80,8 @@ pub(crate) enum Parked {
         /// When the client does not wait any longer.
         deadline: Option<Mono>,
     },
-    /// A produce request that is not carried out yet: memory or the journal are full.
+    /// A request that is not carried out yet: memory or the journal are full, its large batches are being written, or a
+    /// log changes its directory.
     Held(HeldRequest),
 }
 

@@ -12,11 +12,13 @@ use ottla_protocol::messages::alter_replica_log_dirs_response::AlterReplicaLogDi
 use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use ottla_protocol::messages::describe_log_dirs_response::DescribeLogDirsResponse;
 use ottla_protocol::messages::produce_response::ProduceResponse;
-use ottla_types::{PartitionId, TopicPartition};
+use ottla_types::{PartitionId, Prng, TopicPartition};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const PRODUCER: i64 = 5;
+/// What the old version of Fetch that the harness sends says when the log's directory is not there.
+const FETCH_STORAGE_ERROR: i16 = 6;
 
 fn wish(path: &str, topic: &str, partitions: &[i32]) -> AlterReplicaLogDirsRequest<'static> {
     AlterReplicaLogDirsRequest {
@@ -267,7 +269,14 @@ fn a_kill_at_any_step_loses_nothing_and_the_move_goes_on() {
             }
         }
         let is_over = harness.broker.moving_count() == 0;
-        let mut harness = harness.restart();
+        // Without the target the log is all there, or not there at all.
+        let mut harness = harness.restart_on(&[0, 2]);
+        let last = i64::from(records) - 1;
+        match harness.fetch("t", 0, last) {
+            Ok(fetched) => assert_eq!(fetched, [(last, format!("record {last}"))], "{steps}"),
+            Err(code) => assert_eq!(code, FETCH_STORAGE_ERROR, "{steps}"),
+        }
+        let mut harness = harness.restart_on(&[0, 1, 2]);
         check(&mut harness, records);
         append(&mut harness, records);
         harness.settle_moves();
@@ -637,6 +646,210 @@ fn a_move_keeps_to_its_rate_and_goes_on_at_once_when_that_is_lifted() {
     harness.settle_moves();
     assert!(harness.now.mono.since(before) < Duration::from_secs(1));
     assert_eq!(places(&mut harness, "t"), only_in("data-1"));
+}
+
+/// The answer to a request, while everything goes on that can.
+fn driven(harness: &mut Harness, token: Token) -> Vec<u8> {
+    for _ in 0..5_000 {
+        harness.settle();
+        if let Some(frame) = harness.take(token) {
+            return frame;
+        }
+        harness.broker.move_step(harness.now);
+        for directory in &harness.directories {
+            directory.log_dir.flush_step(harness.now);
+        }
+        harness.pass(Duration::from_millis(5));
+    }
+    panic!("it is never answered");
+}
+
+/// A log that a random history of appends, deletions, moves and kills works on.
+struct History {
+    harness: Harness,
+    prng: Prng,
+    records: i32,
+    log_start: i64,
+    wished: usize,
+}
+
+const PATHS: [&str; 3] = ["data", "data-1", "data-2"];
+
+impl History {
+    fn send<'m, Q: ottla_protocol::Message<'m>>(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        request: &Q,
+    ) -> Vec<u8> {
+        match self.harness.send(key, version, request) {
+            Called::Waiting(token) => driven(&mut self.harness, token),
+            called => called.answered(),
+        }
+    }
+
+    fn append(&mut self) {
+        // Sent twice at times, as a client does that lost its connection.
+        for _ in 0..=self.prng.below(2) {
+            let bytes = numbered(self.records);
+            let request = produce_request("t", 0, &bytes, -1);
+            let frame = self.send(ApiKey::Produce, 9, &request);
+            let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+            let response: ProduceResponse<'_> =
+                read(body(&frame, ApiKey::Produce, 9, correlation_id), 9);
+            let partition = &response.responses[0].partition_responses[0];
+            let answer = (partition.error_code, partition.base_offset);
+            assert_eq!(answer, (0, i64::from(self.records)));
+        }
+        self.records += 1;
+    }
+
+    fn delete_records(&mut self) {
+        use ottla_protocol::messages::delete_records_request::*;
+        let span = i64::from(self.records) - self.log_start;
+        let to = self.log_start + self.prng.below(span as u64 / 4 + 1) as i64;
+        let request = DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: "t".into(),
+                partitions: vec![DeleteRecordsPartition {
+                    partition_index: 0,
+                    offset: to,
+                }],
+            }],
+            timeout_ms: 30_000,
+        };
+        self.send(ApiKey::DeleteRecords, 2, &request);
+        self.log_start = to;
+    }
+
+    fn wish(&mut self) {
+        self.wished = self.prng.below(3) as usize;
+        let request = wish(PATHS[self.wished], "t", &[0]);
+        let frame = self.send(ApiKey::AlterReplicaLogDirs, 2, &request);
+        let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+        let key = ApiKey::AlterReplicaLogDirs;
+        let response: AlterReplicaLogDirsResponse<'_> =
+            read(body(&frame, key, 2, correlation_id), 2);
+        assert_eq!(response.results[0].partitions[0].error_code, 0);
+    }
+
+    /// Small things happen that nobody waits for.
+    fn stir(&mut self) {
+        for _ in 0..self.prng.below(8) {
+            match self.prng.below(4) {
+                0 | 1 => {
+                    self.harness.broker.move_step(self.harness.now);
+                }
+                2 => {
+                    self.harness.commit_once();
+                }
+                _ => {
+                    self.harness.step_quorum();
+                }
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let log_start = self.log_start;
+        let mut at = log_start;
+        while at < i64::from(self.records) {
+            let fetched = self.harness.fetch("t", 0, at).expect("readable");
+            assert!(!fetched.is_empty(), "it ends at {at}");
+            for (offset, value) in fetched {
+                assert_eq!((offset, value), (at, format!("record {at}")));
+                at += 1;
+            }
+        }
+        if 0 < log_start {
+            assert_eq!(self.harness.fetch("t", 0, log_start - 1), Err(1));
+        }
+    }
+
+    fn run(seed: u64) {
+        let mut history = History {
+            harness: started(3),
+            prng: Prng::new(seed),
+            records: 3,
+            log_start: 0,
+            wished: 0,
+        };
+        for _ in 0..history.prng.range(10, 60) {
+            match history.prng.below(12) {
+                0..4 => history.append(),
+                4..8 => history.stir(),
+                8 => history.wish(),
+                9 => history.delete_records(),
+                10 => history.harness.flush(),
+                _ => {
+                    history.harness = history.harness.restart();
+                    history.check();
+                }
+            }
+        }
+        history.harness.settle_moves();
+        history.check();
+        let mut history = History {
+            harness: history.harness.restart(),
+            ..history
+        };
+        history.harness.settle_moves();
+        history.check();
+        history.append();
+        let wished = PATHS[history.wished];
+        assert_eq!(places(&mut history.harness, "t"), only_in(wished), "{seed}");
+        let expected = PATHS.map(|path| path == wished);
+        assert_eq!(found(&history.harness, "t"), expected, "{seed}");
+    }
+}
+
+#[test]
+fn random_histories_of_moves_lose_nothing() {
+    // SEEDS=n runs more of them.
+    let seeds = std::env::var("SEEDS").ok();
+    let seeds = seeds.map_or(60, |text| text.parse().expect("a number"));
+    for seed in 0..seeds {
+        History::run(seed);
+    }
+}
+
+#[test]
+fn a_large_batch_that_was_written_where_the_log_was_is_appended_where_it_is() {
+    let settings = [
+        "ottla.memory.tails.bytes=1048576",
+        "message.max.bytes=8000000",
+    ];
+    let mut harness = Harness::with_directories(2, &settings);
+    harness.create_topic("t", 1, &[]);
+    assert_eq!(harness.produce("t", 0, &numbered(0)), Ok(0));
+    assert_eq!(ask(&mut harness, "data-1", "t"), 0);
+    let value = "x".repeat(2_000_000);
+    let large = idempotent(PRODUCER, 0, 1, &[&value]);
+    let request = produce_request("t", 0, &large, -1);
+    let token = sent(harness.send(ApiKey::Produce, 9, &request));
+    // No time passes: the request waits for its batch, and its batch for the disk.
+    for _ in 0..100 {
+        harness.settle();
+        harness.broker.move_step(harness.now);
+    }
+    assert_eq!(places(&mut harness, "t"), only_in("data-1"));
+    let mut answer = None;
+    for _ in 0..1_000 {
+        for directory in &harness.directories {
+            directory.log_dir.flush_step(harness.now);
+        }
+        harness.pass(Duration::from_millis(5));
+        answer = produced(&mut harness, token);
+        if answer.is_some() {
+            break;
+        }
+    }
+    assert_eq!(answer, Some((0, 1)));
+    let mut harness = harness.restart();
+    let fetched = harness.fetch("t", 0, 1).expect("readable");
+    assert_eq!(fetched.len(), 1);
+    assert!(fetched[0].1 == value);
+    assert_eq!(harness.produce("t", 0, &numbered(2)), Ok(2));
 }
 
 #[test]
