@@ -72,7 +72,9 @@ pub(crate) fn storage(error: &StorageError) -> ErrorCode {
             ErrorCode::NotLeaderOrFollower
         }
         StorageError::AlreadyThere => ErrorCode::InvalidRequest,
-        StorageError::Offline | StorageError::Fault(_) => ErrorCode::KafkaStorageError,
+        StorageError::Offline | StorageError::Fault(_) | StorageError::Damaged { .. } => {
+            ErrorCode::KafkaStorageError
+        }
     }
 }
 

@@ -138,6 +138,7 @@ impl StorageWorld {
             StorageError::Offline | StorageError::Fault(_) => self.is_excused(),
             StorageError::Undurable { .. }
             | StorageError::UnknownPartition
+            | StorageError::Damaged { .. }
             | StorageError::AlreadyThere
             | StorageError::BeingRemoved
             | StorageError::OutOfRange { .. } => false,

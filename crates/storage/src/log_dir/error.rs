@@ -168,6 +168,12 @@ pub enum StorageError {
         /// The last of them.
         durability: Lsn,
     },
+    /// The partition lost data: a copy of it would not say so, or is none.
+    #[error("the partition is damaged: {reason}")]
+    Damaged {
+        /// What was lost.
+        reason: String,
+    },
     /// The partition has a log in this directory already.
     #[error("the partition has a log in this directory")]
     AlreadyThere,

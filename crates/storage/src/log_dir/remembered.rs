@@ -152,6 +152,15 @@ impl News {
     }
 }
 
+/// Fails when the log is gone, or lost something.
+fn check_whole(state: &PartitionState) -> Result<(), StorageError> {
+    if state.is_gone() {
+        return Err(StorageError::UnknownPartition);
+    }
+    let reason = state.lost().cloned();
+    reason.map_or(Ok(()), |reason| Err(StorageError::Damaged { reason }))
+}
+
 /// Whether both say the same to a producer. When it was last seen at work is not asked: a copy says when that was copied.
 fn says_the_same(one: &ProducerEntry, other: &ProducerEntry) -> bool {
     one.epoch() == other.epoch()
@@ -180,14 +189,13 @@ fn long(rest: &mut &[u8]) -> Option<i64> {
 }
 
 impl LogDir {
-    /// What a log knows that its batches do not say. May wait for the device: producers may be in a snapshot.
+    /// What a log knows that its batches do not say. May wait for the device: producers may be in a snapshot. Refused with
+    /// [`StorageError::Damaged`] when the log lost something, also when that shows only now: it does not know what it knew.
     pub fn remembered(&self, slot: PartitionSlot, now: Now) -> Result<Remembered, StorageError> {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         self.load_snapshot(&partition, now.wall)?;
         let state = partition.lock();
-        if state.is_gone() {
-            return Err(StorageError::UnknownPartition);
-        }
+        check_whole(&state)?;
         Ok(Remembered {
             producers: state.producers.entries().cloned().collect(),
             epochs: state.epochs.entries().to_vec(),
@@ -197,7 +205,8 @@ impl LogDir {
 
     /// The log knows exactly what another one with the same records remembers: what it took from its batches is replaced.
     /// The caller waits for the returned LSN before this log may serve in the place of the other one. May wait for the
-    /// device.
+    /// device. Refused with [`StorageError::Damaged`] when this log lost something: it may not serve in the place of one that
+    /// is whole.
     pub fn remember(
         &self,
         slot: PartitionSlot,
@@ -207,9 +216,7 @@ impl LogDir {
         let partition = self.partition(slot).ok_or(StorageError::UnknownPartition)?;
         self.load_snapshot(&partition, now.wall)?;
         let mut state = partition.lock();
-        if state.is_gone() {
-            return Err(StorageError::UnknownPartition);
-        }
+        check_whole(&state)?;
         let size_max = CHUNK_SIZE.min(self.options.wal.entry_size_max / 2);
         let before = state.producers.count();
         let chunks = News::of(remembered, &state).in_chunks(size_max);

@@ -762,3 +762,30 @@ fn damage_in_the_journal_mixes_no_two_logs() {
         assert!(found == Some((50, 53)) || is_told, "byte {at}: {found:?}");
     }
 }
+
+/// A log that lost something does not know what it knew: neither is it copied, nor does it take the place of another.
+#[test]
+fn nothing_is_taken_over_from_a_damaged_log_nor_by_one() {
+    let mut h = Harness::new(small_options());
+    let slot = h.create(1, config());
+    for id in 0..6 {
+        h.append(slot, &batch(Some((id, 0, 0)), &[1_000], &[7; 300]));
+    }
+    h.flush(slot);
+    let h = h.shut_down();
+    let slot = h.recovered(1);
+    let told = h.dir.remembered(slot, h.now).expect("readable");
+    assert_eq!(told.producers.len(), 6);
+    let h = h.restart();
+    let slot = h.recovered(1);
+    let dir = Path::new("topic1-1");
+    let entries = h.disk.list(dir).expect("listed");
+    let snapshot = entries.iter().find(|it| it.name.ends_with(".snapshot"));
+    h.flip_at(&dir.join(&snapshot.expect("written").name), 20);
+    let refused = h.dir.remembered(slot, h.now);
+    let is_told = matches!(refused, Err(StorageError::Damaged { .. }));
+    assert!(is_told, "{refused:?}");
+    assert!(h.dir.damage(slot).is_some());
+    let refused = h.dir.remember(slot, &told, h.now);
+    assert!(matches!(refused, Err(StorageError::Damaged { .. })));
+}
