@@ -9,6 +9,7 @@ mod group_member;
 mod groups;
 mod ledger;
 mod link;
+mod mover;
 mod node;
 mod offsets_topic;
 mod producer;
@@ -230,6 +231,7 @@ impl OnSite for BrokerWorld {
         }
         self.end_faults()?;
         self.drain()?;
+        self.end_moves()?;
         self.read_everything()?;
         self.check_copies()
     }

@@ -81,6 +81,29 @@ impl BrokerWorld {
         })
     }
 
+    /// The faults are over: every move comes to its end.
+    pub(super) fn end_moves(&mut self) -> Result<(), Violation> {
+        for _ in 0..3_000 {
+            let moving = self
+                .site
+                .node
+                .as_ref()
+                .map(|node| node.broker.moving_count());
+            if moving == Some(0) {
+                return Ok(());
+            }
+            self.site.clock.advance_ms(20);
+            self.everything_turns()?;
+            self.after_step()?;
+        }
+        self.site.trace_moves();
+        let rests = self.site.node.as_ref().map(|node| node.mover_rests);
+        Err(Violation {
+            invariant: "a move comes to its end after the faults",
+            detail: format!("3,000 rounds are not enough; the mover rests: {rests:?}"),
+        })
+    }
+
     /// Everything is where the metadata says, once.
     pub(super) fn check_copies(&self) -> Result<(), Violation> {
         let Some(node) = self.site.ready_node() else {

@@ -205,6 +205,11 @@ impl Drives {
         !self.is_steady && self.prng.chance(1, 150)
     }
 
+    /// Whether somebody wants a log to be in another directory.
+    pub(super) fn wants_a_move(&mut self) -> bool {
+        self.are_many() && !self.is_steady && self.prng.chance(1, 40)
+    }
+
     /// Whether a client turns to another partition because the one it wants is in a directory that refuses.
     pub(super) fn gives_up_waiting(&mut self) -> bool {
         self.are_many() && !self.is_steady && self.prng.chance(1, 4)
@@ -212,12 +217,13 @@ impl Drives {
 
     /// What a person does to the drives before a start: takes one out, repairs one and puts it back, adds one.
     pub(super) fn replug(&mut self) {
-        if !self.are_many() || self.is_steady {
+        if !self.are_many() {
             return;
         }
         for number in 1..self.all.len() {
             let is_missing = !self.all[number].is_named || self.all[number].disk.is_broken();
             match is_missing {
+                _ if self.is_steady => {}
                 true if self.prng.chance(1, 2) => self.repair(number),
                 false if self.prng.chance(1, 10) => self.all[number].is_named = false,
                 true | false => {}

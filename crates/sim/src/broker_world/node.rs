@@ -1,4 +1,5 @@
 use super::drives::{DRIVES_MAX, Drives, directory_id, directory_path};
+use super::mover::MoverRests;
 use super::site::SitePlan;
 use ottla_broker::config::{BrokerConfig, ConfigSources};
 use ottla_broker::{Broker, BrokerStart, CoreId, Directory, FailedDirectory, Wake};
@@ -27,6 +28,7 @@ pub(super) struct Node {
     pub(super) quorum: Arc<LocalQuorum>,
     pub(super) wake: Arc<Flags>,
     pub(super) raft_markers: Arc<Markers>,
+    pub(super) mover_rests: MoverRests,
 }
 
 /// A log directory that is open.
@@ -48,11 +50,16 @@ impl OpenDirectory {
 #[derive(Default)]
 pub(super) struct Flags {
     woken: [AtomicBool; CORES as usize],
+    mover_woken: AtomicBool,
 }
 
 impl Wake for Flags {
     fn wake(&self, core: CoreId) {
         self.woken[core.index()].store(true, Ordering::SeqCst);
+    }
+
+    fn wake_mover(&self) {
+        self.mover_woken.store(true, Ordering::SeqCst);
     }
 }
 
@@ -60,6 +67,11 @@ impl Flags {
     /// Whether the core was woken since it was last asked.
     pub(super) fn take(&self, core: CoreId) -> bool {
         self.woken[core.index()].swap(false, Ordering::SeqCst)
+    }
+
+    /// Likewise, the thread that moves logs.
+    pub(super) fn take_mover(&self) -> bool {
+        self.mover_woken.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -155,6 +167,7 @@ impl Node {
             quorum,
             wake,
             raft_markers,
+            mover_rests: MoverRests::No,
         })
     }
 

@@ -12,11 +12,13 @@ use crate::report::RunReport;
 use crate::trace;
 use crate::trace::Trace;
 use ottla_broker::{CoreId, ResponsePart};
-use ottla_protocol::{Reader, ResponseHeader};
+use ottla_protocol::{ApiKey, Reader, ResponseHeader};
 use ottla_storage::log_dir::LogDirOptions;
 use ottla_storage::marker::{Marker, Markers};
 use ottla_types::{Mono, Prng, TopicPartition};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The broker of a run, its disks and clock, and its connections.
 pub(super) struct Site {
@@ -24,6 +26,8 @@ pub(super) struct Site {
     pub(super) drives: Drives,
     /// For each drive.
     excuses: Vec<Excuse>,
+    /// Somebody wanted them to be in another directory.
+    pub(super) asked_to_move: BTreeSet<TopicPartition>,
     pub(super) trace: Trace,
     pub(super) clock: Clock,
     pub(super) faults: DiskFaults,
@@ -58,6 +62,7 @@ impl Site {
         Site {
             prng,
             excuses: vec![Excuse::default(); drives.count()],
+            asked_to_move: BTreeSet::new(),
             drives,
             trace,
             clock: Clock::new(),
@@ -107,6 +112,7 @@ impl Site {
             match started {
                 Ok(()) => {
                     self.check_start(is_struck)?;
+                    self.trace_moves();
                     self.drives.crash_after(None);
                     self.drives.set_faults(&self.faults);
                     return Ok(());
@@ -222,6 +228,7 @@ impl Site {
                 node.watch(now);
             }
         }
+        self.mover_turn();
     }
 
     /// One step of every pump that nothing can do without.
@@ -244,6 +251,9 @@ impl Site {
             self.excuses[directory.drive].pumped(now);
         }
         node.watch(now);
+        for _ in 0..3 {
+            self.mover_turn();
+        }
     }
 
     /// What the directories must leave true between two steps.
@@ -271,6 +281,13 @@ impl Site {
         let Some(drive) = node.drive_of(id) else {
             return true;
         };
+        if self.asked_to_move.contains(&id) {
+            // The request may have come to another directory than the one that the log is in now.
+            let mut excuses = self.excuses.iter();
+            if excuses.any(|excuse| excuse.is_good_since(since)) {
+                return true;
+            }
+        }
         match node.directory_of(id) {
             Some(open) => {
                 let disk = self.drives.disk(drive);
@@ -328,6 +345,8 @@ impl Site {
         let Some(node) = &self.node else { return };
         let directories = node.directories.iter();
         let markers = directories.map(|directory| directory.log_dir.markers());
+        let moves = &node.broker.metrics().moves_completed;
+        self.report.moves += moves.load(Ordering::Relaxed);
         for markers in markers.chain([&*node.raft_markers]) {
             for &marker in Marker::ALL {
                 let count = markers.count(marker);
@@ -416,6 +435,11 @@ pub(super) trait OnSite {
         let site = self.site();
         site.clock.advance_nanos(site.prng.below(2_000_000));
         site.drives.disturb();
+        if let Some(frame) = site.ask_for_move() {
+            let admin = site.links.len() - 1;
+            self.send(admin, frame);
+        }
+        let site = self.site();
         if !site.prng.chance(site.plan.crashes_per_mille, 1000) {
             return Ok(false);
         }
@@ -523,7 +547,10 @@ pub(super) trait OnSite {
             "client {index} hears of {correlation}, {} bytes",
             bytes.len()
         );
-        self.hears(index, &ready, reader.rest())
+        match ready.key {
+            ApiKey::AlterReplicaLogDirs => Ok(()), // done, or not
+            _ => self.hears(index, &ready, reader.rest()),
+        }
     }
 
     /// Pumps, cores and answers go on for a while, as on a machine that is not busy.

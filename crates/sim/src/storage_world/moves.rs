@@ -270,7 +270,8 @@ impl StorageWorld {
         if self.planted.is(PlantedBug::SourceDroppedEarly)
             && let Some(dir) = &self.here.dir
         {
-            let _ = dir.drop_partition(self.here.partitions[&id].slot, self.clock.now());
+            let dropped = dir.drop_partition(self.here.partitions[&id].slot, self.clock.now());
+            self.wait_until_durable(dropped.unwrap_or(Lsn::ZERO))?;
         }
         if self.prng.chance(1, 6) {
             trace!(self.trace, "a crash before {id} is moved");

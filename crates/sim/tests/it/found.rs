@@ -198,3 +198,19 @@ fn a_client_that_gives_up_a_batch_goes_on_in_a_new_epoch() {
 fn what_a_process_cut_from_a_sidecar_before_it_died_stays_away() {
     holds(World::Clients, 70_003_591);
 }
+
+/// A log had moved to a directory that was missing at the next start. The metadata log was heard again, an older entry named
+/// the directory that the log had left, and there an empty log was made and served.
+#[test]
+fn a_log_that_moved_is_not_made_anew_where_it_was() {
+    holds(World::Broker, 51);
+    holds(World::Groups, 95);
+    holds(World::Clients, 2);
+}
+
+/// A start found a move decided, and nobody woke the mover: the source stayed.
+#[test]
+fn a_move_that_a_start_finds_decided_comes_to_its_end() {
+    holds(World::Broker, 29);
+    holds(World::Broker, 122);
+}
