@@ -231,11 +231,7 @@ impl LogDir {
                 continue; // flushed or truncated meanwhile: look again
             }
             self.check_cut(&state, to)?;
-            let cut = in_file.unwrap_or_else(|| Cut {
-                end: state.end_in_tail(to),
-                position: 0,
-                largest_timestamp: None,
-            });
+            let cut = in_file.unwrap_or_else(|| state.cut_in_tail(to));
             let left = match found.left_at(&partition, &mut state, cut.end) {
                 Left::Known(left) => left,
                 Left::Unknown(search) => {

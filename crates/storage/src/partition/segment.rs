@@ -46,7 +46,8 @@ pub(crate) struct Segment {
 pub(crate) struct Cut {
     /// The new end. No batch holds it, except in what older releases journaled.
     pub(crate) end: Offset,
-    /// Where it lies in the file of its segment; of no meaning when it lies in the tail.
+    /// Where it lies in the file of its segment: at the end of what is written when it lies in the tail. Older releases
+    /// journaled 0 there.
     pub(crate) position: u32,
     /// Largest timestamp of the records before it in that file, if known.
     pub(crate) largest_timestamp: Option<Timestamp>,

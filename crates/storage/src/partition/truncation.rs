@@ -10,6 +10,18 @@ impl PartitionState {
         holder.map_or(offset, |batch| batch.base_offset.min(offset))
     }
 
+    /// A cut at `offset`, which lies in the tail. A replay may count offsets that are left out before the tail as written,
+    /// and so this cut as one of the file: it leaves what is written.
+    pub(crate) fn cut_in_tail(&self, offset: Offset) -> Cut {
+        let end = self.end_in_tail(offset);
+        let index = self.segment_index(end);
+        Cut {
+            end,
+            position: index.map_or(0, |index| self.segments[index].written_size),
+            largest_timestamp: None,
+        }
+    }
+
     /// Everything behind `cut` is gone, and `producers` is what is left to be known of those that lost batches. Returns the
     /// tail bytes freed and how many producers were forgotten.
     pub(crate) fn truncate_to(
