@@ -176,7 +176,7 @@ impl Broker {
             following: Mutex::default(),
             moves: Mutex::default(),
             awaits_journal: AtomicBool::new(false),
-            gate: AppendGate::default(),
+            gate: AppendGate::new(start.cores_count),
             wake: start.wake,
             metrics: BrokerMetrics::default(),
             held_bytes: Arc::default(),

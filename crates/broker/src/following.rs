@@ -403,12 +403,13 @@ impl Broker {
                 partition: number,
             };
             if let Some(local) = view.local(id) {
+                // A copy that is begun meanwhile has it already.
+                local.set_config(Arc::clone(&config));
                 let (home, log_config) = (local.home(), config.log_config(id));
                 home.log_dir.set_config(home.slot, log_config);
                 if let Some(copy) = self.moves.lock().copy_of(id) {
                     copy.log_dir.set_config(copy.slot, log_config);
                 }
-                local.set_config(Arc::clone(&config));
             }
         }
     }

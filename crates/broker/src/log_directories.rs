@@ -133,6 +133,7 @@ impl Broker {
         assigned == Some(self.directories[home.directory].id)
             && !Arc::ptr_eq(&home.log_dir, log_dir)
             && is_online(&home.log_dir)
+            && home.log_dir.damage(home.slot).is_none()
     }
 }
 

@@ -32,7 +32,7 @@ impl<'a> PartitionLog<'a> {
         leader_epoch: LeaderEpoch,
         core: CoreId,
     ) -> Option<PartitionLog<'a>> {
-        let entered = broker.gate.enter();
+        let entered = broker.gate.enter(core);
         (!entered.is_closed(partition.id)).then(|| PartitionLog {
             broker,
             partition,

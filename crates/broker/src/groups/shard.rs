@@ -191,8 +191,10 @@ impl GroupShard {
         let mut state = self.state.lock();
         for (core, waiter, command) in std::mem::take(&mut state.deferred) {
             match self.log(broker, core) {
-                Some(log) => self.execute(broker, &mut state, (waiter, command), log, now),
-                None => state.deferred.push((core, waiter, command)),
+                Some(log) if state.deferred.is_empty() => {
+                    self.execute(broker, &mut state, (waiter, command), log, now);
+                }
+                Some(_) | None => state.deferred.push((core, waiter, command)),
             }
         }
         self.settle(broker, state);

@@ -6,7 +6,6 @@ use answer::Answer;
 use large::{Writing, write_large};
 use result::{PartitionResult, refused_append, refused_batch};
 
-use crate::append_gate::Entered;
 use crate::connection::NamedTopic;
 use crate::counter::add;
 use crate::partition::{LocalPartition, LogHome, ProduceView};
@@ -66,11 +65,8 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
     if request.held.is_none() && request.broker.is_congested() {
         return Ok(hold(&request, &message, acks, None));
     }
-    // From here on no log changes its directory until this is done.
-    let entered = request.broker.gate.enter();
-    if is_any_closed(&request, &message, &entered) {
+    if is_any_closed(&request, &message) {
         if !request.is_out_of_patience() {
-            drop(entered);
             return Ok(hold(&request, &message, acks, None));
         }
         is_over = true;
@@ -80,13 +76,20 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         false => refuse_all(&message),
     };
     let mut made = Vec::new();
-    let has_large = has_large(&request, &message);
-    if !has_large && refusal.is_none() {
+    let is_written = has_large(&request, &message);
+    if !is_written && refusal.is_none() {
         match write_large(&request, acks, &message) {
             Writing::Nothing(batches) => made = batches,
             Writing::Begun(large) => return Ok(hold(&request, &message, acks, Some(large))),
             Writing::Later => return Ok(hold(&request, &message, acks, None)),
         }
+    }
+    // From here on no log changes its directory until this is done.
+    let entered = request.broker.gate.enter(request.connection.core);
+    let has_moved = is_written && !has_large(&request, &message);
+    if refusal.is_none() && (has_moved || is_any_closed(&request, &message)) {
+        drop(entered);
+        return Ok(hold(&request, &message, acks, None));
     }
     let reply_to = request.reply_to();
     let (writer, start) = reply_to.begin();
@@ -98,7 +101,7 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         |place: Place<'_>, records: Option<Records<'_>>, scratch: &mut Scratch| match refusal {
             Some(code) => (None, PartitionResult::error(code)),
             None => {
-                let ready = request.large().filter(|_| has_large);
+                let ready = request.large().filter(|_| is_written);
                 let ready = ready.unwrap_or(&made);
                 let ready = ready.iter().find(|it| it.place == place.number);
                 produce_one(&request, acks, place, records, ready, scratch)
@@ -163,13 +166,9 @@ fn locals<'v>(
 }
 
 /// Whether one of the partitions changes its directory just now. Then all wait: nothing is appended twice.
-fn is_any_closed(
-    request: &Request<'_>,
-    message: &ProduceRequest<'_>,
-    entered: &Entered<'_>,
-) -> bool {
-    !entered.is_free()
-        && locals(request, message).any(|(_, partition)| entered.is_closed(partition.id))
+fn is_any_closed(request: &Request<'_>, message: &ProduceRequest<'_>) -> bool {
+    let gate = &request.broker.gate;
+    !gate.is_free() && locals(request, message).any(|(_, partition)| gate.is_closed(partition.id))
 }
 
 /// Whether the request's large batches are written, and where its partitions still are.

@@ -15,7 +15,7 @@ const NO_LOW_WATERMARK: i64 = -1;
 
 pub(crate) fn handle(request: Request<'_>) -> Handled {
     let message: DeleteRecordsRequest<'_> = request.decode()?;
-    let entered = request.broker.gate.enter();
+    let entered = request.broker.gate.enter(request.connection.core);
     if is_closed(&request, &message, &entered) && !request.is_out_of_patience() {
         drop(entered);
         let patience = HeldPatience {
@@ -56,7 +56,7 @@ fn is_closed(
     message: &DeleteRecordsRequest<'_>,
     entered: &Entered<'_>,
 ) -> bool {
-    if entered.is_free() {
+    if request.broker.gate.is_free() {
         return false;
     }
     let mut partitions = message.topics.iter().flat_map(|topic| {

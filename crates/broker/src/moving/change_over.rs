@@ -61,6 +61,7 @@ impl Broker {
         };
         moved.extend(moving.partition.move_to(home));
         moving.machine.changed_over(promoted);
+        moving.is_closed = false;
         self.gate.open(id);
         drop(moves);
         self.wake.wake_mover();
@@ -158,7 +159,9 @@ impl Broker {
     pub(crate) fn abandon_move(&self, id: TopicPartition, now: Now) -> Option<JournalPlace> {
         let mut moves = self.moves.lock();
         let moving = moves.entries.remove(&id)?;
-        self.gate.open(id);
+        if moving.is_closed {
+            self.gate.open(id);
+        }
         let other = match moving.machine.is_settling() {
             true => &moving.source,
             false => &moving.target,

@@ -31,6 +31,8 @@ pub(super) struct Moving {
     pub(super) newest: Lsn,
     /// A batch on its way into a file beside the target's journal.
     pub(super) large: Option<WritingLarge>,
+    /// The gate of appends is closed for it.
+    pub(super) is_closed: bool,
 }
 
 /// A batch that is too large for the target's journal.
@@ -59,6 +61,7 @@ impl Moves {
             begun,
             newest: begun,
             large: None,
+            is_closed: false,
         };
         let earlier = self.entries.insert(partition.id, moving);
         assert!(earlier.is_none(), "a log moves to one place at a time");
@@ -70,8 +73,15 @@ impl Moves {
         (moving.number == number).then_some(moving)
     }
 
-    /// All of them, each once, beginning behind the one whose turn was last.
+    /// All of them, each once: those for which appends wait, and then the others, beginning behind the one whose turn
+    /// was last.
     pub(super) fn turns(&self) -> Vec<TopicPartition> {
+        let mut turns = self.turns_in_a_round();
+        turns.sort_by_key(|id| !self.entries[id].machine.holds());
+        turns
+    }
+
+    fn turns_in_a_round(&self) -> Vec<TopicPartition> {
         let keys = |range: (Bound<TopicPartition>, Bound<TopicPartition>)| {
             self.entries.range(range).map(|(id, _)| *id)
         };
@@ -120,7 +130,7 @@ impl Moving {
     pub(super) fn seen(&self, now: Mono) -> Seen {
         Seen {
             now,
-            source: self.source.ends_if_online(),
+            source: self.source.ends_if_sound(),
             target: self.seen_target(),
         }
     }
@@ -137,16 +147,20 @@ impl Moving {
             has_room: self.newest <= log_dir.written_lsn().max(log_dir.durable_lsn())
                 && log_dir.stats().tail_bytes <= tail_bytes_max + tail_bytes_max / 8,
             durable_lsn: log_dir.durable_lsn(),
+            is_damaged: log_dir.damage(self.target.slot).is_some(),
         })
     }
 
     /// How far the copy is a beginning of the log; `None` when it is not one. An earlier process may have copied what
     /// its log lost in a power cut, where a topic asks for no fsync.
     pub(super) fn common_end(&self) -> Option<Offset> {
-        let source = self.source.ends_if_online()?;
-        let target = self.target.ends_if_online()?;
-        if target.appended_end <= source.log_start.max(target.log_start) {
-            return Some(target.appended_end); // nothing of it is left at the source, or nothing is in it
+        let source = self.source.ends_if_sound()?;
+        let target = self.target.ends_if_sound()?;
+        if target.appended_end <= source.log_start {
+            return Some(target.appended_end); // nothing of it is left at the source
+        }
+        if source.log_start < target.log_start {
+            return None; // a start that the source has lost again
         }
         let (log_dir, slot) = (&self.target.log_dir, self.target.slot);
         let last = Offset::new(target.appended_end.get() - 1);
@@ -158,6 +172,15 @@ impl Moving {
 }
 
 impl LogHome {
+    /// The ends of the log, unless its directory failed or the log has lost something: what is left of it must not be
+    /// taken for all of it somewhere else.
+    pub(super) fn ends_if_sound(&self) -> Option<ottla_storage::partition::Ends> {
+        match self.log_dir.damage(self.slot) {
+            Some(_) => None,
+            None => self.ends_if_online(),
+        }
+    }
+
     /// The ends of the log, unless its directory failed.
     pub(super) fn ends_if_online(&self) -> Option<ottla_storage::partition::Ends> {
         match self.log_dir.health() {

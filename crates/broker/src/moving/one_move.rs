@@ -54,7 +54,7 @@ enum Stage {
     Settling { promoted: Lsn },
 }
 
-/// What there is to see of both logs; `None` for one whose directory failed.
+/// What there is to see of both logs; `None` for one whose directory failed, and for a source that has lost something.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) now: Mono,
@@ -74,6 +74,8 @@ pub(crate) struct SeenTarget {
     pub(crate) has_room: bool,
     /// How far its journal is fsynced.
     pub(crate) durable_lsn: Lsn,
+    /// It has lost something, and serves nobody any more.
+    pub(crate) is_damaged: bool,
 }
 
 /// What is to be done next.
@@ -183,6 +185,7 @@ impl Move {
             Stage::Settling { promoted } => match &seen.target {
                 // The source has what the target may lack.
                 None => Step::GiveUp,
+                Some(target) if target.is_damaged => Step::GiveUp,
                 Some(target) if target.durable_lsn < promoted => Step::AwaitJournal,
                 Some(_) => Step::DropSource,
             },
@@ -195,6 +198,10 @@ impl Move {
         };
         if seen.now < self.not_before {
             return Step::AwaitTime(self.not_before);
+        }
+        if target.is_damaged {
+            self.compared(None);
+            return Step::Begin;
         }
         let Some(copied_to) = self.copied_to else {
             return Step::Compare;
@@ -230,7 +237,7 @@ impl Move {
             self.stage = Stage::Copying; // where it is given up
             return Step::Open;
         };
-        if until <= seen.now {
+        if until <= seen.now || target.is_damaged {
             self.holds_count += 1;
             self.failed(seen.now);
             return Step::Open;

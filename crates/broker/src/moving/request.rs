@@ -41,9 +41,11 @@ impl Broker {
             if moving.target.directory == directory {
                 return Asked::Done(vec![place(directory, moving.begun)]);
             }
-            let target = Arc::clone(&moving.target);
+            let (target, is_closed) = (Arc::clone(&moving.target), moving.is_closed);
             moves.entries.remove(&id);
-            self.gate.open(id);
+            if is_closed {
+                self.gate.open(id);
+            }
             // One that is not there, or whose directory failed, is not brought back by a wish for another.
             if let Ok(lsn) = target.log_dir.drop_partition(target.slot, now) {
                 places.push(place(target.directory, lsn));
@@ -75,6 +77,9 @@ impl Broker {
             return Ok(None);
         }
         if let DirHealth::Offline { .. } = home.log_dir.health() {
+            return Err(Asked::Refused(ErrorCode::KafkaStorageError));
+        }
+        if home.log_dir.damage(home.slot).is_some() {
             return Err(Asked::Refused(ErrorCode::KafkaStorageError));
         }
         let begun = self.begin_copy(local, directory);

@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::controller_desk::{ControllerResult, Waiting};
 use crate::counter::add;
 use ottla_metadata::{Command, ControllerError};
+use ottla_storage::log_dir::DirHealth;
 use ottla_types::{Mono, Now, TopicPartition};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,7 @@ pub enum MoveStep {
 /// What is to be done for a move outside the lock of all moves.
 enum Task {
     Copy(Box<Piece>),
+    Close(TopicPartition, u64),
     Tell(TopicPartition, u64),
     Commit(TopicPartition, u64),
     /// Coordinators that wait for the log go on. Requests look for themselves.
@@ -121,6 +123,10 @@ impl Broker {
                     large: moving.large.take(),
                 }))
             }
+            Step::Begin if self.is_out_of_service(moving) => {
+                add(&self.metrics.moves_failed, 1);
+                self.end_move(moves, id)
+            }
             Step::Begin => {
                 self.begin_again(moving, now);
                 Task::Nothing
@@ -138,10 +144,7 @@ impl Broker {
                 }
                 self.opened_unless_held(moving)
             }
-            Step::Close if self.may_commit() => {
-                self.gate.close(id);
-                Task::Nothing
-            }
+            Step::Close if self.may_commit() => Task::Close(id, moving.number),
             // Nobody could be asked where the log is: appends are not held for that.
             Step::Close => {
                 moving.machine.failed(now.mono);
@@ -177,14 +180,25 @@ impl Broker {
     }
 
     fn end_move(&self, moves: &mut Moves, id: TopicPartition) -> Task {
-        moves.entries.remove(&id);
-        self.gate.open(id);
-        Task::Resume
+        let ended = moves.entries.remove(&id);
+        match ended.is_some_and(|moving| moving.is_closed) {
+            true => {
+                self.gate.open(id);
+                Task::Resume
+            }
+            false => Task::Nothing,
+        }
+    }
+
+    /// Whether a directory of a move whose copy is to be begun has failed.
+    fn is_out_of_service(&self, moving: &Moving) -> bool {
+        let target = moving.target.log_dir.health();
+        moving.source.ends_if_sound().is_none() || matches!(target, DirHealth::Offline { .. })
     }
 
     /// Lets appends go on where they were, if they do not wait for the move any more.
-    fn opened_unless_held(&self, moving: &Moving) -> Task {
-        if moving.machine.holds() {
+    fn opened_unless_held(&self, moving: &mut Moving) -> Task {
+        if moving.machine.holds() || !std::mem::take(&mut moving.is_closed) {
             return Task::Nothing;
         }
         self.gate.open(moving.partition.id);
@@ -210,6 +224,7 @@ impl Broker {
     fn do_task(&self, task: Task, now: Now) {
         match task {
             Task::Copy(piece) => self.copy_piece(*piece, now),
+            Task::Close(id, number) => self.close_gate(id, number, now),
             Task::Tell(id, number) => self.tell_target(id, number, now),
             Task::Commit(id, number) => self.commit_move(id, number, now),
             Task::Resume => self.resume_groups(now),
@@ -242,6 +257,21 @@ impl Broker {
         self.do_task(task, now);
     }
 
+    /// Appends wait from now on. Nobody needs to wait for those that are under way, apart from this thread.
+    fn close_gate(&self, id: TopicPartition, number: u64, now: Now) {
+        self.gate.close(id);
+        let mut moves = self.moves.lock();
+        let moving = moves.get_mut(id, number);
+        if let Some(moving) = moving.filter(|moving| moving.machine.holds()) {
+            moving.is_closed = true;
+            return;
+        }
+        drop(moves);
+        // It was given up meanwhile.
+        self.gate.open(id);
+        self.resume_groups(now);
+    }
+
     /// The copy learns what its source remembers beside its records. Both may wait for their devices.
     fn tell_target(&self, id: TopicPartition, number: u64, now: Now) {
         let logs = {
@@ -252,6 +282,7 @@ impl Broker {
         let Some((source, target)) = logs else {
             return;
         };
+        // A snapshot that cannot be read is damage, and shows before anything is decided.
         let told = source.log_dir.remembered(source.slot, now);
         let told = told.and_then(|known| target.log_dir.remember(target.slot, &known, now));
         let mut moves = self.moves.lock();

@@ -7,7 +7,7 @@ use ottla_metadata::quorum::Voter;
 use ottla_metadata::{Bootstrap, Fencing, LocalQuorum, LocalQuorumOptions, QuorumStoreOptions};
 use ottla_protocol::{ApiKey, Message, Reader, RequestHeader, ResponseHeader, Writer};
 use ottla_records::{BatchBuilder, Codec, Compressor, Decompressor, batches};
-use ottla_storage::disk::{DiskError, DiskOperation};
+use ottla_storage::disk::{Disk, DiskError, DiskOperation, OpenMode};
 use ottla_storage::log_dir::{LogDir, LogDirOptions, PumpStep};
 use ottla_storage::memory_disk::MemoryDisk;
 use ottla_storage::wal::CommitStep;
@@ -374,6 +374,25 @@ impl Harness {
             }
         }
         panic!("a move never ends");
+    }
+
+    /// A byte of `text` is another one wherever it stands in a directory's journal.
+    pub fn spoil_journal(&self, directory: usize, text: &str) {
+        let disk = &self.directories[directory].disk.disk;
+        let path = std::path::Path::new("wal");
+        let mut spoiled_count = 0;
+        for entry in disk.list(path).expect("there is a journal") {
+            let file = disk.open(&path.join(&entry.name), OpenMode::ReadWrite);
+            let file = file.expect("it is there");
+            let mut bytes = vec![0; file.size().expect("it has a size") as usize];
+            file.read_at(0, &mut bytes).expect("readable");
+            let found = bytes.windows(text.len()).enumerate();
+            for (at, _) in found.filter(|(_, window)| *window == text.as_bytes()) {
+                file.write_at(at as u64, &[b"?"]).expect("writable");
+                spoiled_count += 1;
+            }
+        }
+        assert!(0 < spoiled_count, "{text} is in the journal");
     }
 
     /// One metadata step, without the journal.

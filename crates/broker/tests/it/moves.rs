@@ -813,6 +813,71 @@ fn random_histories_of_moves_lose_nothing() {
     }
 }
 
+/// Spoils a record of the copy in `data-1`.
+fn spoil_copy(harness: &mut Harness) {
+    // What is damaged is told from what was never written by what follows.
+    harness.create_topic("u", 6, &[]);
+    for partition in 0..6 {
+        let produced = harness.produce("u", partition, &batch(&["x"]));
+        assert_eq!(produced, Ok(0));
+    }
+    harness.spoil_journal(1, "record 10");
+}
+
+#[test]
+fn a_log_that_has_lost_something_does_not_move() {
+    let harness = started(20);
+    harness.spoil_journal(0, "record 10");
+    let mut harness = harness.restart();
+    let refused = harness.produce("t", 0, &numbered(20));
+    assert_eq!(refused, Err(56), "it is damaged");
+    assert_eq!(ask(&mut harness, "data-1", "t"), 56);
+    assert_eq!(harness.broker.moving_count(), 0);
+    assert_eq!(places(&mut harness, "t"), only_in("data"));
+}
+
+#[test]
+fn a_copy_that_has_lost_something_is_made_anew() {
+    let mut harness = started(20);
+    assert_eq!(ask(&mut harness, "data-1", "t"), 0);
+    harness.broker.move_step(harness.now);
+    harness.settle();
+    spoil_copy(&mut harness);
+    let mut harness = harness.restart();
+    check(&mut harness, 20);
+    harness.settle_moves();
+    assert_eq!(places(&mut harness, "t"), only_in("data-1"));
+    check(&mut harness, 20);
+    let mut harness = harness.restart();
+    check(&mut harness, 20);
+}
+
+#[test]
+fn a_log_that_is_damaged_where_it_came_to_keeps_the_one_that_it_came_from() {
+    let mut harness = started(20);
+    assert_eq!(ask(&mut harness, "data-1", "t"), 0);
+    // Up to where the metadata names the target, and no further.
+    let id = partition_of(&harness, "t");
+    for _ in 0..100 {
+        harness.settle();
+        let image = harness.broker.image();
+        if image.partition(id).expect("made").directories[0] == directory_id(1) {
+            break;
+        }
+        harness.broker.move_step(harness.now);
+    }
+    assert_eq!(found(&harness, "t"), [true, true, false]);
+    spoil_copy(&mut harness);
+    let mut harness = harness.restart();
+    for _ in 0..50 {
+        harness.settle();
+        harness.broker.move_step(harness.now);
+    }
+    let refused = harness.produce("t", 0, &numbered(20));
+    assert_eq!(refused, Err(56), "it is damaged");
+    assert_eq!(found(&harness, "t"), [true, true, false]);
+}
+
 #[test]
 fn a_large_batch_that_was_written_where_the_log_was_is_appended_where_it_is() {
     let settings = [

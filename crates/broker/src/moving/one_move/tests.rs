@@ -220,6 +220,7 @@ impl World {
                 is_durable: self.target.pending.is_empty(),
                 has_room: self.prng.below(5) != 0,
                 durable_lsn: Lsn::new(self.target.durable_lsn),
+                is_damaged: false,
             }),
         };
         match machine.next(&seen) {
@@ -374,6 +375,7 @@ fn target(end: i64, is_durable: bool) -> Option<SeenTarget> {
         is_durable,
         has_room: true,
         durable_lsn: Lsn::ZERO,
+        is_damaged: false,
     })
 }
 
@@ -491,4 +493,26 @@ fn a_start_inside_of_a_batch_is_followed_when_the_batch_is_copied() {
     };
     let follows = next(&mut machine, 1, Some(empty), target(6, true));
     assert_eq!(follows, Step::MoveStart(end), "beyond all that there is");
+}
+
+#[test]
+fn a_damaged_copy_is_made_anew_and_one_that_serves_keeps_its_source() {
+    let damaged = |end| {
+        target(end, true).map(|target| SeenTarget {
+            is_damaged: true,
+            ..target
+        })
+    };
+    let source = Some(ends(5, 5));
+    let mut machine = copied_to(5);
+    assert_eq!(next(&mut machine, 1, source, damaged(5)), Step::Begin);
+    let mut machine = copied_to(5);
+    let well = target(5, true);
+    assert_eq!(next(&mut machine, 1, source, well), Step::Close);
+    assert_eq!(next(&mut machine, 1, source, well), Step::Tell);
+    machine.told();
+    assert_eq!(next(&mut machine, 1, source, damaged(5)), Step::Open);
+    assert!(!machine.holds());
+    let mut machine = Move::settling(Lsn::ZERO);
+    assert_eq!(next(&mut machine, 1, source, damaged(5)), Step::GiveUp);
 }
