@@ -369,6 +369,8 @@ impl Replay {
             for segment in &mut state.segments {
                 segment.date(self.now.wall);
             }
+            // All that a replay counts as written is synced; offsets between the two were left out, or removed.
+            state.synced_end = state.written_end();
             state.pin = state.tail.first().map(|batch| batch.lsn);
             if let Err(contradiction) = state.check() {
                 // Of one partition only: the others are served.

@@ -536,6 +536,13 @@ fn a_cut_behind_a_gap_leaves_the_file_as_it_is() {
     history(7_554, true);
 }
 
+/// The start of a copy was moved up several times. A replay knew that what is written is synced up to the first of these
+/// places only, and the next one missed the rest.
+#[test]
+fn what_is_left_out_several_times_is_not_lost() {
+    history(7_630, true);
+}
+
 #[test]
 fn random_histories_agree_with_the_model() {
     agree(false);
