@@ -174,6 +174,14 @@ impl PartitionState {
         })
     }
 
+    /// If all that is written is synced, so is what was left out behind it: no sync is to come that would say so.
+    pub(crate) fn pass_over_gap(&mut self) {
+        let is_unsynced = |segment: &Segment| segment.synced_size < segment.written_size;
+        if !self.segments.iter().any(is_unsynced) {
+            self.synced_end = self.written_end();
+        }
+    }
+
     /// The bytes of `plan` are on the device. Returns false when a truncation came between.
     pub(crate) fn complete_sync(&mut self, plan: &SyncPlan) -> bool {
         if plan.generation != self.generation {
@@ -185,11 +193,7 @@ impl PartitionState {
         let segment = &mut self.segments[index];
         segment.synced_size = segment.synced_size.max(plan.size);
         self.synced_end = self.synced_end.max(plan.end_offset);
-        let is_unsynced = |segment: &Segment| segment.synced_size < segment.written_size;
-        if !self.segments.iter().any(is_unsynced) {
-            // Offsets may have been left out behind the plan's end since it was made.
-            self.synced_end = self.written_end();
-        }
+        self.pass_over_gap();
         if self.synced_end == self.written_end() {
             self.pin = self.tail.first().map(|batch| batch.lsn);
             self.rewrites_count = 0;

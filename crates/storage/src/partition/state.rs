@@ -175,11 +175,8 @@ impl PartitionState {
 
     /// Nothing lies between the end of the log and `to`, where it goes on.
     pub(crate) fn skip_to(&mut self, to: Offset) {
-        let is_synced = self.synced_end == self.appended_end();
         self.tail.skip_to(to);
-        if is_synced {
-            self.synced_end = to;
-        }
+        self.pass_over_gap();
     }
 
     /// It was dropped, for good or not.

@@ -31,7 +31,6 @@ impl PartitionState {
     ) -> (usize, usize) {
         let end = self.end_in_tail(cut.end);
         let tail_base = self.tail.base();
-        let is_synced = self.synced_end == tail_base;
         let mut sizes: Vec<(Offset, u32)> = Vec::new();
         for batch in self.tail.from(end) {
             sizes.push((batch.base_offset, batch.bytes.len() as u32));
@@ -60,11 +59,8 @@ impl PartitionState {
                 .unwrap_or(NO_TIMESTAMP)
                 .max(last.written_largest_timestamp);
         }
-        self.synced_end = match is_synced {
-            // Perhaps beyond what it was: of what is left behind that there is nothing.
-            true => self.tail.base(),
-            false => self.synced_end.min(end),
-        };
+        self.synced_end = self.synced_end.min(end);
+        self.pass_over_gap();
         self.log_start = self.log_start.min(end);
         self.cleaned_end = self.cleaned_end.min(end);
         self.pending.truncate_to(end);

@@ -543,6 +543,12 @@ fn what_is_left_out_several_times_is_not_lost() {
     history(7_630, true);
 }
 
+/// A log was cut where offsets are left out, before what was written there was synced: it waited for that sync.
+#[test]
+fn a_cut_inside_a_gap_keeps_no_journal() {
+    history(12_867, true);
+}
+
 #[test]
 fn random_histories_agree_with_the_model() {
     agree(false);
