@@ -235,22 +235,21 @@ impl Broker {
         }
     }
 
-    /// The core has appended what nobody awaits an fsync of: it writes that itself, when it has done what else there is
+    /// The core has appended, in one of the directories, what nobody awaits an fsync of: it writes that itself, when it has done what else there is
     /// to do, and then hears of it.
-    pub(crate) fn owe_write(&self, core: CoreId) {
-        self.cores[core.index()]
-            .owes_write
-            .store(true, Ordering::Relaxed);
+    pub(crate) fn owe_write(&self, core: CoreId, directory: usize) {
+        let owes_write = &self.cores[core.index()].owes_write;
+        owes_write[directory].store(true, Ordering::Relaxed);
         self.wake_core(core);
     }
 
     fn write_owed(&self, core: CoreId, owner: &Core, now: Now) {
-        if !owner.owes_write.swap(false, Ordering::Relaxed) {
-            return;
-        }
         let mut has_written = false;
-        for log_dir in &self.log_dirs {
-            has_written |= log_dir.write_unawaited(now);
+        // Only where it owes something: a disk that hangs is none of the others' business.
+        for (log_dir, owes_write) in self.log_dirs.iter().zip(&owner.owes_write) {
+            if owes_write.swap(false, Ordering::Relaxed) {
+                has_written |= log_dir.write_unawaited(now);
+            }
         }
         if has_written {
             self.wake_served(Some(core));

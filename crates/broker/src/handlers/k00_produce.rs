@@ -370,7 +370,7 @@ fn accepted(
         if let Some(place) = place {
             broker.await_partition(core, partition, place);
             if place.durability == Durability::Os {
-                broker.owe_write(core);
+                broker.owe_write(core, place.directory);
             }
         }
     }

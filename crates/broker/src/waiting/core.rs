@@ -21,8 +21,8 @@ pub(crate) struct Core {
     pub(crate) notes: Mutex<Notes>,
     /// Set from the first note until the core looks: it is woken once per batch of notes.
     pub(crate) is_woken: AtomicBool,
-    /// It appended what it has to bring to the journals itself.
-    pub(crate) owes_write: AtomicBool,
+    /// By directory: it appended what it has to bring to the journal itself.
+    pub(crate) owes_write: Vec<AtomicBool>,
     /// The lowest numbers this core waits for, so that a commit wakes only whom it serves.
     pub(crate) awaited: Vec<Awaited>,
     /// Reused by validation from batch to batch.
@@ -221,7 +221,9 @@ impl Core {
             state: Mutex::new(state),
             notes: Mutex::default(),
             is_woken: AtomicBool::new(false),
-            owes_write: AtomicBool::new(false),
+            owes_write: (0..directories_count)
+                .map(|_| AtomicBool::default())
+                .collect(),
             awaited: (0..directories_count).map(|_| Awaited::nothing()).collect(),
             scratch: Mutex::default(),
         }

@@ -2,6 +2,7 @@
 
 use crate::configs::alter;
 use crate::harness::*;
+use ottla_broker::CoreId;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use ottla_protocol::messages::describe_log_dirs_response::DescribeLogDirsResponse;
@@ -234,4 +235,46 @@ fn a_cordoned_directory_gets_nothing_new() {
     assert_eq!(set(&mut harness, "").0, 0);
     harness.create_topic("w", 1, &[]);
     assert_eq!(described(&mut harness)["data"], online(&["t-0", "w-0"]));
+}
+
+/// Without an fsync to wait for, cores write themselves what was appended, and a disk that hangs holds up whoever writes to it.
+#[test]
+fn a_core_writes_to_the_journals_it_owes_something_only() {
+    let mut harness = Harness::with_directories(2, &["ottla.durability=os"]);
+    harness.create_topic("t", 4, &[]);
+    harness.flush(); // until the journals have a file to write to
+    let bytes = batch(&["x"]);
+    for partition in 0..4 {
+        assert!(harness.produce("t", partition, &bytes).is_ok());
+    }
+    let of_first = described(&mut harness)[&directory_path(0)].1.clone();
+    let is_in_first = |partition: &i32| of_first.contains(&format!("t-{partition}"));
+    let mine = (0..4).find(is_in_first).expect("two are");
+    let others = (0..4).find(|it| !is_in_first(it)).expect("two are not");
+    let frames_written = |harness: &Harness| {
+        let directories = harness.directories.iter();
+        let stats = directories.map(|directory| directory.log_dir.stats());
+        stats
+            .map(|stats| stats.wal.frames_written)
+            .collect::<Vec<u64>>()
+    };
+    let before = frames_written(&harness);
+    let mut other_core = harness.connect(1);
+    for (partition, is_mine) in [(mine, true), (others, false)] {
+        let request = produce_request("t", partition, &bytes, -1);
+        let sent = match is_mine {
+            true => harness.send(ApiKey::Produce, 9, &request),
+            false => harness.send_on(&mut other_core, ApiKey::Produce, 9, &request),
+        };
+        assert!(matches!(sent, Called::Waiting(_)));
+    }
+    let mut out = Vec::new();
+    let broker = &harness.broker;
+    broker.completions(CoreId::new(0), harness.now, &mut out);
+    assert_eq!(out.len(), 1, "answered once it was written");
+    let expected = vec![before[0] + 1, before[1]];
+    assert_eq!(frames_written(&harness), expected);
+    broker.completions(CoreId::new(1), harness.now, &mut out);
+    assert_eq!(out.len(), 2);
+    assert_eq!(frames_written(&harness), [before[0] + 1, before[1] + 1]);
 }

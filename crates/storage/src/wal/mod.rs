@@ -159,6 +159,9 @@ pub struct WalStats {
     pub frames_written: u64,
 }
 
+/// How often a thread writes in a row what others queued while it wrote.
+const UNAWAITED_ROUNDS_MAX: usize = 4;
+
 impl Wal {
     /// Opens the journal in `dir` (made when missing; the caller syncs the directory that holds it) and
     /// hands everything from `start` on to `visitor`, in LSN order. Without a start it begins at the oldest
@@ -235,10 +238,10 @@ impl Wal {
 
     /// Writes what is queued, unless the pump must: through the page cache, so that the caller hardly waits. For
     /// threads that queue entries nobody awaits an fsync of: it saves them the way to the pump and back. Returns
-    /// what became of the last write, if there was one.
+    /// [`CommitStep::Wrote`] if anything was written, otherwise what went wrong, or `None`.
     pub fn write_unawaited(&self, now: Now) -> Option<CommitStep> {
         let mut wrote = None;
-        loop {
+        for _ in 0..UNAWAITED_ROUNDS_MAX {
             let mut commit = self.commit.try_lock();
             if commit.is_none() {
                 // Who has it looks here after letting go of it.
@@ -251,11 +254,17 @@ impl Wal {
             };
             let step = commit.write_unawaited(self, now);
             drop(commit);
+            if wrote.is_some() && !matches!(step, None | Some(CommitStep::Wrote { .. })) {
+                break; // The pump comes upon it as well; that something was written is known to nobody else.
+            }
             wrote = step.or(wrote);
             if !self.was_write_missed() {
                 return wrote;
             }
         }
+        // Who has to hear of what was written for them does so when the caller has returned: the rest is the pump's.
+        self.wake();
+        wrote
     }
 
     /// Whether somebody wanted to write while we did.
