@@ -50,6 +50,8 @@ pub struct BrokerMetrics {
     pub moves_completed: AtomicU64,
     /// Moves that ended because a directory failed.
     pub moves_failed: AtomicU64,
+    /// Times the metadata was asked where a log is and did not say what it decided: appends wait until it does.
+    pub moves_unanswered: AtomicU64,
     /// Fetch sessions that were given up for others.
     pub fetch_sessions_evicted: AtomicU64,
     /// Partitions of the offsets topic that could not be loaded: their groups have no coordinator.
@@ -153,6 +155,7 @@ impl Default for BrokerMetrics {
             moved_bytes: AtomicU64::new(0),
             moves_completed: AtomicU64::new(0),
             moves_failed: AtomicU64::new(0),
+            moves_unanswered: AtomicU64::new(0),
             fetch_sessions_evicted: AtomicU64::new(0),
             groups_load_failures: AtomicU64::new(0),
             groups_unreadable_records: AtomicU64::new(0),

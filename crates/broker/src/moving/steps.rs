@@ -356,7 +356,10 @@ impl Broker {
                 ControllerError::NotController
                 | ControllerError::TimedOut
                 | ControllerError::MetadataFailed { .. },
-            ) => moving.machine.not_answered(now.mono),
+            ) => {
+                add(&self.metrics.moves_unanswered, 1);
+                moving.machine.not_answered(now.mono);
+            }
             Ok(_) | Err(_) => moving.machine.refused(now.mono),
         }
         let task = self.opened_unless_held(moving);

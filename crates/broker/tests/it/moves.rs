@@ -385,6 +385,44 @@ fn what_is_sent_while_the_log_changes_over_waits_and_is_appended_once() {
 }
 
 #[test]
+fn a_log_for_which_appends_wait_has_its_turn_before_all_others() {
+    let mut harness = started(8);
+    harness.create_topic("many", 30, &[]);
+    for partition in 0..30 {
+        let produced = harness.produce("many", partition, &batch(&["x"]));
+        assert_eq!(produced, Ok(0));
+    }
+    assert_eq!(ask(&mut harness, "data-1", "t"), 0);
+    let all: Vec<i32> = (0..30).collect();
+    let request = wish("data-2", "many", &all);
+    let token = sent(harness.send(ApiKey::AlterReplicaLogDirs, 2, &request));
+    harness.settle();
+    assert!(harness.take(token).is_some());
+    assert!(15 < harness.broker.moving_count());
+    let held = |harness: &Harness| {
+        let held = &harness.broker.metrics().held_requests;
+        held.load(Ordering::Relaxed)
+    };
+    let mut held_steps = 0;
+    for _ in 0..2_000 {
+        let before = held(&harness);
+        let bytes = batch(&["probe"]);
+        let mut connection = harness.connect(1);
+        let request = produce_request("t", 0, &bytes, -1);
+        harness.send_on(&mut connection, ApiKey::Produce, 9, &request);
+        harness.broker.disconnect(connection);
+        held_steps += u64::from(before < held(&harness));
+        harness.settle();
+        if places(&mut harness, "t") == only_in("data-1") {
+            break;
+        }
+        harness.broker.move_step(harness.now);
+    }
+    assert_eq!(places(&mut harness, "t"), only_in("data-1"));
+    assert!((1..15).contains(&held_steps), "held for {held_steps} steps");
+}
+
+#[test]
 fn a_wait_that_takes_too_long_is_a_timeout_and_nothing_is_appended_later() {
     let mut harness = started(3);
     assert_eq!(ask(&mut harness, "data-1", "t"), 0);

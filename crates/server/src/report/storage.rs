@@ -154,6 +154,11 @@ impl ServerReport {
                 "Moves given up because a directory failed.",
                 &metrics.moves_failed,
             ),
+            (
+                "moves_unanswered_total",
+                "Times the metadata did not say where a log is; its partition takes no appends until it does.",
+                &metrics.moves_unanswered,
+            ),
         ];
         for (name, help, count) in counters {
             text.counter(name, help);
