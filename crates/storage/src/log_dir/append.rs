@@ -305,9 +305,13 @@ impl LogDir {
         state: &mut PartitionState,
         base: Offset,
     ) -> Result<Lsn, crate::wal::WalError> {
-        let name = state.dir.as_deref().unwrap_or("").as_bytes();
         let ended = state.appended_end();
         let is_beyond = ended < base;
+        if is_beyond && state.segments.is_empty() {
+            // The start of the log lies in a segment, though nothing else does.
+            self.roll(partition, state, ended)?;
+        }
+        let name = state.dir.as_deref().unwrap_or("").as_bytes();
         let header = EntryHeader {
             kind: EntryKind::Segments,
             topic_partition: partition.id(),

@@ -332,8 +332,9 @@ fn gaps_are_kept_by_every_kind_of_restart() {
 
 #[test]
 fn gaps_that_no_segment_can_hold_begin_another_one() {
-    let bases = [5, 3_000_000_000, 3_000_000_001, 9_000_000_000];
-    for before in BEFORE {
+    let few = [5, 3_000_000_000, 3_000_000_001, 9_000_000_000];
+    let far = [4_000_000_000, 4_000_000_001, 4_000_000_005, 8_000_000_000];
+    for (before, bases) in BEFORE.iter().flat_map(|it| [(*it, few), (*it, far)]) {
         for stop in 0..=4 {
             let mut h = Harness::new(small_options());
             let slot = h.begin(1, 0).expect("begun");
