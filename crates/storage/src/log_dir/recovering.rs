@@ -148,6 +148,8 @@ impl Recovering {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
+        // A cut that the checkpoint knew may lie in what was left out before a batch: then that is gone.
+        self.cut_collected(self.expected_end);
         let mut end = self.state.synced_end;
         let mut tail = Tail::empty_at(end);
         for stretch in std::mem::take(&mut self.collected) {
