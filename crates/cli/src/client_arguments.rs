@@ -42,6 +42,8 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
+    /// For people with wide terminals: more columns, where a command has more to say.
+    Wide,
     /// For programs.
     Json,
 }

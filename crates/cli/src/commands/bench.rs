@@ -133,7 +133,7 @@ fn bench_produce(bench: &ProduceBench, client: &ClientArguments) -> Result<(), F
                     "latency_ms": latency_json(&report.latencies),
                 }),
             ),
-            Format::Text => {
+            Format::Text | Format::Wide => {
                 print_throughput("written", report.written, report.bytes, took);
                 print_latencies(&report.latencies);
             }
@@ -177,7 +177,7 @@ fn bench_consume(bench: &ConsumeBench, client: &ClientArguments) -> Result<(), F
                     "first_record_ms": report.joining.as_secs_f64() * 1000.0,
                 }),
             ),
-            Format::Text => {
+            Format::Text | Format::Wide => {
                 print_throughput("read", report.records, report.bytes, report.took);
                 outln!(
                     "first record after {:.2} ms",
@@ -218,7 +218,7 @@ fn bench_end_to_end(bench: &EndToEndBench, client: &ClientArguments) -> Result<(
                     "latency_ms": latency_json(&trips.latencies),
                 }),
             ),
-            Format::Text => print_latencies(&trips.latencies),
+            Format::Text | Format::Wide => print_latencies(&trips.latencies),
         }
         Ok(())
     })

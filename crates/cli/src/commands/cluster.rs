@@ -44,7 +44,7 @@ pub fn run(command: ClusterCommand, client: &ClientArguments) -> Result<(), Fail
                 let id = admin.describe_cluster().await?.cluster_id;
                 match format {
                     Format::Json => print_json("cluster.id", json!({ "cluster_id": id })),
-                    Format::Text => outln!("{id}"),
+                    Format::Text | Format::Wide => outln!("{id}"),
                 }
                 Ok(())
             }
@@ -189,7 +189,7 @@ async fn quorum(admin: &Admin, format: Format) -> Result<(), Failure> {
             });
             print_json("cluster.quorum", content);
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let leader_text = leader.map_or("none".to_owned(), |id| id.to_string());
             outln!(
                 "leader {leader_text}, epoch {}, committed up to {}",
@@ -240,7 +240,7 @@ async fn features(admin: &Admin, format: Format) -> Result<(), Failure> {
             let content = json!({ "features": rows, "epoch": any.features_epoch });
             print_json("cluster.features", content);
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let mut table = Table::new(&["FEATURE", "LEVEL", "SUPPORTED"]);
             for (name, min, max) in &any.supported_features {
                 table.row(vec![

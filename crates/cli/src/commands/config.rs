@@ -154,7 +154,7 @@ pub async fn run_on(
             });
             print_json("config", content);
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let done = match changes.dry_run {
                 true => "would be changed",
                 false => "is changed",
@@ -332,7 +332,7 @@ fn print(resource: &ConfigResource, configs: &[ConfigDescription], format: Forma
                 json!({ "resource": kind, "name": name, "configs": rows }),
             );
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let mut table = Table::new(&["NAME", "VALUE", "FROM"]);
             for config in configs {
                 let value = config.value.clone().unwrap_or_else(|| "-".to_owned());

@@ -178,7 +178,7 @@ pub fn run(explain: Explain, format: Format) -> Result<(), Failure> {
                 .collect();
             print_json("explain", json!({ "errors": rows }));
         }
-        Format::Text => answers.iter().for_each(print),
+        Format::Text | Format::Wide => answers.iter().for_each(print),
     }
     if unknown.is_empty() {
         return Ok(());

@@ -205,7 +205,7 @@ async fn one(
                 "ts": format_millis(delivery.timestamp.as_millis()),
             })
         ),
-        Format::Text => outln!(
+        Format::Text | Format::Wide => outln!(
             "{}[{}] @ {}",
             delivery.topic,
             delivery.partition,
@@ -258,8 +258,8 @@ async fn all_of_stdin(
     let Counts { written, failed } = counts;
     match format {
         Format::Json => outln!("{}", json!({ "written": written, "failed": failed })),
-        Format::Text if produce.console.is_some() => {}
-        Format::Text => errln!("{written} records written in {seconds:.2} s"),
+        Format::Text | Format::Wide if produce.console.is_some() => {}
+        Format::Text | Format::Wide => errln!("{written} records written in {seconds:.2} s"),
     }
     if let Some(error) = unreadable {
         return Err(Failure::failed(error));

@@ -136,7 +136,7 @@ fn list(profiles: &Profiles, format: Format) -> Result<(), Failure> {
             let rows: Vec<_> = rows.iter().map(row).collect();
             print_json("profile.list", json!({ "profiles": rows }));
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let mut table = Table::new(&["", "NAME", "BOOTSTRAP SERVERS"]);
             for (is_current, name, servers) in rows {
                 let sign = if is_current { "*" } else { "" };
@@ -169,6 +169,6 @@ fn show(name: &str, properties: &[String], format: Format) {
                 json!({ "name": name, "properties": properties }),
             );
         }
-        Format::Text => pairs.for_each(|(key, value)| outln!("{key}={value}")),
+        Format::Text | Format::Wide => pairs.for_each(|(key, value)| outln!("{key}={value}")),
     }
 }

@@ -56,7 +56,7 @@ pub fn run(status: Status, client: &ClientArguments) -> Result<(), Failure> {
                 tracing::debug!(%failure, "not yet");
             }
             tokio::time::sleep(status.interval).await;
-            if status.watch && format == Format::Text {
+            if status.watch && format != Format::Json {
                 outln!();
             }
         }
@@ -175,7 +175,7 @@ impl Health {
     fn print(&self, format: Format) {
         match format {
             Format::Json => print_json("status", self.json()),
-            Format::Text => self.print_text(),
+            Format::Text | Format::Wide => self.print_text(),
         }
     }
 

@@ -58,6 +58,50 @@ fn a_group_reads_on_where_it_stopped_and_says_how_far_it_is_behind() {
 }
 
 #[test]
+fn the_list_of_topics_says_what_they_hold_and_who_reads_them() {
+    let broker = filled();
+    broker.command(&["topic", "create", "empty", "-p", "1"]);
+    broker.command(&["consume", "t", "-g", "audit", "-e"]);
+    broker.command(&["consume", "t", "-g", "billing", "-e"]);
+    broker.command(&["group", "seek", "billing", "--to", "7"]);
+    broker.command(&["topic", "trim", "t", "-o", "8", "-p", "0"]);
+    let list = json(&broker, &["topic", "list"]);
+    let topic = &list["topics"][1];
+    assert_eq!(topic["name"], "t");
+    assert_eq!(
+        topic["records"], 12,
+        "two in partition 0, ten in 1: {topic}"
+    );
+    let bytes = topic["bytes"].as_u64().expect("a size");
+    let groups = serde_json::json!([
+        { "group": "audit", "lag": 0 },
+        { "group": "billing", "lag": 5 },
+    ]);
+    assert_eq!(topic["groups"], groups, "what was trimmed is not behind");
+    assert_eq!(list["topics"][0]["records"], 0);
+    assert_eq!(list["topics"][0]["groups"], serde_json::json!([]));
+    let sizes = json(&broker, &["topic", "size", "t"]);
+    assert_eq!(sizes["sizes"][0]["bytes"], bytes);
+    let wide = broker.command(&["topic", "list", "^t$", "--format", "wide"]);
+    let lines: Vec<&str> = wide.lines().collect();
+    let headings = "NAME  PARTITIONS  REPLICAS  SIZE";
+    assert!(lines[0].starts_with(headings), "{wide}");
+    assert!(lines[0].ends_with("RECORDS  GROUPS (LAG)"), "{wide}");
+    assert!(
+        lines[1].ends_with("  12       audit (0), billing (5)"),
+        "{wide}"
+    );
+    assert_eq!(lines.len(), 2, "{wide}");
+    let text = broker.command(&["topic", "list", "^t$"]);
+    assert!(!text.contains("audit"), "{text}");
+    // A command that has nothing more to say is none the worse.
+    assert_eq!(
+        broker.command(&["group", "list", "--format", "wide"]),
+        broker.command(&["group", "list"])
+    );
+}
+
+#[test]
 fn a_group_is_moved_as_planned_and_forgotten() {
     let broker = filled();
     broker.command(&["consume", "t", "-g", "g", "-e"]);

@@ -66,7 +66,9 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
     sort(&mut lines, list.sort);
     match format {
         Format::Json => print(&lines, list.sample.is_some()),
-        Format::Text => table(&lines, list.sample.is_some(), 1 < nodes.len()).print(),
+        Format::Text | Format::Wide => {
+            table(&lines, list.sample.is_some(), 1 < nodes.len()).print()
+        }
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Findings {
     /// One line, for people or for programs.
     pub fn tell(&self, text: impl FnOnce() -> String, value: impl FnOnce() -> Value) {
         match self.format {
-            Format::Text => outln!("{}", text()),
+            Format::Text | Format::Wide => outln!("{}", text()),
             Format::Json => outln!("{}", value()),
         }
     }

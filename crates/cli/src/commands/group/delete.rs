@@ -34,7 +34,7 @@ pub async fn run(delete: Delete, admin: &Admin, format: Format) -> Result<(), Fa
     }
     match format {
         Format::Json => print_json("group.delete", json!({ "groups": done })),
-        Format::Text => done.iter().for_each(|name| outln!("{name}  is deleted")),
+        Format::Text | Format::Wide => done.iter().for_each(|name| outln!("{name}  is deleted")),
     }
     outcome
 }

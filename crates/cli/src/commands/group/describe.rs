@@ -84,7 +84,7 @@ pub async fn run(describe: Describe, client: &Client, format: Format) -> Result<
             let groups: Vec<_> = reports.iter().map(Report::json).collect();
             print_json("group.describe", json!({ "groups": groups }));
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             for (index, report) in reports.iter().enumerate() {
                 if index > 0 {
                     outln!();

@@ -44,7 +44,7 @@ pub async fn measure(
     for key in keys {
         let at = committed.get(key).map(|committed| committed.offset.get());
         let (start, end) = (starts.get(key).copied(), ends.get(key).copied());
-        let next = at.map(|at| at.max(start.unwrap_or(0)));
+        let next = at.map(|at| first_unread(at, start));
         let records = next.zip(end).map(|(next, end)| (end - next).max(0));
         if let (Some(next), Some(1..)) = (next, records) {
             unread.insert(key.clone(), next);
@@ -68,6 +68,11 @@ pub async fn measure(
         }
     }
     Ok(lags)
+}
+
+/// The first record there is for a group that has committed `at`: what was before `start` is gone.
+pub fn first_unread(at: i64, start: Option<i64>) -> i64 {
+    at.max(start.unwrap_or(0))
 }
 
 /// When the record at each offset (or the next after it) was made.

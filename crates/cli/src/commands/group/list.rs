@@ -35,7 +35,7 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
                 .collect();
             print_json("group.list", json!({ "groups": rows }));
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let mut table = Table::new(&["GROUP", "TYPE", "PROTOCOL", "STATE"]);
             for group in groups {
                 let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());

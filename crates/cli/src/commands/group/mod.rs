@@ -2,7 +2,7 @@
 
 mod delete;
 mod describe;
-mod lag;
+pub mod lag;
 mod list;
 mod offset_delete;
 mod seek;

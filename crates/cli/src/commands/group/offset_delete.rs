@@ -64,7 +64,7 @@ pub async fn run(delete: OffsetDelete, admin: &Admin, format: Format) -> Result<
                 json!({ "group": delete.group, "partitions": rows }),
             );
         }
-        Format::Text => done.iter().for_each(|key| outln!("{key}  is forgotten")),
+        Format::Text | Format::Wide => done.iter().for_each(|key| outln!("{key}  is forgotten")),
     }
     outcome
 }

@@ -301,7 +301,7 @@ fn show(seek: &Seek, plan: &BTreeMap<PartitionKey, Move>, format: Format) {
                 json!({ "group": seek.group, "dry_run": seek.dry_run, "partitions": rows }),
             );
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let mut table = Table::new(&["TOPIC", "PARTITION", "FROM", "TO", "CHANGE"]);
             for (key, moved) in plan {
                 let change = moved

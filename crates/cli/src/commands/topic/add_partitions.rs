@@ -44,7 +44,9 @@ pub async fn run(add: AddPartitions, admin: &Admin, format: Format) -> Result<()
             "topic.add-partitions",
             json!({ "topic": add.topic, "before": before, "after": after }),
         ),
-        Format::Text => outln!("{}  has {after} partitions, before {before}", add.topic),
+        Format::Text | Format::Wide => {
+            outln!("{}  has {after} partitions, before {before}", add.topic)
+        }
     }
     Ok(())
 }

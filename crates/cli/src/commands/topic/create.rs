@@ -75,7 +75,7 @@ pub async fn run(create: Create, admin: &Admin, format: Format) -> Result<(), Fa
                 json!({ "topics": topics, "dry_run": create.dry_run }),
             );
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             for name in done.keys() {
                 outln!(
                     "{name}  {}",

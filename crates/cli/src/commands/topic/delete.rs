@@ -28,7 +28,7 @@ pub async fn run(delete: Delete, admin: &Admin, format: Format) -> Result<(), Fa
             let names: Vec<&String> = done.keys().collect();
             print_json("topic.delete", json!({ "topics": names }));
         }
-        Format::Text => done.keys().for_each(|name| outln!("{name}  is deleted")),
+        Format::Text | Format::Wide => done.keys().for_each(|name| outln!("{name}  is deleted")),
     }
     outcome
 }

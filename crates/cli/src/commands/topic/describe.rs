@@ -51,7 +51,7 @@ pub async fn run(describe: Describe, admin: &Admin, format: Format) -> Result<()
             configs.retain(|config| describe.all || config.source == ConfigSource::Topic);
         }
         match format {
-            Format::Text => {
+            Format::Text | Format::Wide => {
                 print_head(topic, &configs);
                 if shows_both || describe.partitions {
                     print_partitions(topic);

@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
-use ottla_client::Admin;
+use ottla_client::{Admin, TopicDescription};
 use regex_lite::Regex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::report_failures;
+use super::usage::{Usage, measure};
 use crate::client_arguments::Format;
 use crate::failure::Failure;
-use crate::output::{Table, print_json};
+use crate::output::{Table, format_bytes, print_json};
 
 #[derive(Debug, Args)]
 pub struct List {
@@ -26,30 +29,39 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
         let is_named = regex.as_ref().is_none_or(|regex| regex.is_match(name));
         is_named && (list.internal || !topic.is_internal)
     });
+    let (usages, outcome) = match format {
+        Format::Text => (BTreeMap::new(), outcome),
+        Format::Wide | Format::Json => {
+            let (usages, measured) = measure(&topics, admin).await?;
+            (usages, outcome.and(measured))
+        }
+    };
     match format {
         Format::Json => {
             let topics: Vec<_> = topics
                 .values()
-                .map(|topic| {
-                    json!({
-                        "name": topic.name,
-                        "id": topic.id.map(|id| id.to_string()),
-                        "partitions": topic.partitions.len(),
-                        "replicas": replicas(topic),
-                        "internal": topic.is_internal,
-                    })
-                })
+                .map(|topic| json_of(topic, &usages[&topic.name]))
                 .collect();
             print_json("topic.list", json!({ "topics": topics }));
         }
         Format::Text => {
             let mut table = Table::new(&["NAME", "PARTITIONS", "REPLICAS"]);
+            topics.values().for_each(|topic| table.row(cells(topic)));
+            table.print();
+        }
+        Format::Wide => {
+            let mut table = Table::new(&[
+                "NAME",
+                "PARTITIONS",
+                "REPLICAS",
+                "SIZE",
+                "RECORDS",
+                "GROUPS (LAG)",
+            ]);
             for topic in topics.values() {
-                table.row(vec![
-                    topic.name.clone(),
-                    topic.partitions.len().to_string(),
-                    replicas(topic).to_string(),
-                ]);
+                let mut row = cells(topic);
+                row.extend(wide_cells(&usages[&topic.name]));
+                table.row(row);
             }
             table.print();
         }
@@ -57,7 +69,45 @@ pub async fn run(list: List, admin: &Admin, format: Format) -> Result<(), Failur
     outcome
 }
 
-fn replicas(topic: &ottla_client::TopicDescription) -> usize {
+fn json_of(topic: &TopicDescription, usage: &Usage) -> Value {
+    let groups = usage.lags.iter();
+    let groups: Vec<_> = groups
+        .map(|(group, lag)| json!({ "group": group, "lag": lag }))
+        .collect();
+    json!({
+        "name": topic.name,
+        "id": topic.id.map(|id| id.to_string()),
+        "partitions": topic.partitions.len(),
+        "replicas": replicas(topic),
+        "internal": topic.is_internal,
+        "bytes": usage.bytes,
+        "records": usage.records,
+        "groups": groups,
+    })
+}
+
+fn cells(topic: &TopicDescription) -> Vec<String> {
+    vec![
+        topic.name.clone(),
+        topic.partitions.len().to_string(),
+        replicas(topic).to_string(),
+    ]
+}
+
+fn wide_cells(usage: &Usage) -> [String; 3] {
+    let number = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
+    let groups = usage.lags.iter();
+    let groups: Vec<String> = groups
+        .map(|(group, lag)| format!("{group} ({})", number(*lag)))
+        .collect();
+    [
+        format_bytes(usage.bytes),
+        number(usage.records),
+        groups.join(", "),
+    ]
+}
+
+fn replicas(topic: &TopicDescription) -> usize {
     topic
         .partitions
         .first()

@@ -9,6 +9,7 @@ mod list;
 mod offsets;
 mod size;
 mod trim;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,10 @@ pub enum TopicCommand {
     /// Make topics.
     Create(create::Create),
     /// Name the topics there are.
+    ///
+    /// With --format wide or json also the bytes that all replicas take on disk, the records (at most: as
+    /// many as there are offsets from the first to the next), and the groups that have committed offsets
+    /// in a topic, each with the records it is behind. Rates are not shown: Kafka's protocol has none.
     List(list::List),
     /// Show partitions, replicas and configurations.
     Describe(describe::Describe),

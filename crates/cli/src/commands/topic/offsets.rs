@@ -57,7 +57,7 @@ pub async fn run(offsets: Offsets, admin: &Admin, format: Format) -> Result<(), 
     found.retain(|_, offsets| offsets.len() == columns.len());
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     match format {
-        Format::Text => print_text(&names, &found),
+        Format::Text | Format::Wide => print_text(&names, &found),
         Format::Json => print_as_json(&names, &found),
     }
     outcome

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use ottla_client::Admin;
+use ottla_client::{Admin, LogDirPartition};
+use ottla_types::BrokerId;
 use serde_json::json;
 
 use crate::client_arguments::Format;
@@ -28,12 +29,41 @@ enum By {
 }
 
 pub async fn run(size: Size, admin: &Admin, format: Format) -> Result<(), Failure> {
+    let (replicas, mut outcome) = replicas(admin).await?;
+    let mut sizes: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    for (broker, part) in replicas {
+        let topic = part.partition.topic.to_string();
+        if !size.topics.is_empty() && !size.topics.contains(&topic) {
+            continue;
+        }
+        let key = match size.by {
+            By::Topic => (topic, 0),
+            By::Partition => (topic, i64::from(part.partition.partition)),
+            By::Node => (String::new(), i64::from(broker.get())),
+        };
+        *sizes.entry(key).or_default() += part.size_bytes;
+    }
+    for topic in &size.topics {
+        if size.by != By::Node && !sizes.keys().any(|(found, _)| found == topic) {
+            Failure::failed(format!("{topic}: no broker has anything of it")).report();
+            outcome = Err(Failure::reported());
+        }
+    }
+    print(&sizes, size.by, format);
+    outcome
+}
+
+/// What lies in the log directories of all brokers. Brokers and directories that cannot be looked at are
+/// reported, and make the command fail.
+pub async fn replicas(
+    admin: &Admin,
+) -> Result<(Vec<(BrokerId, LogDirPartition)>, Result<(), Failure>), Failure> {
     let mut outcome = Ok(());
     let mut failed = |failure: Failure| {
         failure.report();
         outcome = Err(Failure::reported());
     };
-    let mut sizes: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    let mut replicas = Vec::new();
     for (broker, dirs) in admin.describe_log_dirs().await? {
         let dirs = match dirs {
             Ok(dirs) => dirs,
@@ -49,29 +79,10 @@ pub async fn run(size: Size, admin: &Admin, format: Format) -> Result<(), Failur
                     error,
                 ));
             }
-            for part in &dir.partitions {
-                let topic = part.partition.topic.to_string();
-                if !size.topics.is_empty() && !size.topics.contains(&topic) {
-                    continue;
-                }
-                let key = match size.by {
-                    By::Topic => (topic, 0),
-                    By::Partition => (topic, i64::from(part.partition.partition)),
-                    By::Node => (String::new(), i64::from(broker.get())),
-                };
-                *sizes.entry(key).or_default() += part.size_bytes;
-            }
+            replicas.extend(dir.partitions.into_iter().map(|part| (broker, part)));
         }
     }
-    for topic in &size.topics {
-        if size.by != By::Node && !sizes.keys().any(|(found, _)| found == topic) {
-            failed(Failure::failed(format!(
-                "{topic}: no broker has anything of it"
-            )));
-        }
-    }
-    print(&sizes, size.by, format);
-    outcome
+    Ok((replicas, outcome))
 }
 
 fn print(sizes: &BTreeMap<(String, i64), u64>, by: By, format: Format) {
@@ -91,7 +102,7 @@ fn print(sizes: &BTreeMap<(String, i64), u64>, by: By, format: Format) {
                 .collect();
             print_json("topic.size", json!({ "sizes": rows }));
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let headings: &[&str] = match by {
                 By::Topic => &["TOPIC", "BYTES"],
                 By::Partition => &["TOPIC", "PARTITION", "BYTES"],

@@ -167,7 +167,7 @@ fn print(plan: &[(PartitionKey, i64, i64)], is_dry_run: bool, format: Format) {
                 json!({ "partitions": rows, "dry_run": is_dry_run }),
             );
         }
-        Format::Text => {
+        Format::Text | Format::Wide => {
             let heading = if is_dry_run {
                 "WOULD DELETE"
             } else {
