@@ -144,7 +144,14 @@ impl LogDir {
                         continue;
                     };
                     let plan = self.file_plan(&start, &units, first, at, limit, access)?;
-                    return plan.ok_or_else(|| access.blocked(ticket));
+                    match plan {
+                        None => return Err(access.blocked(ticket)),
+                        // What is left of the last unit ends below `at`: the rest was cut off.
+                        Some(plan) if plan.parts.is_empty() && at < plan.next_offset => {
+                            at = plan.next_offset;
+                        }
+                        Some(plan) => return Ok(plan),
+                    }
                 }
             }
         }
@@ -222,7 +229,8 @@ impl LogDir {
             let size: usize = group.iter().map(|unit| unit.size as usize).sum();
             let first_offset = base.plus(i64::from(group[0].base_delta));
             let end = base.plus(i64::from(group[0].last_delta) + 1);
-            first_offset < from || limit.bytes_max < size || start.end < end
+            let is_cut = start.written_size < group[group.len() - 1].end_position();
+            first_offset < from || limit.bytes_max < size || start.end < end || is_cut
         };
         if group.iter().any(|unit| Some(unit.position) == corrupt) {
             return Err(file.note_corrupt(corrupt.expect("just compared")).into());
@@ -232,8 +240,18 @@ impl LogDir {
             let Some(bytes) = file.read_unit(&*self.reads.disk, &group[0], access)? else {
                 return Ok(None);
             };
-            let whole = bytes.len();
-            let (from_byte, to_byte, next) = cut_batches(&bytes, from, start.end, limit);
+            // A unit may reach beyond what is left of the file after its end was cut off: batches behind it are gone.
+            let whole = bytes
+                .len()
+                .min((start.written_size - group[0].position) as usize);
+            let (from_byte, to_byte, next) = cut_batches(&bytes[..whole], from, start.end, limit);
+            let has_more = || {
+                let mut left = batches(&bytes[..whole]);
+                left.any(|batch| batch.is_ok_and(|it| from <= it.last_offset()))
+            };
+            if whole < bytes.len() && !has_more() {
+                return Ok(Some(ReadPlan::empty(start.next)));
+            }
             if from_byte < to_byte {
                 // With all of the unit: that is what takes memory.
                 let unit = self.reader_memory.held(Bytes::from(bytes));
@@ -260,7 +278,8 @@ impl LogDir {
             let end = base.plus(i64::from(group[0].last_delta) + 1);
             let is_corrupt = group.iter().any(|unit| Some(unit.position) == corrupt);
             let is_beyond = start.end < end || limit.bytes_max < plan.size + run_size + size;
-            if is_corrupt || is_beyond || start.written_size <= group[0].position {
+            let is_cut = start.written_size < group[group.len() - 1].end_position();
+            if is_corrupt || is_beyond || is_cut {
                 break;
             }
             run_size += size;

@@ -570,6 +570,12 @@ fn what_was_cut_off_behind_a_gap_does_not_come_back() {
     history(561, Moves::WithWideGaps);
 }
 
+/// A segment file was cut inside a unit, and the log went on behind a gap: readers stood still at what was left of the unit.
+#[test]
+fn a_unit_that_was_cut_is_read_as_far_as_it_is_there() {
+    history(3_502, Moves::WithWideGaps);
+}
+
 #[test]
 fn random_histories_agree_with_the_model() {
     agree(Moves::Never);
