@@ -47,7 +47,7 @@ pub enum Command {
     Status(status::Status),
     /// Find out why clients here cannot work with a cluster, or soon will not.
     Doctor(doctor::Doctor),
-    /// Named clusters, so that -b need not be given: create, use, list, show, delete.
+    /// Named clusters, so that -b need not be given: create, import, use, list, show, delete.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// Print what a shell must know to complete commands and flags.

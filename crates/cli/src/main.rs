@@ -14,6 +14,7 @@ mod failure;
 
 mod properties;
 
+mod foreign_profiles;
 mod profiles;
 mod time_text;
 

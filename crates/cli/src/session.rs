@@ -11,7 +11,7 @@ use crate::properties::{Properties, read_file};
 use crate::protection::{PROTECTED, Protection};
 
 /// The same, as Java and librdkafka name it.
-const BOOTSTRAP_NAMES: &[&str] = &["bootstrap.servers", "metadata.broker.list"];
+pub const BOOTSTRAP_NAMES: &[&str] = &["bootstrap.servers", "metadata.broker.list"];
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 /// A person waits less long than a program: a topic or broker that is not there by then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);

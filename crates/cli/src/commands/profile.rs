@@ -1,3 +1,5 @@
+mod import;
+
 use clap::Subcommand;
 use serde_json::json;
 
@@ -28,6 +30,12 @@ pub enum ProfileCommand {
         #[arg(long)]
         protected: bool,
     },
+    /// Make profiles of the clusters that another tool knows: rpk, kaf, kcl, kcat, Kafka's own.
+    ///
+    /// Takes over the brokers, the client's name and its timeouts, TLS and SASL by librdkafka's names.
+    /// What has no counterpart here is named, and so is what the client cannot heed: it has neither TLS
+    /// nor SASL. Which profile is in use stays as it is.
+    Import(import::Import),
     /// Use a profile from now on.
     Use {
         /// Its name.
@@ -88,10 +96,12 @@ pub fn run(command: ProfileCommand, client: &ClientArguments) -> Result<(), Fail
                 ));
             }
             profiles.write(&name, &properties)?;
+            import::warn_of_security(&name, &properties);
             profiles.use_by_default(&name)?;
             errln!("profile {name} is in use");
             Ok(())
         }
+        ProfileCommand::Import(import) => import::run(&import, &profiles, client.format),
         ProfileCommand::Use { name } => {
             profiles.use_by_default(&name)?;
             errln!("profile {name} is in use");

@@ -639,3 +639,75 @@ fn profiles_and_the_environment_name_the_cluster() {
         );
     }
 }
+
+#[test]
+fn clusters_of_other_tools_become_profiles() {
+    let broker = Broker::dev();
+    broker.command(&["topic", "create", "orders"]);
+    let home = TestDir::new();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(OTTLA)
+            .args(arguments)
+            .env("OTTLA_CONFIG_DIR", home.path().join("ottla"))
+            .env("XDG_CONFIG_HOME", home.path())
+            .env_remove("OTTLA_BOOTSTRAP_SERVERS")
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let bootstrap = &broker.bootstrap;
+    std::fs::create_dir(home.path().join("rpk")).unwrap();
+    let yaml = format!(
+        "profiles:\n- name: here\n  kafka_api:\n    brokers: ['{bootstrap}']\n- name: far\n  \
+         kafka_api:\n    brokers: [f:1]\n    sasl: {{user: u, password: hunter2}}\n  admin_api: {{addresses: [f:2]}}\n"
+    );
+    std::fs::write(home.path().join("rpk/rpk.yaml"), yaml).unwrap();
+    let (code, made, notes) = run(&["profile", "import", "--from", "rpk"]);
+    assert_eq!((code, made.as_str()), (Some(0), "here\nfar\n"), "{notes}");
+    assert!(
+        notes.contains("note: far: not taken over: profiles[1].admin_api"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("far: the client of this program has neither TLS nor SASL"),
+        "{notes}"
+    );
+    assert!(!notes.contains("hunter2"), "{notes}");
+    let (code, topics, errors) = run(&["topic", "list", "-P", "here"]);
+    assert!(code == Some(0) && topics.contains("orders"), "{errors}");
+    let shown = run(&["profile", "show", "far"]).1;
+    assert!(shown.contains("sasl.password=(hidden)"), "{shown}");
+    assert_eq!(run(&["profile", "prompt"]).1, "\n", "none is in use");
+    let again = run(&["profile", "import", "--from", "rpk", "--only", "here"]);
+    assert_eq!(again.0, Some(1), "it is there: {}", again.2);
+    let renamed = ["profile", "import", "--from", "rpk", "--name", "new"];
+    assert_eq!(run(&renamed).0, Some(2), "there are two");
+    let renamed = [&renamed[..], &["--only", "here"]].concat();
+    assert_eq!(run(&renamed).1, "new\n");
+    let absent = ["profile", "import", "--from", "rpk", "--only", "absent"];
+    assert_eq!(run(&absent).0, Some(1));
+    let file = home.path().join("kcl.toml");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, "seed_brokers = ['k:1']\n").unwrap();
+    assert_eq!(
+        run(&["profile", "import", "--from", "kcl", file]).1,
+        "kcl\n"
+    );
+    assert_eq!(
+        run(&["profile", "show", "kcl"]).1,
+        "bootstrap.servers=k:1\n"
+    );
+    std::fs::write(file, "# nothing\n").unwrap();
+    let empty = ["profile", "import", "--from", "properties", file];
+    let (code, _, errors) = run(&empty);
+    assert!(
+        code == Some(1) && errors.contains("names no brokers"),
+        "{errors}"
+    );
+}
