@@ -86,9 +86,9 @@ class Broker:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
-    def metrics(self):
+    def metrics(self, names="native"):
         """What /metrics says, for a test's last words; empty when nobody answers."""
-        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        url = f"http://127.0.0.1:{self.http_port}/metrics?names={names}"
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
             return answer.read().decode()
         return ""

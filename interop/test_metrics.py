@@ -19,7 +19,7 @@ group_lag_max_seconds group_members group_state group_rebalances_total groups_lo
 out_of_sequence_total fsync_seconds disk_read_bytes_total disk_write_bytes_total disk_free_bytes disk_total_bytes
 disk_state memory_bytes cpu_seconds_total compression_ratio groups group_status group_commits_total
 group_rebalance_seconds http_request_duration_seconds cache_hit_ratio warm_reads_total cold_reads_total
-tokio_busy_seconds_total tokio_parks_total
+tokio_busy_seconds_total tokio_parks_total group_committed_offset metadata_leader
 """.split()
 
 #: Promised with what comes with later releases, or not yet.
@@ -82,4 +82,57 @@ def test_what_was_promised_is_printed():
         assert 0.9 < _value(metrics, 'ottla_compression_ratio_sum{codec="none"}') / _value(
             metrics, 'ottla_compression_ratio_count{codec="none"}'
         ) <= 1
+        consumer.close()
+
+
+def _samples(text, name):
+    """The samples of one name: labels and value."""
+    found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in found]
+
+
+def _sum(text, name, **labels):
+    values = [value for has, value in _samples(text, name) if labels.items() <= has.items()]
+    assert values, f"{name} {labels} is missing in\n{text}"
+    return sum(values)
+
+
+def test_dashboards_and_alerts_for_kafka_find_their_names():
+    with broker_module.running({"num.partitions": 3}) as broker:
+        where = {"bootstrap.servers": broker.bootstrap}
+        producer = confluent_kafka.Producer(where)
+        for number in range(10):
+            producer.produce("t", str(number), partition=number % 2)
+        assert producer.flush(30) == 0
+        follows = {"group.id": "g", "enable.auto.commit": False}
+        consumer = confluent_kafka.Consumer(where | follows)
+        committed = [(0, 2), (1, 4)]
+        committed = [confluent_kafka.TopicPartition("t", *place) for place in committed]
+        consumer.commit(offsets=committed, asynchronous=False)
+        text = broker.metrics("jmx")
+        # Of a healthy broker none of the alerts that people have fires.
+        assert _sum(text, "kafka_server_replicamanager_underreplicatedpartitions") == 0
+        assert _sum(text, "kafka_controller_kafkacontroller_activecontrollercount") == 1
+        assert _sum(text, "kafka_controller_kafkacontroller_offlinepartitionscount") == 0
+        assert _sum(text, "kafka_server_replicamanager_underminisrpartitioncount") == 0
+        assert _sum(text, "kafka_log_logmanager_offlinelogdirectorycount") == 0
+        for name in ["partitioncount", "leadercount"]:
+            assert 3 < _sum(text, f"kafka_server_replicamanager_{name}")  # And the offsets topic.
+        assert _sum(text, "kafka_server_brokertopicmetrics_messagesin_total", topic="t") == 10
+        bytes_in = _sum(text, "kafka_server_brokertopicmetrics_bytesin_total", topic="t")
+        assert 0 < bytes_in == _sum(text, "kafka_log_log_size", topic="t")
+        produced = _sum(text, "kafka_network_requestmetrics_requests_total", request="Produce")
+        assert 0 < produced == _sum(
+            text, "kafka_network_requestmetrics_totaltimems_count", request="Produce"
+        )
+        assert 0 < _sum(text, "kafka_network_requestmetrics_totaltimems_sum", request="Produce")
+        connections = "kafka_server_socket_server_metrics_connection_count"
+        assert 0 < _sum(text, connections, listener="PLAINTEXT")
+        of = {"topic": "t", "partition": "0"}
+        assert _sum(text, "kafka_topic_partition_current_offset", **of) == 5
+        assert _sum(text, "kafka_topic_partition_oldest_offset", **of) == 0
+        of["consumergroup"] = "g"
+        assert _sum(text, "kafka_consumergroup_current_offset", **of) == 2
+        assert _sum(text, "kafka_consumergroup_lag", **of) == 3
+        assert _sum(text, "kafka_consumergroup_lag_sum", consumergroup="g", topic="t") == 4
         consumer.close()

@@ -1,12 +1,16 @@
 mod clients;
 mod compaction;
 mod groups;
+mod jmx_names;
 mod lag_history;
 mod metadata;
 mod process;
 mod requests;
 mod storage;
 mod topics;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +21,12 @@ use ottla_storage::log_dir::LogDir;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::http::{Check, HttpCounters, Report};
+use crate::http::{Check, HttpCounters, MetricNames, Report};
 use crate::metrics::Exposition;
 use crate::network::{Gauges, Workers};
 use crate::quorum_slot::QuorumSlot;
 use crate::threads::JournalCounters;
+use jmx_names::JMX_NAMES;
 use lag_history::LagHistory;
 
 /// Health and metrics of a running broker.
@@ -146,8 +151,11 @@ impl Report for ServerReport {
         ]
     }
 
-    fn metrics(&self) -> String {
-        let mut text = Exposition::default();
+    fn metrics(&self, names: MetricNames) -> String {
+        let mut text = match names {
+            MetricNames::Native => Exposition::default(),
+            MetricNames::Jmx => Exposition::renamed(&JMX_NAMES),
+        };
         self.process(&mut text);
         self.connections(&mut text);
         self.requests(&mut text);

@@ -22,14 +22,25 @@ pub trait Report: Send + Sync + 'static {
     /// Everything that has to be true before clients are sent here.
     fn readiness(&self) -> Vec<Check>;
 
-    /// All metrics as Prometheus's text.
-    fn metrics(&self) -> String;
+    /// All metrics that have such names, as Prometheus's text.
+    fn metrics(&self, names: MetricNames) -> String;
 
     /// Who is connected, as JSON.
     fn clients(&self) -> String;
 
     /// Where answers are counted.
     fn counters(&self) -> &HttpCounters;
+}
+
+/// Whose names metrics are told under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricNames {
+    /// Our own.
+    #[default]
+    Native,
+    /// Those that dashboards for Kafka know: of Prometheus's JMX exporter with the usual rules, and of
+    /// kafka_exporter.
+    Jmx,
 }
 
 /// One condition of readiness.
@@ -93,7 +104,7 @@ async fn count(State(report): State<Arc<dyn Report>>, request: Request, next: Ne
 }
 
 async fn index() -> &'static str {
-    "Ottla\n\n/livez  /readyz?verbose  /startupz  /metrics  /api/v1/clients\n"
+    "Ottla\n\n/livez  /readyz?verbose  /startupz  /metrics  /metrics?names=jmx  /api/v1/clients\n"
 }
 
 async fn readyz(
@@ -132,16 +143,18 @@ async fn ready_without_body(State(report): State<Arc<dyn Report>>) -> StatusCode
 }
 
 async fn metrics(State(report): State<Arc<dyn Report>>, RawQuery(query): RawQuery) -> Response {
-    // Who asks for other names and is given these would have empty graphs, and no alarm.
     let mut asked = query.iter().flat_map(|query| query.split('&'));
-    if let Some(names) = asked.find_map(|pair| pair.strip_prefix("names="))
-        && names != "native"
-    {
-        let text = "metrics have their own names only: names=native\n";
-        return (StatusCode::BAD_REQUEST, text).into_response();
-    }
+    let names = match asked.find_map(|pair| pair.strip_prefix("names=")) {
+        None | Some("native") => MetricNames::Native,
+        Some("jmx") => MetricNames::Jmx,
+        // Who asks for other names and is given these would have empty graphs, and no alarm.
+        Some(_) => {
+            let text = "metrics have these names only: names=native, names=jmx\n";
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        }
+    };
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], report.metrics()).into_response()
+    ([(header::CONTENT_TYPE, kind)], report.metrics(names)).into_response()
 }
 
 async fn clients(State(report): State<Arc<dyn Report>>) -> Response {
@@ -174,8 +187,11 @@ mod tests {
             ]
         }
 
-        fn metrics(&self) -> String {
-            "ottla_up 1\n".to_owned()
+        fn metrics(&self, names: MetricNames) -> String {
+            match names {
+                MetricNames::Native => "ottla_up 1\n".to_owned(),
+                MetricNames::Jmx => "kafka_up 1\n".to_owned(),
+            }
         }
 
         fn clients(&self) -> String {
@@ -212,13 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn other_names_for_metrics_are_refused() {
+    fn metrics_have_the_names_that_are_asked_for_and_no_others() {
         let address = start_with(Ok(()));
-        assert_eq!(ask(address, "/metrics").0, 200);
-        assert_eq!(ask(address, "/metrics?names=native").0, 200);
-        let (status, text) = ask(address, "/metrics?x=1&names=jmx");
+        let native = (200, "ottla_up 1\n".to_owned());
+        let jmx = (200, "kafka_up 1\n".to_owned());
+        assert_eq!(ask(address, "/metrics"), native);
+        assert_eq!(ask(address, "/metrics?names=native"), native);
+        assert_eq!(ask(address, "/metrics?names=jmx"), jmx);
+        assert_eq!(ask(address, "/metrics?x=1&names=jmx"), jmx);
+        let (status, text) = ask(address, "/metrics?names=redpanda");
         assert_eq!(status, 400);
-        assert!(text.contains("names=native"), "{text}");
+        assert!(text.contains("names=jmx"), "{text}");
     }
 
     #[test]

@@ -4,17 +4,31 @@ use std::time::Duration;
 use ottla_broker::{RatioHistogram, SizeHistogram};
 
 use super::histogram::HistogramSum;
+use super::renaming::{Alias, Renaming};
 
-/// Metrics as text in Prometheus's format (0.0.4). Every name gets the prefix `ottla_`.
+/// Metrics as text in Prometheus's format (0.0.4). Every name gets the prefix `ottla_`, unless they are
+/// wanted under other names.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
+    renaming: Option<Renaming>,
 }
+
+/// Of all our names.
+const PREFIX: &str = "ottla_";
 
 /// A label's name and value.
 pub type Label<'a> = (&'a str, &'a str);
 
 impl Exposition {
+    /// One that writes what `aliases` has names for, under these, and nothing else.
+    pub fn renamed(aliases: &'static [Alias]) -> Exposition {
+        Exposition {
+            text: String::new(),
+            renaming: Some(Renaming::new(aliases)),
+        }
+    }
+
     /// Starts a metric that only grows. `name` ends in `_total`.
     pub fn counter(&mut self, name: &str, help: &str) {
         self.family(name, "counter", help);
@@ -96,35 +110,57 @@ impl Exposition {
 
     /// The whole text.
     pub fn into_text(self) -> String {
-        self.text
+        match self.renaming {
+            Some(renaming) => renaming.into_text(),
+            None => self.text,
+        }
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let text = &mut self.text;
-        let _ = writeln!(
-            text,
-            "# HELP ottla_{name} {help}\n# TYPE ottla_{name} {kind}"
-        );
+        match &mut self.renaming {
+            Some(renaming) => renaming.family(name, help),
+            None => write_family(&mut self.text, PREFIX, name, kind, help),
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &[Label<'_>], value: f64) {
-        let text = &mut self.text;
-        let _ = write!(text, "ottla_{name}");
-        for (index, (label, content)) in labels.iter().enumerate() {
-            text.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(text, "{label}=\"");
-            for character in content.chars() {
-                match character {
-                    '\\' => text.push_str("\\\\"),
-                    '"' => text.push_str("\\\""),
-                    '\n' => text.push_str("\\n"),
-                    other => text.push(other),
-                }
+        match &mut self.renaming {
+            Some(renaming) => renaming.sample(name, labels, value),
+            None => {
+                write_head(&mut self.text, PREFIX, name, labels);
+                let _ = writeln!(self.text, " {value}");
             }
-            text.push('"');
         }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(text, "{close} {value}");
+    }
+}
+
+/// What a metric is, before its samples. Its name is `prefix` and `name`.
+pub(super) fn write_family(text: &mut String, prefix: &str, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(
+        text,
+        "# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}"
+    );
+}
+
+/// A sample up to its value. Its name is `prefix` and `name`.
+pub(super) fn write_head(text: &mut String, prefix: &str, name: &str, labels: &[Label<'_>]) {
+    text.push_str(prefix);
+    text.push_str(name);
+    for (index, (label, content)) in labels.iter().enumerate() {
+        text.push(if index == 0 { '{' } else { ',' });
+        let _ = write!(text, "{label}=\"");
+        for character in content.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    if !labels.is_empty() {
+        text.push('}');
     }
 }
 

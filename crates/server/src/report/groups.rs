@@ -112,6 +112,9 @@ fn lags(text: &mut Exposition, groups: &[GroupReport], tells_partitions_apart: b
     for (key, value) in &seconds {
         write(text, "group_lag_seconds", key, *value);
     }
+    if tells_partitions_apart {
+        committed(text, groups);
+    }
     text.gauge("group_lag_max_records", "Largest lag of one partition.");
     for (group, (records, _)) in &most {
         text.count("group_lag_max_records", &[("group", group)], *records);
@@ -119,5 +122,21 @@ fn lags(text: &mut Exposition, groups: &[GroupReport], tells_partitions_apart: b
     text.gauge("group_lag_max_seconds", "Largest lag of one partition.");
     for (group, (_, seconds)) in &most {
         text.value("group_lag_max_seconds", &[("group", group)], *seconds);
+    }
+}
+
+fn committed(text: &mut Exposition, groups: &[GroupReport]) {
+    let help = "The next offset that the group reads, as it committed.";
+    text.gauge("group_committed_offset", help);
+    for group in groups {
+        for lag in &group.lags {
+            let partition = lag.partition.to_string();
+            let labels = [
+                ("group", &*group.group),
+                ("topic", &*lag.topic),
+                ("partition", &*partition),
+            ];
+            text.value("group_committed_offset", &labels, lag.committed as f64);
+        }
     }
 }

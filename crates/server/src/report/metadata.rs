@@ -27,6 +27,10 @@ impl ServerReport {
             text.gauge(name, help);
             text.count(name, &[], value);
         }
+        let help = "Which node leads the metadata quorum; -1 while that is not known.";
+        text.gauge("metadata_leader", help);
+        let leader = status.leader.map_or(-1, |leader| leader.get());
+        text.value("metadata_leader", &[], leader);
         let mut commits = HistogramSum::default();
         self.quorum.commits().add_to(&mut commits);
         let help = "From a proposal to the metadata log until it is in force here.";
