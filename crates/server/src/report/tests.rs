@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use ottla_broker::config::{BrokerConfig, ConfigSources, Strictness};
 
@@ -77,5 +78,42 @@ fn every_alias_stands_for_a_metric_of_ours() {
         assert!(names.insert(alias.name), "{} is there twice", alias.name);
         let native = format!("ottla_{}", alias.native);
         assert!(families.contains(native.as_str()), "{native} in\n{text}");
+    }
+}
+
+/// Our names in a text, without what is behind the name of a histogram.
+fn mentioned(text: &str) -> BTreeSet<&str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_of_name(c));
+    words
+        .filter(|word| word.starts_with("ottla_"))
+        .map(|word| {
+            let parts = ["_bucket", "_sum", "_count"];
+            let mut parts = parts.iter().filter_map(|part| word.strip_suffix(part));
+            parts.next_back().unwrap_or(word)
+        })
+        .collect()
+}
+
+#[test]
+fn dashboards_and_alerts_ask_for_metrics_that_exist() {
+    let server = started();
+    let text = server.report.metrics(MetricNames::Native);
+    let families = families(&text);
+    let monitoring = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring");
+    for file in [
+        "alerts.yml",
+        "dashboards/cluster.json",
+        "dashboards/topic.json",
+        "dashboards/group.json",
+    ] {
+        let content = std::fs::read_to_string(monitoring.join(file)).expect(file);
+        if file.ends_with(".json") {
+            serde_json::from_str::<serde_json::Value>(&content).expect(file);
+        }
+        let names = mentioned(&content);
+        assert!(!names.is_empty(), "{file} asks for nothing");
+        let unknown: Vec<_> = names.difference(&families).collect();
+        assert!(unknown.is_empty(), "{file} asks for {unknown:?}");
     }
 }
