@@ -34,6 +34,12 @@ pub struct ClientArguments {
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
+    /// No colours in logs; NO_COLOR in the environment takes those of --help too.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Log to stderr what the client does, or a broker in more detail; OTTLA_LOG chooses what.
+    #[arg(short = 'v', long, global = true)]
+    pub verbose: bool,
 }
 
 /// How answers are printed.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 
 /// What is logged: a level, or levels by target (`info,ottla_server=debug`).
@@ -35,8 +37,12 @@ struct Levels {
     own: BTreeMap<String, LevelFilter>,
 }
 
-/// Logs of the broker go to stderr, one line per event.
-pub fn start(default: LevelFilter) -> Result<Arc<LogLevels>, Failure> {
+/// Logs go to stderr, one line per event: those of `default`, or more if the command line asks for more.
+pub fn start(default: LevelFilter, arguments: &ClientArguments) -> Result<Arc<LogLevels>, Failure> {
+    let default = match arguments.verbose {
+        true => default.max(LevelFilter::DEBUG),
+        false => default,
+    };
     let levels = match std::env::var(LOG_VARIABLE) {
         Ok(text) => {
             let targets = text
@@ -59,7 +65,11 @@ pub fn start(default: LevelFilter) -> Result<Arc<LogLevels>, Failure> {
     let (filter, handle) = reload::Layer::new(levels.targets());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(has_colors(
+            std::io::stderr().is_terminal(),
+            arguments.no_color,
+            std::env::var_os("NO_COLOR").as_deref(),
+        ))
         .with_target(false);
     tracing_subscriber::registry()
         .with(filter)
@@ -69,6 +79,11 @@ pub fn start(default: LevelFilter) -> Result<Arc<LogLevels>, Failure> {
         levels: Mutex::new(levels),
         filter: handle,
     }))
+}
+
+/// Whether lines have colours. An empty variable is as good as none.
+fn has_colors(is_terminal: bool, is_refused: bool, variable: Option<&OsStr>) -> bool {
+    is_terminal && !is_refused && variable.is_none_or(OsStr::is_empty)
 }
 
 impl Levels {
@@ -143,6 +158,20 @@ fn level_of(filter: LevelFilter) -> LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_may_have_them() {
+        for (is_terminal, is_refused, variable, expected) in [
+            (true, false, None, true),
+            (true, false, Some(""), true),
+            (true, false, Some("1"), false),
+            (true, true, None, false),
+            (false, false, None, false),
+        ] {
+            let found = has_colors(is_terminal, is_refused, variable.map(OsStr::new));
+            assert_eq!(found, expected, "{is_terminal} {is_refused} {variable:?}");
+        }
+    }
 
     #[test]
     fn a_logger_without_a_level_of_its_own_has_its_parents() {

@@ -53,14 +53,14 @@ fn main() -> ExitCode {
     // A wrong command line ends here, with code 2.
     let Arguments { command, client } = Arguments::parse();
     let done = match command {
-        Command::Start(start) => commands::start::run(start),
-        Command::Dev(dev) => commands::dev::run(dev),
+        Command::Start(start) => commands::start::run(start, &client),
+        Command::Dev(dev) => commands::dev::run(dev, &client),
         Command::Topic(topic) => commands::topic::run(topic, &client),
         Command::Produce(produce) => commands::produce::run(produce, &client),
         Command::Consume(consume) => commands::consume::run(consume, &client),
         Command::Group(group) => commands::group::run(group, &client),
         Command::Client(who) => commands::client::run(who, &client),
-        Command::Run(run) => return commands::run::run(run),
+        Command::Run(run) => return commands::run::run(run, &client),
         Command::Config(config) => commands::config::run(config, &client),
         Command::Cluster(cluster) => commands::cluster::run(cluster, &client),
         Command::Status(status) => commands::status::run(status, &client),

@@ -3,9 +3,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use ottla_client::{Client, ClientOptions};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
+use crate::logs;
 use crate::profiles::Profiles;
 use crate::properties::{Properties, read_file};
 use crate::protection::{PROTECTED, Protection};
@@ -55,6 +57,10 @@ pub fn with_lazy_client(
     arguments: &ClientArguments,
     work: impl AsyncFnOnce(Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    // A server that asks its own broker something has begun to log already, and never asks for more.
+    if arguments.verbose {
+        logs::start(LevelFilter::DEBUG, arguments)?;
+    }
     let profile = profile(arguments)?;
     let mut properties = properties(arguments, &profile)?;
     let from_properties = properties.take(BOOTSTRAP_NAMES);

@@ -136,6 +136,7 @@ impl LinkTask {
         while let Some(first) = self.calls.recv().await {
             match timeout(self.options.connect_timeout, self.connect()).await {
                 Ok(Ok(connection)) => {
+                    tracing::debug!(address = self.address, "connected");
                     self.connected.store(true, Ordering::Relaxed);
                     self.serve(connection, first).await;
                     self.connected.store(false, Ordering::Relaxed);

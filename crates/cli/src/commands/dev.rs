@@ -31,12 +31,12 @@ pub struct Dev {
     nodes: u16,
 }
 
-pub fn run(arguments: Dev) -> Result<(), Failure> {
+pub fn run(arguments: Dev, client: &ClientArguments) -> Result<(), Failure> {
     if arguments.nodes != 1 {
         let what = format!("-n {}: clusters are not built yet", arguments.nodes);
         return Err(Failure::usage(what).with_hint(Some("without -n there is one node")));
     }
-    let logs = logs::start(LevelFilter::WARN)?;
+    let logs = logs::start(LevelFilter::WARN, client)?;
     let topics = arguments.topics.iter().map(String::as_str).map(parse_topic);
     let topics = topics.collect::<Result<Vec<_>, _>>()?;
     let port = arguments.port;

@@ -6,6 +6,7 @@ use ottla_server::DataPlace;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::start;
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::logs;
 
@@ -22,8 +23,8 @@ pub struct Run {
 }
 
 /// Ends the process as soon as the command ends: what the broker has in memory nobody wants any more.
-pub fn run(arguments: Run) -> ExitCode {
-    match serve(arguments) {
+pub fn run(arguments: Run, client: &ClientArguments) -> ExitCode {
+    match serve(arguments, client) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
@@ -32,8 +33,8 @@ pub fn run(arguments: Run) -> ExitCode {
     }
 }
 
-fn serve(arguments: Run) -> Result<(), Failure> {
-    let logs = logs::start(LevelFilter::WARN)?;
+fn serve(arguments: Run, client: &ClientArguments) -> Result<(), Failure> {
+    let logs = logs::start(LevelFilter::WARN, client)?;
     let mut settings: Vec<String> = [
         "listeners=PLAINTEXT://127.0.0.1:0",
         "advertised.listeners=auto",

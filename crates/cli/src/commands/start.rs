@@ -8,6 +8,7 @@ use ottla_broker::config::{BrokerConfig, ConfigNote, ConfigSources, Strictness};
 use ottla_server::{DataPlace, Greeting, Server, TestDisk};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::client_arguments::ClientArguments;
 use crate::failure::Failure;
 use crate::logs::{self, LogLevels};
 
@@ -48,8 +49,8 @@ pub struct Start {
     data_dir: Option<String>,
 }
 
-pub fn run(arguments: Start) -> Result<(), Failure> {
-    let logs = logs::start(LevelFilter::INFO)?;
+pub fn run(arguments: Start, client: &ClientArguments) -> Result<(), Failure> {
+    let logs = logs::start(LevelFilter::INFO, client)?;
     let config = load(sources(arguments)?)?;
     serve(config, data_place()?, logs, print_greeting)
 }

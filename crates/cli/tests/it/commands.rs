@@ -711,3 +711,17 @@ fn clusters_of_other_tools_become_profiles() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_client_logs_what_it_does_when_it_is_asked_to() {
+    let broker = Broker::dev();
+    let quiet = broker.command_with(&["topic", "list"], "");
+    assert!(quiet.stderr.is_empty(), "{quiet:?}");
+    let verbose = broker.command_with(&["topic", "list", "-v", "--no-color"], "");
+    assert!(verbose.status.success());
+    assert_eq!(verbose.stdout, quiet.stdout, "data is data");
+    let log = String::from_utf8(verbose.stderr).unwrap();
+    let line = format!("connected address=\"{}\"", broker.bootstrap);
+    assert!(log.contains(&line), "{log}");
+    assert!(!log.contains('\x1b'), "{log}");
+}
