@@ -1,10 +1,11 @@
+use super::journaled_answer::JournaledAnswer;
 use crate::append_gate::Entered;
 use crate::error_map;
 use crate::request::{Handled, Request};
-use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
+use crate::waiting::{HeldPatience, JournalPlace};
 use ottla_metadata::is_internal_topic;
+use ottla_protocol::EncodeError;
 use ottla_protocol::messages::delete_records_request::DeleteRecordsRequest;
-use ottla_protocol::{EncodeError, Writer};
 use ottla_storage::partition::Durability;
 use ottla_types::{ErrorCode, Offset};
 
@@ -24,29 +25,12 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
         };
         return Ok(request.keep(patience, None));
     }
-    let reply_to = request.reply_to();
-    let (writer, start) = reply_to.begin();
-    let mut answer = Answer {
-        writer,
-        is_flexible: 2 <= request.version(),
-        error_positions: Vec::new(),
-        places: Vec::new(),
-    };
-    answer
-        .write(&request, &message, &entered)
-        .and_then(|()| answer.writer.finish_frame(start))
-        .map_err(|error| reply_to.cannot_encode(error))?;
-    // The records stay deleted only once the journal says so.
-    let reply = ParkedReply {
-        frame: answer.writer.into_buf(),
-        failure: FailedReply::ErrorsAt(answer.error_positions),
-        places: answer.places,
-        deadline: Some(request.journal_deadline(message.timeout_ms)),
-    };
+    let mut answer = JournaledAnswer::begin(&request, 2);
+    let written = write(&mut answer, &request, &message, &entered);
     drop(entered);
-    let core = request.connection.core;
-    let token = request.held.as_ref().map(|held| held.token);
-    Ok(request.broker.reply_or_park(core, reply, token))
+    // The records stay deleted only once the journal says so.
+    let deadline = request.journal_deadline(message.timeout_ms);
+    answer.finish(written, &request, deadline)
 }
 
 /// Whether one of the partitions changes its directory just now: a log start that moved only where the log was
@@ -69,67 +53,30 @@ fn is_closed(
     })
 }
 
-/// The answer while it is written, so that the places of its errors are known.
-struct Answer {
-    writer: Writer,
-    is_flexible: bool,
-    error_positions: Vec<usize>,
-    places: Vec<JournalPlace>,
-}
-
-impl Answer {
-    fn write(
-        &mut self,
-        request: &Request<'_>,
-        message: &DeleteRecordsRequest<'_>,
-        entered: &Entered<'_>,
-    ) -> Result<(), EncodeError> {
-        self.writer.i32(0); // No throttling.
-        self.writer.length(self.is_flexible, message.topics.len())?;
-        for topic in &message.topics {
-            self.writer.string(self.is_flexible, &topic.name)?;
-            let partitions = &topic.partitions;
-            self.writer.length(self.is_flexible, partitions.len())?;
-            for partition in partitions {
-                let (index, offset) = (partition.partition_index, partition.offset);
-                let deleted = delete(request, entered, &topic.name, index, offset);
-                self.write_partition(request, index, deleted);
-            }
-            self.end_struct();
+fn write(
+    answer: &mut JournaledAnswer,
+    request: &Request<'_>,
+    message: &DeleteRecordsRequest<'_>,
+    entered: &Entered<'_>,
+) -> Result<(), EncodeError> {
+    answer.writer.i32(0); // No throttling.
+    answer.length(message.topics.len())?;
+    for topic in &message.topics {
+        answer.string(&topic.name)?;
+        answer.length(topic.partitions.len())?;
+        for partition in &topic.partitions {
+            let (index, offset) = (partition.partition_index, partition.offset);
+            let deleted = delete(request, entered, &topic.name, index, offset);
+            let low_watermark = deleted.map_or(NO_LOW_WATERMARK, |(offset, _)| offset.get());
+            answer.writer.i32(index);
+            answer.writer.i64(low_watermark);
+            answer.error(request, deleted.map(|(_, place)| [place]));
+            answer.end_struct();
         }
-        self.end_struct();
-        Ok(())
+        answer.end_struct();
     }
-
-    fn write_partition(
-        &mut self,
-        request: &Request<'_>,
-        index: i32,
-        deleted: Result<(Offset, JournalPlace), ErrorCode>,
-    ) {
-        self.writer.i32(index);
-        let code = match deleted {
-            Ok((low_watermark, place)) => {
-                self.writer.i64(low_watermark.get());
-                self.error_positions.push(self.writer.buf().len());
-                self.places.push(place);
-                ErrorCode::None
-            }
-            Err(code) => {
-                self.writer.i64(NO_LOW_WATERMARK);
-                code
-            }
-        };
-        request.broker.metrics.error(code);
-        self.writer.i16(code.code());
-        self.end_struct();
-    }
-
-    fn end_struct(&mut self) {
-        if self.is_flexible {
-            self.writer.no_tagged_fields();
-        }
-    }
+    answer.end_struct();
+    Ok(())
 }
 
 /// Moves the log start of one partition. Returns the new one and the journal entry that makes it last.

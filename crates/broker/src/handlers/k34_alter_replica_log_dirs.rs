@@ -1,8 +1,9 @@
+use super::journaled_answer::JournaledAnswer;
 use crate::moving::Asked;
 use crate::request::{Handled, Request};
-use crate::waiting::{FailedReply, HeldPatience, JournalPlace, ParkedReply};
+use crate::waiting::{HeldPatience, JournalPlace};
+use ottla_protocol::EncodeError;
 use ottla_protocol::messages::alter_replica_log_dirs_request::AlterReplicaLogDirsRequest;
-use ottla_protocol::{EncodeError, Writer};
 use ottla_storage::log_dir::DirHealth;
 use ottla_types::ErrorCode;
 use std::collections::BTreeMap;
@@ -45,27 +46,10 @@ pub(crate) fn handle(request: Request<'_>) -> Handled {
             return Ok(request.keep(patience, None));
         }
     };
-    let reply_to = request.reply_to();
-    let (writer, start) = reply_to.begin();
-    let mut answer = Answer {
-        writer,
-        is_flexible: 2 <= request.version(),
-        error_positions: Vec::new(),
-        places: Vec::new(),
-    };
-    answer
-        .write(&request, answers)
-        .and_then(|()| answer.writer.finish_frame(start))
-        .map_err(|error| reply_to.cannot_encode(error))?;
-    let reply = ParkedReply {
-        frame: answer.writer.into_buf(),
-        failure: FailedReply::ErrorsAt(answer.error_positions),
-        places: answer.places,
-        deadline: Some(request.now.mono.plus(PATIENCE)),
-    };
-    let core = request.connection.core;
-    let token = request.held.as_ref().map(|held| held.token);
-    Ok(request.broker.reply_or_park(core, reply, token))
+    let mut answer = JournaledAnswer::begin(&request, 2);
+    let written = write(&mut answer, &request, answers);
+    let deadline = request.now.mono.plus(PATIENCE);
+    answer.finish(written, &request, deadline)
 }
 
 fn carry_out<'a>(request: &Request<'_>, wishes: &Wishes<'a>) -> Result<Answers<'a>, NotYet> {
@@ -110,44 +94,23 @@ fn ask(request: &Request<'_>, topic: &str, index: i32, path: &str) -> Asked {
     }
 }
 
-/// The answer while it is written, so that the places of its errors are known.
-struct Answer {
-    writer: Writer,
-    is_flexible: bool,
-    error_positions: Vec<usize>,
-    places: Vec<JournalPlace>,
-}
-
-impl Answer {
-    fn write(&mut self, request: &Request<'_>, answers: Answers<'_>) -> Result<(), EncodeError> {
-        self.writer.i32(0); // No throttling.
-        self.writer.length(self.is_flexible, answers.len())?;
-        for (topic, partitions) in answers {
-            self.writer.string(self.is_flexible, topic)?;
-            self.writer.length(self.is_flexible, partitions.len())?;
-            for (index, result) in partitions {
-                self.writer.i32(index);
-                let code = match result {
-                    Ok(places) => {
-                        self.error_positions.push(self.writer.buf().len());
-                        self.places.extend(places);
-                        ErrorCode::None
-                    }
-                    Err(code) => code,
-                };
-                request.broker.metrics.error(code);
-                self.writer.i16(code.code());
-                self.end_struct();
-            }
-            self.end_struct();
+fn write(
+    answer: &mut JournaledAnswer,
+    request: &Request<'_>,
+    answers: Answers<'_>,
+) -> Result<(), EncodeError> {
+    answer.writer.i32(0); // No throttling.
+    answer.length(answers.len())?;
+    for (topic, partitions) in answers {
+        answer.string(topic)?;
+        answer.length(partitions.len())?;
+        for (index, result) in partitions {
+            answer.writer.i32(index);
+            answer.error(request, result);
+            answer.end_struct();
         }
-        self.end_struct();
-        Ok(())
+        answer.end_struct();
     }
-
-    fn end_struct(&mut self) {
-        if self.is_flexible {
-            self.writer.no_tagged_fields();
-        }
-    }
+    answer.end_struct();
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod altered_configs;
 mod config_entries;
 mod group_texts;
+mod journaled_answer;
 mod leader_hints;
 mod topic_metadata;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 const STORAGE_ERROR: i16 = 56;
 /// What the old version of Fetch that the harness sends says instead.
-const FETCH_STORAGE_ERROR: i16 = 6;
+pub(crate) const FETCH_STORAGE_ERROR: i16 = 6;
 
 /// Every directory's error and its partitions, as `topic-number`.
 fn described(harness: &mut Harness) -> BTreeMap<String, (i16, Vec<String>)> {

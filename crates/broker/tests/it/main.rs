@@ -12,6 +12,7 @@ mod list_offsets;
 mod log_directories;
 mod metadata;
 mod moves;
+mod moves_in_trouble;
 mod produce;
 mod threads;
 mod versions;
